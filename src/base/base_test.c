@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/test.h"
+#include "base/vec.h"
+
+static void test_error_keeps_its_sentence(void **state) {
+    UNUSED(state);
+    int r = error_origin(-EINVAL, "field %s", "a");
+    CHECK_INT(r, -EINVAL);
+    CHECK_STR(error_text(r), "field a");
+    CHECK_INT(error_context(r, "pod %s", "p"), -EINVAL);
+    CHECK_STR(error_text(r), "pod p: field a");
+    CHECK_STR(error_text(-ENOENT), strerror(ENOENT));
+}
+
+static void test_map_against_a_model(void **state) {
+    UNUSED(state);
+    enum {
+        N = 4096
+    };
+    static bool model[N];
+    static int values[N];
+    Map map;
+    map_init(&map, sizeof(uint32_t));
+    uint32_t random = 12345;
+    size_t live = 0;
+    for (int step = 0; step < 200000; step++) {
+        random = random * 1664525u + 1013904223u;
+        uint32_t key = (random >> 8) % N;
+        if (random >> 31) {
+            CHECK((map_put(&map, &key, &values[key]) != NULL) == model[key]);
+            live += !model[key];
+            model[key] = true;
+        } else {
+            CHECK(map_remove(&map, &key) == (model[key] ? &values[key] : NULL));
+            live -= model[key];
+            model[key] = false;
+        }
+        CHECK(map_len(&map) == live);
+    }
+    size_t seen = 0;
+    int *value;
+    MAP_EACH(&map, pos, value)
+        seen += model[value - values];
+    CHECK(seen == live);
+    map_done(&map);
+}
+
+static void test_strmap(void **state) {
+    UNUSED(state);
+    StrMap map = { 0 };
+    int x, y;
+    CHECK(strmap_put(&map, "a", &x) == NULL);
+    CHECK(strmap_put(&map, "a", &y) == &x);
+    for (int i = 0; i < 1000; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        strmap_put(&map, key, &x);
+        if (i % 2)
+            CHECK(strmap_remove(&map, key) == &x);
+    }
+    CHECK(strmap_len(&map) == 501);
+    CHECK(strmap_get(&map, "a") == &y);
+    CHECK(strmap_get(&map, "k1") == NULL);
+    strmap_done(&map);
+}
+
+static void test_numbers_are_strict(void **state) {
+    UNUSED(state);
+    int64_t i = 7;
+    uint64_t u = 7;
+    CHECK_OK(str_to_i64("-12", &i));
+    CHECK_INT(i, -12);
+    CHECK_INT(str_to_i64("12 ", &i), -EINVAL);
+    CHECK_INT(str_to_i64("", &i), -EINVAL);
+    CHECK_INT(str_to_i64("99999999999999999999", &i), -ERANGE);
+    CHECK_INT(str_to_u64("-1", &u), -EINVAL);
+    CHECK_INT(i, -12);
+}
+
+static void test_base64_and_hex(void **state) {
+    UNUSED(state);
+    for (size_t len = 0; len < 40; len++) {
+        uint8_t data[40];
+        mem_random(data, sizeof(data));
+        _cleanup_free_ char *text = base64_encode(data, len);
+        _cleanup_free_ void *back = NULL;
+        size_t back_len = 99;
+        CHECK_OK(base64_decode(text, strlen(text), &back, &back_len));
+        CHECK_INT(back_len, len);
+        CHECK_MEM(back, data, len);
+    }
+    void *none;
+    size_t n;
+    CHECK_INT(base64_decode("a$==", 4, &none, &n), -EINVAL);
+    CHECK_INT(base64_decode("abc", 3, &none, &n), -EINVAL);
+    uint8_t two[2];
+    CHECK_OK(hex_decode("0aFf", two, 2));
+    CHECK_INT(two[1], 255);
+    CHECK_INT(hex_decode("0aF", two, 2), -EINVAL);
+    CHECK_INT(hex_decode("0aFfe", two, 2), -EINVAL);
+}
+
+static void test_time_text(void **state) {
+    UNUSED(state);
+    char text[TIME_TEXT_MAX];
+    usec_t t;
+    CHECK_OK(time_parse_rfc3339("2025-01-10T01:36:24Z", &t));
+    time_format_rfc3339(t, text);
+    CHECK_STR(text, "2025-01-10T01:36:24Z");
+    CHECK_OK(time_parse_rfc3339("2025-01-10T03:36:24.5+02:00", &t));
+    time_format_iso(t, text);
+    CHECK_STR(text, "2025-01-10T01:36:24.500000Z");
+    CHECK_INT(time_parse_rfc3339("2025-13-10T01:36:24Z", &t), -EINVAL);
+    CHECK_OK(time_parse_duration("1h2m3.5s", &t));
+    CHECK_INT(t, 3723500000);
+    CHECK_INT(time_parse_duration("5", &t), -EINVAL);
+}
+
+static void test_buf_list_vec_arena(void **state) {
+    UNUSED(state);
+    _cleanup_buf_ Buf buf = { 0 };
+    buf_printf(&buf, "%d-%s", 12, "x");
+    buf_drop(&buf, 3);
+    CHECK_STR(buf.data, "x");
+    List head = LIST_INIT(head), a, b;
+    list_push(&head, &a);
+    list_push_front(&head, &b);
+    CHECK(list_pop(&head) == &b && list_pop(&head) == &a && !list_pop(&head));
+    Vec(int) v = { 0 };
+    for (int i = 0; i < 20; i++)
+        vec_push(&v, i);
+    vec_remove(&v, 3);
+    CHECK(v.items[3] == 4 && v.len == 19);
+    vec_done(&v);
+    _cleanup_arena_ Arena arena = { 0 };
+    for (int i = 0; i < 1000; i++)
+        CHECK((uintptr_t)arena_alloc(&arena, (size_t)i) % 16 == 0);
+    CHECK_STR(arena_printf(&arena, "%s", "text"), "text");
+}
+
+static void test_files(void **state) {
+    UNUSED(state);
+    char dir[] = "/tmp/base_test.XXXXXX";
+    CHECK(mkdtemp(dir) != NULL);
+    _cleanup_free_ char *deep = str_printf("%s/a/b/c", dir), *file = str_printf("%s/f", deep);
+    CHECK_OK(dir_make(deep, 0700));
+    CHECK_OK(dir_make(deep, 0700));
+    CHECK_OK(file_write_atomic(file, "hello", 5, 0600));
+    _cleanup_buf_ Buf text = { 0 };
+    CHECK_OK(file_read(file, 5, &text));
+    CHECK_STR(text.data, "hello");
+    CHECK_INT(file_read(file, 4, &text), -EFBIG);
+    CHECK_OK(dir_remove(dir));
+    CHECK_OK(dir_remove(dir));
+    CHECK_INT(file_read(file, 5, &text), -ENOENT);
+}
+
+int main(void) {
+    return TEST_RUN(TEST(test_error_keeps_its_sentence), TEST(test_map_against_a_model),
+                    TEST(test_strmap), TEST(test_numbers_are_strict), TEST(test_base64_and_hex),
+                    TEST(test_time_text), TEST(test_buf_list_vec_arena), TEST(test_files));
+}
