@@ -1,8 +1,11 @@
 # Thin doors over Meson; `make help` lists them.
 export CC ?= gcc
-BUILD ?= build
+export BUILD ?= build
 
-.PHONY: help build
+PREFIX ?= /usr/local
+RUNS ?= 100000
+
+.PHONY: help build run test check bench asan fuzz image install test-kube
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -11,3 +14,36 @@ $(BUILD)/build.ninja:
 
 build: $(BUILD)/build.ninja ## build everything
 	ninja -C $(BUILD)
+
+run: ## install what is missing, build, run the example RayJob on this machine
+	@tools/deps --install --run
+	@$(MAKE) --no-print-directory -s build
+	@$(BUILD)/bin/mobula run examples/rayjob-counter.yaml
+
+test: $(BUILD)/build.ninja ## unit and system tests; the last line is the sum
+	@tools/test
+
+check: $(BUILD)/build.ninja ## format, layers, headers, file rules
+	@ninja -C $(BUILD) >/dev/null
+	@tools/check
+
+bench: build ## our figures beside the peer's
+	bench/run
+
+asan: ## all tests under AddressSanitizer and UBSan
+	[ -f build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
+	BUILD=build-asan tools/test
+
+fuzz: ## every fuzz target, RUNS inputs each
+	tools/fuzz $(RUNS)
+
+image: build ## image archives of the operator and of a Ray node
+	tools/image
+
+test-kube: build ## one list of tests on the embedded and on KUBECONFIG's API server
+	tools/test-kube
+
+install: ## into PREFIX (/usr/local)
+	[ -f build-install/build.ninja ] || meson setup build-install --prefix=$(PREFIX) --buildtype=release
+	ninja -C build-install
+	meson install -C build-install --no-rebuild
