@@ -21,9 +21,9 @@
 
 #include "base/base.h"
 #include "base/str.h"
+#include "loop/loop.h"
 
 typedef struct Kv Kv;
-typedef struct Loop Loop;
 
 typedef enum KvSync {
     KV_LOGGED, /* survives kill -9 of this process */
@@ -44,7 +44,8 @@ typedef struct KvOptions {
 /* -EBADMSG if the file is no store of ours or of a newer format; -EBUSY if another process has it
  * open. `options` is read during the call only. */
 _must_check_ int kv_open(Loop *loop, const KvOptions *options, Kv **ret_kv);
-/* Writes what is pending, waits for it, drops callbacks that were not called. Takes NULL. */
+/* Writes what is pending, waits for it, drops callbacks that were not called. Takes NULL. Not to be
+ * called from a KvCommitted. */
 Kv *kv_close(Kv *kv);
 
 /* Copies key and value in. -EMSGSIZE beyond the bounds above, nothing is written then. Deleting
