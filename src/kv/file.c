@@ -209,17 +209,21 @@ KvFile *kv_file_ref(KvFile *file) {
     return file;
 }
 
+void kv_file_close(KvFile *file) {
+    sqlite3_stmt **stmts[] = { &file->begin, &file->commit, &file->rollback, &file->put,
+                               &file->del,   &file->mark,   &file->get,      &file->scan };
+    for (size_t i = 0; i < ARRAY_LEN(stmts); i++)
+        sqlite3_finalize(TAKE(*stmts[i]));
+    sqlite3_close(TAKE(file->reader));
+    sqlite3_close(TAKE(file->writer)); /* the last one to close folds the WAL into the file */
+    file->lock_fd = fd_close(file->lock_fd);
+}
+
 KvFile *kv_file_unref(KvFile *file) {
     if (!file || --file->refs > 0)
         return NULL;
-    sqlite3_stmt *stmts[] = { file->begin, file->commit, file->rollback, file->put,
-                              file->del,   file->mark,   file->get,      file->scan };
-    for (size_t i = 0; i < ARRAY_LEN(stmts); i++)
-        sqlite3_finalize(stmts[i]);
-    sqlite3_close(file->reader);
-    sqlite3_close(file->writer); /* the last one to close folds the WAL into the file */
+    kv_file_close(file);
     sqlite3_mutex_free(file->apply_lock);
-    fd_close(file->lock_fd);
     free(file);
     return NULL;
 }

@@ -183,22 +183,23 @@ int kv_open(Loop *loop, const KvOptions *options, Kv **ret_kv) {
 static void kv_write_rest(Kv *kv) {
     Flight *flight = kv->flight;
     kv_file_lock(kv->file); /* waits for a transaction that is under way */
-    int r = 0;
-    if (flight && !flight->over) {
+    int r = kv->broken;
+    if (r == 0 && flight && !flight->over) {
         r = kv_file_apply(kv->file, &flight->batch.tree, flight->batch.sync);
         flight->over = true;
-    } else if (flight) {
+    } else if (r == 0 && flight) {
         r = flight->result;
     }
     if (r == 0 && kv->open.tree.len > 0)
         (void)!kv_file_apply(kv->file, &kv->open.tree, kv->open.sync);
     kv_file_unlock(kv->file);
+    kv_file_close(kv->file);
 }
 
 Kv *kv_close(Kv *kv) {
     if (!kv)
         return NULL;
-    if (kv->file && kv->broken == 0)
+    if (kv->file)
         kv_write_rest(kv);
     if (kv->flight)
         kv->flight->kv = NULL;
