@@ -157,7 +157,6 @@ static void test_kill_tree_finds_daemons(void **state) {
     ChildExit end;
     CHECK_OK(child_wait(&child, 5 * USEC_PER_SEC, &end));
     CHECK(read(out[0], text, 1) == 0); /* every holder of the pipe is gone */
-    CHECK(!process_alive(orphan) && !process_alive(kid));
     close(out[0]);
 }
 
