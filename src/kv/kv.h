@@ -32,7 +32,7 @@ typedef enum KvSync {
 
 enum {
     KV_KEY_MAX = 4096,               /* table name and key together */
-    KV_VALUE_MAX = 64 * 1024 * 1024, /* one value */
+    KV_VALUE_MAX = 513 * 1024 * 1024, /* one value */
     KV_ABSENT = 1,                   /* positive answer of kv_get() */
 };
 
