@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "env/setup.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/vec.h"
+#include "env/download.h"
+#include "env/env.h"
+#include "env/lock.h"
+#include "env/package.h"
+#include "env/pip.h"
+#include "env/venv.h"
+
+#define TIMEOUT_DEFAULT (600 * USEC_PER_SEC)
+#define PIP_CACHE_MAX   ((uint64_t)10 << 30) /* as the peer's RAY_RUNTIME_ENV_PIP_CACHE_SIZE_GB */
+
+typedef struct Run {
+    const EnvSetup *setup;
+    usec_t timeout;
+    char *working_dir;
+    StrList modules;
+    StrList holds;
+    Vec(int) locks; /* held until this process ends; the caller's env_hold() follows on */
+    char *venv;
+} Run;
+
+static void run_done(Run *run) {
+    VEC_EACH(lock, &run->locks)
+        fd_close(*lock);
+    vec_done(&run->locks);
+    strlist_done(&run->modules);
+    strlist_done(&run->holds);
+    free(run->working_dir);
+    free(run->venv);
+}
+
+static void run_keep(Run *run, const char *path, int lock) {
+    vec_push(&run->locks, lock);
+    strlist_printf(&run->holds, "%s.lock", path);
+}
+
+/* ----------------------------------------------------------------------------- packages */
+
+/* A local name for what a URI names: the package's own, or a hash of the URI with its ending. */
+static int local_name(const char *uri, char **ret_name) {
+    if (env_uri_scheme(uri) == ENV_GCS) {
+        const char *name = uri + strlen("gcs://");
+        if (!env_package_name_ok(name))
+            return error_origin(-EINVAL,
+                                "Invalid package URI: %s. URI must have a file extension "
+                                "and the URI must be valid.",
+                                uri);
+        *ret_name = str_dup(name);
+        return 0;
+    }
+    _cleanup_free_ char *path = str_dup_slice((Slice){ uri, strcspn(uri, "?") });
+    const char *slash = strrchr(path, '/');
+    if (str_ends(path, ".whl")) {
+        *ret_name = str_dup(slash + 1);
+        return 0;
+    }
+    static const char *const endings[] = { ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".zip" };
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+        if (str_ends(path, endings[i])) {
+            *ret_name = str_printf("uri_%016llx%s",
+                                   (unsigned long long)XXH3_64bits(uri, strlen(uri)), endings[i]);
+            return 0;
+        }
+    }
+    return error_origin(-EINVAL, "%s does not end in .zip, .tar.gz, .tgz, .tar.xz or .whl", uri);
+}
+
+static char *without_ending(const char *name) {
+    const char *tar = strstr(name, ".tar.");
+    const char *end = tar ? tar : strrchr(name, '.');
+    return str_dup_slice((Slice){ name, (size_t)(end - name) });
+}
+
+static int fetch(Run *run, const char *uri, const char *path) {
+    const EnvSetup *setup = run->setup;
+    if (env_uri_scheme(uri) != ENV_GCS)
+        return download(uri, path, PACKAGE_UNPACKED_MAX);
+    if (!setup->fetch)
+        return error_origin(-EINVAL, "%s: no head to fetch it from", uri);
+    int r = setup->fetch(setup->fetch_ctx, uri + strlen("gcs://"), path);
+    if (r == -ENOENT)
+        return error_origin(
+            r,
+            "Failed to download runtime_env file package %s from the GCS to the "
+            "Ray worker node. The head has no such package; submit the job again to "
+            "upload it.",
+            uri);
+    return r;
+}
+
+static int install_wheel(Run *run, const char *wheel, const char *into) {
+    _cleanup_(venv_run_done) VenvRun tool = { 0 };
+    _cleanup_strlist_ StrList argv = { 0 };
+    _cleanup_free_ char *cache =
+        run->setup->cache_dir ? str_dup(run->setup->cache_dir) : env_cache_dir();
+    _cleanup_free_ char *python = NULL, *output = NULL, *home = str_printf("%s/pip", cache);
+    const PipSetup pip = { .cache_dir = cache, .log = run->setup->log, .timeout = run->timeout };
+    int r = venv_find_python(run->setup->python, &python);
+    if (r == 0)
+        r = dir_make(home, 0755);
+    if (r == 0)
+        r = venv_run_init(&tool, &pip);
+    if (r < 0)
+        return r;
+    static const char *const words[] = { "-m", "pip", "install", "--no-input",
+                                         "--disable-pip-version-check" };
+    strlist_add(&argv, python);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        strlist_add(&argv, words[i]);
+    strlist_add(&argv, wheel);
+    strlist_printf(&argv, "--target=%s", into);
+    r = venv_run(&tool, &argv, &output);
+    return r <= 0
+               ? r
+               : error_origin(-EINVAL, "Failed to install py_modules wheel %s:\n%s", wheel, output);
+}
+
+static int unpack(Run *run, const char *uri, const char *name, const char *dir) {
+    _cleanup_free_ char *aside = str_printf("%s.building", dir);
+    _cleanup_free_ char *archive = str_printf("%s.building/.%s", dir, name);
+    _cleanup_free_ char *wheel = str_printf("%s.building/%s", dir, name);
+    bool is_wheel = str_ends(name, ".whl");
+    const char *file = is_wheel ? wheel : archive;
+    int r = dir_remove(aside);
+    if (r == 0)
+        r = dir_make(aside, 0755);
+    if (r == 0)
+        r = fetch(run, uri, file);
+    if (r == 0)
+        r = is_wheel ? install_wheel(run, file, aside)
+                     : package_unpack(file, aside, env_uri_scheme(uri) != ENV_GCS);
+    if (r == 0 && unlink(file) < 0)
+        r = error_last("remove %s", file);
+    if (r == 0 && rename(aside, dir) < 0)
+        r = error_last("rename %s", aside);
+    return r;
+}
+
+/* The directory, owned, in which the content of `uri` lies. */
+static int ensure_package(Run *run, const char *uri, const char *kind, char **ret_dir) {
+    _cleanup_free_ char *name = NULL;
+    int r = local_name(uri, &name);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *stem = without_ending(name);
+    _cleanup_free_ char *folder =
+        str_printf("%s/runtime_resources/%s", run->setup->session_dir, kind);
+    _cleanup_free_ char *dir = str_printf("%s/%s", folder, stem);
+    _cleanup_(cache_lock_done) CacheLock lock = CACHE_LOCK_NONE;
+    r = dir_make(folder, 0755);
+    if (r == 0)
+        r = cache_lock(dir, run->timeout, &lock);
+    if (r == CACHE_ABSENT) {
+        r = unpack(run, uri, name, dir);
+        if (r == 0)
+            r = cache_lock_share(&lock);
+    }
+    if (r < 0)
+        return r;
+    run_keep(run, dir, cache_lock_take(&lock));
+    *ret_dir = TAKE(dir);
+    return 0;
+}
+
+static int locate(Run *run, const char *uri, const char *field, const char *kind, char **ret_dir) {
+    struct stat st;
+    if (env_uri_scheme(uri) != ENV_LOCAL)
+        return ensure_package(run, uri, kind, ret_dir);
+    const char *path = uri + strlen("local://");
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        return error_origin(-ENOENT,
+                            "%s %s points to '%s', which must already exist on every node.", field,
+                            uri, path);
+    *ret_dir = str_dup(path);
+    return 0;
+}
+
+static int setup_code(Run *run) {
+    const json_t *env = run->setup->runtime_env;
+    const char *uri = json_string_value(json_object_get(env, "working_dir"));
+    size_t i;
+    json_t *item;
+    if (uri) {
+        int r = locate(run, uri, "working_dir", "working_dir_files", &run->working_dir);
+        if (r < 0)
+            return r;
+    }
+    json_array_foreach(json_object_get(env, "py_modules"), i, item) {
+        char *dir = NULL;
+        int r = locate(run, json_string_value(item), "py_modules", "py_modules_files", &dir);
+        if (r < 0)
+            return r;
+        strlist_take(&run->modules, dir);
+    }
+    return 0;
+}
+
+static int setup_pip(Run *run) {
+    const EnvSetup *setup = run->setup;
+    const json_t *pip = json_object_get(setup->runtime_env, "pip");
+    if (!pip)
+        return 0;
+    _cleanup_free_ char *cache = setup->cache_dir ? str_dup(setup->cache_dir) : env_cache_dir();
+    const PipSetup spec = {
+        .python = setup->python,
+        .cache_dir = cache,
+        .env_vars = json_object_get(setup->runtime_env, "env_vars"),
+        .working_dir = run->working_dir,
+        .log = setup->log,
+        .timeout = run->timeout,
+    };
+    int lock;
+    int r = pip_ensure(pip, &spec, &run->venv, &lock);
+    if (r < 0)
+        return r;
+    run_keep(run, run->venv, lock);
+    /* A sweep that fails leaves more on the disk; the environment is there all the same. */
+    r = pip_sweep(cache, PIP_CACHE_MAX);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------- answer */
+
+static const char *variable(const json_t *vars, const char *name) {
+    const char *value = json_string_value(json_object_get(vars, name));
+    return value ? value : getenv(name);
+}
+
+/* $NAME and ${NAME} by what is set before; an unset one in braces and capitals becomes nothing. */
+static char *expand(const char *text, const json_t *vars) {
+    _cleanup_buf_ Buf out = { 0 };
+    while (*text) {
+        const char *start = text + 1 + (text[1] == '{'), *end = start;
+        while (*text == '$' && (isalnum((unsigned char)*end) || *end == '_'))
+            end++;
+        bool braces = start == text + 2;
+        if (*text != '$' || end == start || (braces && *end != '}')) {
+            buf_add_char(&out, *text++);
+            continue;
+        }
+        _cleanup_free_ char *name = str_dup_slice((Slice){ start, (size_t)(end - start) });
+        const char *value = variable(vars, name);
+        bool capitals = true;
+        for (const char *p = name; *p; p++)
+            capitals &= !islower((unsigned char)*p);
+        end += braces;
+        if (value)
+            buf_add_str(&out, value);
+        else if (!braces || !capitals)
+            buf_add(&out, text, (size_t)(end - text));
+        text = end;
+    }
+    return buf_steal(&out);
+}
+
+static json_t *expand_all(const json_t *env_vars) {
+    json_t *out = json_object();
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)env_vars, key, value) {
+        _cleanup_free_ char *text = expand(json_string_value(value), out);
+        json_object_set_new(out, key, json_string(text));
+    }
+    return out;
+}
+
+static void prepend(json_t *vars, const char *name, const char *first) {
+    const char *rest = variable(vars, name);
+    _cleanup_free_ char *text =
+        str_printf("%s%s%s", first, str_empty(rest) ? "" : ":", str_empty(rest) ? "" : rest);
+    json_object_set_new(vars, name, json_string(text));
+}
+
+static json_t *strings(const StrList *list) {
+    json_t *out = json_array();
+    for (size_t i = 0; i < list->len; i++)
+        json_array_append_new(out, json_string(list->items[i]));
+    return out;
+}
+
+static void answer_python(const Run *run, json_t *vars, json_t *answer) {
+    const char *executable =
+        json_string_value(json_object_get(run->setup->runtime_env, "py_executable"));
+    if (executable)
+        json_object_set_new(answer, "python", json_string(executable));
+    if (!run->venv)
+        return;
+    _cleanup_free_ char *bin = str_printf("%s/bin", run->venv);
+    json_set_printf(answer, "python", "%s/python", bin);
+    json_object_set_new(vars, "VIRTUAL_ENV", json_string(run->venv));
+    prepend(vars, "PATH", bin);
+}
+
+static json_t *make_answer(Run *run) {
+    json_t *answer = json_object();
+    _cleanup_json_ json_t *vars = expand_all(json_object_get(run->setup->runtime_env, "env_vars"));
+    if (run->working_dir) {
+        json_object_set_new(answer, "cwd", json_string(run->working_dir));
+        prepend(vars, "PYTHONPATH", run->working_dir);
+        strlist_add(&run->modules, run->working_dir);
+    }
+    size_t n_modules = run->modules.len - (run->working_dir != NULL);
+    for (size_t i = n_modules; i-- > 0;)
+        prepend(vars, "PYTHONPATH", run->modules.items[i]);
+    answer_python(run, vars, answer);
+    if (run->modules.len)
+        json_object_set_new(answer, "sys_path", strings(&run->modules));
+    if (json_object_size(vars))
+        json_object_set(answer, "env_vars", vars);
+    json_object_set_new(answer, "holds", strings(&run->holds));
+    return answer;
+}
+
+int env_setup(const EnvSetup *setup, json_t **ret_answer) {
+    _cleanup_(run_done) Run run = { .setup = setup, .timeout = TIMEOUT_DEFAULT };
+    int64_t seconds = json_int_at(setup->runtime_env, 0, "config", "setup_timeout_seconds");
+    if (seconds != 0)
+        run.timeout = seconds < 0 ? USEC_INFINITY : seconds * USEC_PER_SEC;
+    int r = setup_code(&run);
+    if (r == 0)
+        r = setup_pip(&run);
+    if (r < 0)
+        return r;
+    *ret_answer = make_answer(&run);
+    return 0;
+}
+
+char *env_cache_dir(void) {
+    const char *dir = getenv("MOBULA_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    if (!str_empty(dir))
+        return str_dup(dir);
+    if (!str_empty(cache))
+        return str_printf("%s/mobula", cache);
+    return str_printf("%s/.cache/mobula", str_empty(home) ? "/tmp" : home);
+}
+
+/* --------------------------------------------------------------------------------- hold */
+
+int env_hold(const json_t *answer, EnvHold *ret_hold) {
+    const json_t *paths = json_object_get(answer, "holds");
+    _cleanup_(env_hold_done) EnvHold hold = { mem_array(int, json_array_size(paths) + 1), 0 };
+    size_t i;
+    json_t *item;
+    json_array_foreach(paths, i, item) {
+        const char *path = json_string_value(item);
+        int r = path ? cache_hold(path, &hold.fds[hold.len])
+                     : error_origin(-EINVAL, "an environment's holds are no list of paths");
+        if (r < 0)
+            return r;
+        hold.len++;
+    }
+    *ret_hold = hold;
+    hold = (EnvHold){ 0 };
+    return 0;
+}
+
+void env_hold_done(EnvHold *hold) {
+    for (size_t i = 0; i < hold->len; i++)
+        fd_close(hold->fds[i]);
+    hold->fds = mem_free(hold->fds);
+    hold->len = 0;
+}
