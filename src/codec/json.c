@@ -51,6 +51,11 @@ static int text_check(const char *text, size_t len, const JsonLimits *limits) {
     if (len > limits->bytes)
         return error_origin(-E2BIG, "JSON of %zu bytes is over the limit of %zu", len,
                             limits->bytes);
+    const char *nul = memchr(text, 0, len);
+    if (nul) { /* jansson takes one behind a number for a blank */
+        text_position(text, (size_t)(nul - text), &line, &column);
+        return error_origin(-EINVAL, "line %zu column %zu: a NUL byte", line, column);
+    }
     for (size_t i = 0; i < len;) {
         char c = text[i];
         if (c == '"') {
@@ -116,7 +121,7 @@ int json_parse(const void *data, size_t len, const JsonLimits *limits, unsigned 
     json_error_t error;
     size_t line, column;
 
-    int r = text_check(data, len, limits ? limits : &JSON_LIMITS_DEFAULT);
+    int r = text_check(len ? data : "", len, limits ? limits : &JSON_LIMITS_DEFAULT);
     if (r < 0)
         return r;
     json_t *value = json_loadb(len ? data : "", len, load, &error);
