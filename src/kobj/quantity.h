@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Amounts as Kubernetes writes them ("500m", "4Gi", "1e3"): exact to a billionth, up to 2^63-1.
- * Finer amounts are rounded away from zero and larger ones capped, as resource.Quantity does.
+ * Amounts as Kubernetes writes them ("500m", "4Gi", "1e3"): exact to a billionth. Finer ones
+ * are rounded away from zero; binary ones are capped at 2^63-1, as resource.Quantity does.
  */
 
 #include "base/base.h"
@@ -40,6 +40,7 @@ int quantity_compare(Quantity a, Quantity b);  /* < 0, 0, > 0 */
 Quantity quantity_add(Quantity a, Quantity b); /* in a's format, or b's if a is zero; capped */
 Quantity quantity_sub(Quantity a, Quantity b);
 
-int64_t quantity_ceil(Quantity quantity);       /* up to the next whole: bytes, cores */
-int64_t quantity_ceil_milli(Quantity quantity); /* thousandths, capped */
+Quantity quantity_round_milli(Quantity quantity); /* away from zero: what resource lists keep */
+int64_t quantity_ceil(Quantity quantity);         /* up to the next whole: bytes, cores */
+int64_t quantity_ceil_milli(Quantity quantity);   /* thousandths, capped */
 double quantity_double(Quantity quantity);
