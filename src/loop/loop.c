@@ -23,6 +23,13 @@ struct LoopHook {
     void *ctx;
 };
 
+struct LoopFinal {
+    List link;
+    Loop *loop;
+    LoopFn *fn;
+    void *ctx;
+};
+
 /* Its address names the thread. */
 static _Thread_local char thread_mark;
 
@@ -41,6 +48,7 @@ int loop_new(Loop **ret_loop) {
     list_init(&loop->tasks);
     list_init(&loop->hooks);
     list_init(&loop->works);
+    list_init(&loop->finals);
     loop->thread = &thread_mark;
     loop->now = time_mono_now();
     *ret_loop = loop;
@@ -67,10 +75,18 @@ static void defers_drop(Loop *loop) {
     }
 }
 
+static void finals_run(Loop *loop) {
+    while (!list_empty(&loop->finals)) {
+        LoopFinal *final = LIST_ITEM(loop->finals.next, LoopFinal, link);
+        final->fn(final->ctx);
+    }
+}
+
 Loop *loop_free(Loop *loop) {
     if (!loop)
         return NULL;
     loop_check_thread(loop);
+    finals_run(loop);
     loop_works_finish(loop);
     defers_drop(loop);
     ASSERT(loop->live == 0);
@@ -291,4 +307,20 @@ LoopHook *loop_hook_free(LoopHook *hook) {
     list_remove(&hook->link);
     hook->loop->live--;
     return mem_free(hook);
+}
+
+LoopFinal *loop_final_new(Loop *loop, LoopFn *fn, void *ctx) {
+    loop_check_thread(loop);
+    LoopFinal *final = mem_new(LoopFinal);
+    *final = (LoopFinal){ .loop = loop, .fn = fn, .ctx = ctx };
+    list_push(&loop->finals, &final->link);
+    return final;
+}
+
+LoopFinal *loop_final_free(LoopFinal *final) {
+    if (!final)
+        return NULL;
+    loop_check_thread(final->loop);
+    list_remove(&final->link);
+    return mem_free(final);
 }

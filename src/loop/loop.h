@@ -71,6 +71,12 @@ LoopHook *loop_hook_new(Loop *loop, LoopFn *before_sleep, void *ctx);
 LoopHook *loop_hook_free(LoopHook *hook);
 DEFINE_CLEANUP(LoopHook *, loop_hook_free);
 
+/* Called once when the loop is freed: lets go of what lives by itself on it (a connection that only
+ * lingers to send its last bytes). It must free the final. */
+typedef struct LoopFinal LoopFinal;
+LoopFinal *loop_final_new(Loop *loop, LoopFn *fn, void *ctx);
+LoopFinal *loop_final_free(LoopFinal *final);
+
 /* Timers. Made disarmed. Exact to a microsecond by a virtual clock, to a millisecond (late, never
  * early) by the real one. Equal deadlines fire in the order in which they were armed. */
 typedef struct LoopTimer LoopTimer;

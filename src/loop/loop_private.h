@@ -25,6 +25,7 @@ struct Loop {
     List hooks;         /* LoopHook.link */
     List *hook_at;      /* next hook of the round that is running */
     List works;         /* LoopWork.link */
+    List finals;        /* LoopFinal.link */
     LoopTimer **heap;   /* by (deadline, order) */
     size_t heap_len, heap_cap;
     uint64_t timer_order;
