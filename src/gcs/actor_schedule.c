@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "gcs/gcs_private.h"
+
+/*
+ * Finding a node for an actor and starting it there. The node is picked from the view; its raylet
+ * looks for itself and answers BUSY when the view was old, then the actor waits for news. The
+ * start has no deadline: an __init__ may take hours. It ends by an answer or by the node's death.
+ */
+
+int actor_set_create(GcsActor *actor, const ActorCreate *create) {
+    const Resource *placement = create->placement_len ? create->placement : create->resources;
+    size_t placement_len = create->placement_len ? create->placement_len : create->resources_len;
+    int r = resources_from_wire(&actor->held, create->resources, create->resources_len);
+    if (r == 0)
+        r = resources_from_wire(&actor->placement, placement, placement_len);
+    if (r == 0)
+        r = label_selector_from_wire(&actor->labels, create->strategy.labels,
+                                     create->strategy.labels_len);
+    if (r < 0)
+        return r;
+    const Strategy *strategy = &create->strategy;
+    if (strategy->kind == STRATEGY_KIND_PLACEMENT_GROUP)
+        return error_origin(-EINVAL, "placement groups are not supported yet");
+    actor->request = (SchedRequest){
+        .kind = strategy->kind == STRATEGY_KIND_SPREAD          ? SCHED_SPREAD
+                : strategy->kind == STRATEGY_KIND_NODE_AFFINITY ? SCHED_AFFINITY
+                : resources_empty(&actor->placement)            ? SCHED_RANDOM
+                                                                : SCHED_DEFAULT,
+        .resources = &actor->placement,
+        .labels = &actor->labels,
+        .node = strategy->node,
+        .soft = strategy->soft,
+        .spill_on_unavailable = strategy->spill_on_unavailable,
+        .fail_on_unavailable = strategy->fail_on_unavailable,
+    };
+    return 0;
+}
+
+/* The argument of a start under way. */
+struct ActorStarting {
+    Gcs *gcs;
+    ActorId actor;
+};
+
+void actor_unschedule(Gcs *gcs, GcsActor *actor) {
+    list_remove(&actor->pending);
+    if (!actor->start_call)
+        return;
+    rpc_forget(gcs->rpc, actor->start_call);
+    actor->start_call = 0;
+    actor->starting = mem_free(actor->starting);
+    gcs_arm_rpc(gcs);
+    GcsNode *node = nodes_get(gcs, &actor->node);
+    if (!node || node->state == NODE_STATE_DEAD)
+        return;
+    /* The raylet may be at it: what it started for this actor ends. */
+    LeaseCancel cancel = { 0 };
+    memcpy(cancel.lease.byte, actor->id.byte, sizeof(actor->id));
+    _cleanup_buf_ Buf body = { 0 };
+    lease_cancel_encode(&cancel, &body);
+    gcs_send(gcs, peer_make(node->index, node->incarnation, 0), MSG_LEASE_CANCEL, &body);
+}
+
+static void started(Gcs *gcs, GcsActor *actor, const ActorStarted *reply) {
+    _cleanup_free_ char *repr = NULL;
+    if (text_from_wire(reply->repr, GCS_NAME_MAX, "the actor's repr", &repr) < 0)
+        repr = NULL;
+    actor->worker_id = reply->worker_id;
+    actor->pid = reply->pid;
+    GcsNode *node = nodes_get(gcs, &actor->node);
+    str_set(&actor->ip, node ? node->ip : "");
+    if (reply->failed) {
+        buf_clear(&actor->death_error);
+        buf_add(&actor->death_error, reply->error.data, reply->error.len);
+        actor_lost(gcs, actor, false, DEATH_KIND_INIT_FAILED,
+                   "The actor died because of an error raised in its creation task");
+        return;
+    }
+    str_set(&actor->repr, repr);
+    actor_set_worker(gcs, actor, reply->worker);
+    actor->state = ACTOR_STATE_ALIVE;
+    actors_changed(gcs, actor);
+}
+
+static void wait_for_place(Gcs *gcs, GcsActor *actor) {
+    memset(&actor->node, 0, sizeof(actor->node));
+    list_push(&gcs->pending, &actor->pending);
+}
+
+static void not_started(Gcs *gcs, GcsActor *actor, const RpcReply *reply) {
+    /* BUSY: the node's next report makes us look again. A lost connection: it is back soon, or
+     * dead. */
+    if (reply->result < 0 || reply->status.code == STATUS_CODE_BUSY) {
+        wait_for_place(gcs, actor);
+        return;
+    }
+    _cleanup_free_ char *text = str_dup_slice(reply->status.text);
+    DeathKind kind =
+        reply->status.code == STATUS_CODE_INVALID ? DEATH_KIND_ENV_FAILED : DEATH_KIND_WORKER_DIED;
+    actor_lost(gcs, actor, kind == DEATH_KIND_WORKER_DIED, kind, text);
+}
+
+static void on_start_done(void *argument, const RpcReply *reply) {
+    struct ActorStarting *starting = argument;
+    Gcs *gcs = starting->gcs;
+    GcsActor *actor = map_get(&gcs->actors, &starting->actor);
+    ASSERT(actor && actor->starting == starting); /* it forgets the call before it goes */
+    actor->starting = mem_free(starting);
+    actor->start_call = 0;
+    if (reply->result == -ECANCELED)
+        return;
+    _cleanup_arena_ Arena arena = { 0 };
+    ActorStarted message;
+    if (reply->result != 0)
+        not_started(gcs, actor, reply);
+    else if (actor_started_decode(&message, reply->body, reply->len, &arena) == 0)
+        started(gcs, actor, &message);
+    else
+        actor_lost(gcs, actor, false, DEATH_KIND_UNSCHEDULABLE,
+                   "its raylet's answer could not be read");
+}
+
+static void start_on(Gcs *gcs, GcsActor *actor, GcsNode *node) {
+    _cleanup_arena_ Arena arena = { 0 };
+    ActorCreate create;
+    int r = actor_create_decode(&create, actor->create.data, actor->create.len, &arena);
+    ASSERT(r == 0); /* it was decoded when it came */
+    LeaseRequest lease = {
+        .job = actor->job,
+        .strategy = create.strategy,
+        .runtime_env = create.runtime_env,
+        .env_hash = create.env_hash,
+        .requester = PEER_GCS,
+        .name = slice_str(actor->class_name),
+        .actor = actor->id,
+    };
+    /* One lease an actor at a time: its id is the actor's. */
+    memcpy(lease.lease.byte, actor->id.byte, sizeof(actor->id));
+    lease.resources = resources_to_wire(&actor->held, &arena, &lease.resources_len);
+    ActorStart message = {
+        .actor = actor->id, .lease = lease, .call = create.call, .restarts = actor->restarts
+    };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_start_encode(&message, &body);
+    actor->starting = mem_new(struct ActorStarting);
+    *actor->starting = (struct ActorStarting){ gcs, actor->id };
+    actor->node = node->sched.id;
+    nodes_charge(gcs, node, &actor->held);
+    actor->start_call =
+        rpc_call(gcs->rpc, peer_make(node->index, node->incarnation, 0), MSG_ACTOR_START, &body,
+                 USEC_INFINITY, on_start_done, actor->starting);
+}
+
+/* False: it still waits. */
+static bool try_place(Gcs *gcs, GcsActor *actor) {
+    NodeId none = { 0 };
+    const SchedNode *found = NULL;
+    SchedAnswer answer = sched_pick(&gcs->sched, nodes_view(gcs), &none, &actor->request, &found);
+    if (answer == SCHED_FAILED) {
+        actor_lost(gcs, actor, false, DEATH_KIND_UNSCHEDULABLE,
+                   "The actor is not schedulable: the node specified via "
+                   "NodeAffinitySchedulingStrategy doesn't exist any more or is infeasible, and "
+                   "soft=False was specified.");
+        return true;
+    }
+    if (answer != SCHED_FOUND)
+        return false;
+    list_remove(&actor->pending);
+    start_on(gcs, actor, nodes_get(gcs, &found->id));
+    return true;
+}
+
+void actor_schedule(Gcs *gcs, GcsActor *actor) {
+    list_remove(&actor->pending);
+    list_push(&gcs->pending, &actor->pending);
+    loop_task_arm(gcs->schedule_task);
+}
+
+void actors_schedule_pending(void *ctx) {
+    Gcs *gcs = ctx;
+    List todo;
+    list_init(&todo);
+    list_splice(&todo, &gcs->pending);
+    List *link;
+    while ((link = list_pop(&todo))) {
+        GcsActor *actor = LIST_ITEM(link, GcsActor, pending);
+        if (!try_place(gcs, actor))
+            list_push(&gcs->pending, &actor->pending);
+    }
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this folder share. Each section names the file that owns it. */
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "gcs/gcs.h"
+#include "model/convert.h"
+#include "rpc/rpc.h"
+#include "sched/pick.h"
+
+enum {
+    GCS_NODES_MAX = 65000, /* alive; a node's number has 16 bits */
+    GCS_DEAD_NODES_KEPT = 1000,
+    GCS_FINISHED_JOBS_KEPT = 10000,
+    GCS_DEAD_ACTORS_KEPT = 100000,
+    GCS_ACTORS_MAX = 1000000,
+    GCS_SUBMISSIONS_MAX = 10000,
+    GCS_SUBSCRIPTIONS_MAX = 1000000,
+    GCS_NAME_MAX = 1024, /* of actors, namespaces, channels, nodes */
+};
+#define GCS_KV_BYTES_MAX ((size_t)4 << 30)
+
+typedef struct GcsConn {
+    GcsConnId id;
+    Role role;            /* NONE until Hello */
+    PeerId peer;          /* where frames for it are addressed */
+    struct GcsNode *node; /* RAYLET: once registered */
+} GcsConn;
+
+/* One message on its way through a handler. */
+typedef struct GcsCall {
+    GcsConn *conn;
+    const FrameHeader *header;
+    Slice body;
+    Arena *arena;
+} GcsCall;
+
+/* ---- nodes.c ---- */
+typedef struct GcsNode {
+    SchedNode sched; /* id, resources, labels */
+    uint16_t index, incarnation;
+    NodeState state;
+    GcsConn *conn;   /* NULL: not connected now */
+    usec_t deadline; /* of the next sign of life */
+    char *address, *ip, *hostname, *name, *raylet_socket, *death_reason;
+    bool head;
+    uint32_t agent_port, metrics_port;
+    uint64_t started_ms, ended_ms;
+    Buf demands; /* encoded NodeReport with nothing but its demands */
+    bool dirty;  /* its view goes out at the end of the tick */
+} GcsNode;
+
+/* ---- jobs.c ---- */
+typedef struct GcsJob {
+    JobId id;
+    PeerId driver;
+    WorkerId driver_worker;
+    char *namespace_, *config, *ip, *submission, *entrypoint;
+    uint32_t pid;
+    uint64_t started_ms, ended_ms;
+    bool finished;
+} GcsJob;
+
+/* ---- actors.c ---- */
+typedef struct GcsActor {
+    ActorId id;
+    Buf record, create; /* the encoded ActorRegister.info and ActorCreate as they came */
+    ActorState state;
+    char *name, *namespace_, *class_name, *repr, *ip, *death_text;
+    JobId job;
+    bool detached;
+    PeerId owner;
+    int32_t max_restarts;
+    uint32_t restarts, pid;
+    DeathKind death_kind;
+    Buf death_error;
+    PeerId worker; /* ALIVE: indexed in by_worker */
+    WorkerId worker_id;
+    NodeId node;
+    /* creation */
+    ResourceSet placement, held;
+    LabelSelector labels;
+    SchedRequest request;           /* resources and labels point to the above */
+    bool created;                   /* ActorCreate has come */
+    uint32_t start_call;            /* under way to `node`; 0: none */
+    struct ActorStarting *starting; /* of that call */
+    List pending;                   /* in Gcs.pending while it waits for a place */
+    Vec(PeerId) subscribers;
+} GcsActor;
+
+/* ---- submissions.c ---- */
+typedef struct GcsSubmission GcsSubmission;
+
+/* ---- pubsub.c ---- */
+typedef struct GcsSubscription {
+    PeerId peer;
+    char *channel;
+    Slice key;
+} GcsSubscription;
+
+struct Gcs {
+    Loop *loop;
+    Kv *kv;
+    GcsPort port;
+    char *session_name, *session_dir, *settings, *dashboard_url, *node_ip;
+    Buf token;
+    bool survives;
+    usec_t keepalive;
+    Hash cluster;
+    Rpc *rpc; /* our own calls, to raylets */
+    LoopTimer *rpc_timer;
+    int broken;
+    List held;            /* answers that wait for the log */
+
+    Map conns;            /* GcsConnId -> GcsConn */
+    uint32_t next_direct; /* of peers connected to us directly */
+    Map direct;           /* PeerId -> GcsConn */
+
+    Map nodes;            /* NodeId -> GcsNode, dead ones too */
+    GcsNode **by_index;   /* 65536 */
+    uint16_t last_index;
+    size_t nodes_alive, nodes_dead;
+    LoopTimer *node_timer;
+    LoopTask *view_task;
+    Vec(const SchedNode *) view;
+    SchedState sched;
+
+    Map jobs;    /* JobId -> GcsJob */
+    Map drivers; /* PeerId -> GcsJob, running ones */
+    uint32_t last_job;
+
+    Map actors;    /* ActorId -> GcsActor */
+    StrMap names;  /* "namespace/name" -> GcsActor */
+    Map by_worker; /* PeerId -> GcsActor */
+    size_t actors_dead;
+    List pending;  /* GcsActor.pending, the oldest first */
+    LoopTask *schedule_task;
+
+    StrMap submissions; /* id -> GcsSubmission */
+
+    Vec(GcsSubscription) subscriptions;
+    size_t kv_bytes;
+};
+
+/* ---- gcs.c: frames in and out ---- */
+/* The answer, now or (logged) once everything written so far is durable. */
+void gcs_reply(Gcs *gcs, const GcsCall *call, MessageType type, const Buf *body);
+void gcs_reply_status(Gcs *gcs, const GcsCall *call, StatusCode code, const char *format, ...)
+    _printf_(4, 5);
+void gcs_reply_logged(Gcs *gcs, const GcsCall *call, MessageType type, const Buf *body,
+                      KvSync sync);
+void gcs_ok_logged(Gcs *gcs, const GcsCall *call, KvSync sync);
+/* A failed request: the code's status with error_text(r). */
+void gcs_reply_error(Gcs *gcs, const GcsCall *call, int r);
+/* To any peer, wherever it is connected; lost if it is nowhere. */
+void gcs_send(Gcs *gcs, PeerId to, MessageType type, const Buf *body);
+/* Logs what nobody waits for. */
+void gcs_log(Gcs *gcs);
+void gcs_arm_rpc(Gcs *gcs);
+uint64_t gcs_wall_ms(const Gcs *gcs);
+/* Writes one record; a failure (too large) is returned. */
+_must_check_ int gcs_store(Gcs *gcs, const char *table, Slice key, const Buf *value);
+void gcs_erase(Gcs *gcs, const char *table, Slice key);
+
+/* Decodes call->body into `message` or answers INVALID and returns from the handler. */
+#define GCS_DECODE(gcs, call, decode, message)                                                     \
+    do {                                                                                           \
+        int r_ = decode(message, (call)->body.data, (call)->body.len, (call)->arena);              \
+        if (r_ < 0) {                                                                              \
+            gcs_reply_error((gcs), (call), r_);                                                    \
+            return;                                                                                \
+        }                                                                                          \
+    } while (0)
+
+#define ID_SLICE(id) ((Slice){ (const char *)(id)->byte, sizeof(*(id)) })
+
+/* ---- nodes.c ---- */
+void nodes_init(Gcs *gcs);
+_must_check_ int nodes_load(Gcs *gcs);
+void nodes_done(Gcs *gcs);
+void nodes_on_register(Gcs *gcs, GcsCall *call);
+void nodes_on_report(Gcs *gcs, GcsCall *call);
+void nodes_on_list(Gcs *gcs, GcsCall *call);
+void nodes_on_drain(Gcs *gcs, GcsCall *call);
+void nodes_on_cluster_status(Gcs *gcs, GcsCall *call);
+void nodes_on_disconnect(Gcs *gcs, GcsConn *conn);
+GcsNode *nodes_get(const Gcs *gcs, const NodeId *id);
+GcsNode *nodes_by_peer(const Gcs *gcs, PeerId peer); /* alive and of this incarnation, or NULL */
+GcsNode *nodes_head(const Gcs *gcs);
+SchedView nodes_view(Gcs *gcs);
+/* Takes `what` out of the view until the node's next report. */
+void nodes_charge(Gcs *gcs, GcsNode *node, const ResourceSet *what);
+/* To every raylet but `except` (may be NULL). */
+void nodes_broadcast(Gcs *gcs, MessageType type, const Buf *body, const GcsNode *except);
+
+/* ---- jobs.c ---- */
+void jobs_init(Gcs *gcs);
+_must_check_ int jobs_load(Gcs *gcs);
+void jobs_done(Gcs *gcs);
+void jobs_on_add(Gcs *gcs, GcsCall *call);
+void jobs_on_finish(Gcs *gcs, GcsCall *call);
+void jobs_on_table(Gcs *gcs, GcsCall *call);
+void jobs_peer_dead(Gcs *gcs, PeerId peer);
+void jobs_node_dead(Gcs *gcs, const GcsNode *node);
+GcsJob *jobs_get(const Gcs *gcs, const JobId *id);
+
+/* ---- actors.c, actor_schedule.c ---- */
+void actors_init(Gcs *gcs);
+_must_check_ int actors_load(Gcs *gcs);
+void actors_done(Gcs *gcs);
+void actors_on_register(Gcs *gcs, GcsCall *call);
+void actors_on_create(Gcs *gcs, GcsCall *call);
+void actors_on_get(Gcs *gcs, GcsCall *call);
+void actors_on_subscribe(Gcs *gcs, GcsCall *call);
+void actors_on_kill(Gcs *gcs, GcsCall *call);
+void actors_on_out_of_scope(Gcs *gcs, GcsCall *call);
+void actors_on_list(Gcs *gcs, GcsCall *call);
+void actors_on_exited(Gcs *gcs, GcsCall *call);
+void actors_peer_dead(Gcs *gcs, const PeerDead *dead);
+void actors_node_dead(Gcs *gcs, const GcsNode *node, const char *reason);
+void actors_job_ended(Gcs *gcs, const JobId *job);
+void actors_changed(Gcs *gcs, GcsActor *actor); /* logs and publishes */
+void actor_info(const GcsActor *actor, Arena *arena, ActorInfo *ret_info);
+void actor_kill(Gcs *gcs, GcsActor *actor, DeathKind kind, const char *text);
+/* Its worker is gone or it could not start: begin again or die. */
+void actor_lost(Gcs *gcs, GcsActor *actor, bool may_restart, DeathKind kind, const char *text);
+void actor_set_worker(Gcs *gcs, GcsActor *actor, PeerId worker);
+void actor_schedule(Gcs *gcs, GcsActor *actor);
+void actor_unschedule(Gcs *gcs, GcsActor *actor);
+void actors_schedule_pending(void *gcs);
+_must_check_ int actor_set_create(GcsActor *actor, const ActorCreate *create);
+
+/* ---- submissions.c ---- */
+_must_check_ int submissions_load(Gcs *gcs);
+void submissions_done(Gcs *gcs);
+void submissions_on_submit(Gcs *gcs, GcsCall *call);
+void submissions_on_get(Gcs *gcs, GcsCall *call);
+void submissions_on_list(Gcs *gcs, GcsCall *call);
+void submissions_on_stop(Gcs *gcs, GcsCall *call);
+void submissions_on_delete(Gcs *gcs, GcsCall *call);
+void submissions_on_state(Gcs *gcs, GcsCall *call);
+void submissions_node_dead(Gcs *gcs, const GcsNode *node);
+void submissions_node_joined(Gcs *gcs, const GcsNode *node);
+void submissions_driver_joined(Gcs *gcs, const GcsJob *job);
+
+/* ---- space.c ---- */
+_must_check_ int space_load(Gcs *gcs);
+void space_on_put(Gcs *gcs, GcsCall *call);
+void space_on_get(Gcs *gcs, GcsCall *call);
+void space_on_del(Gcs *gcs, GcsCall *call);
+void space_on_keys(Gcs *gcs, GcsCall *call);
+
+/* ---- pubsub.c ---- */
+void pubsub_done(Gcs *gcs);
+void pubsub_on_subscribe(Gcs *gcs, GcsCall *call);
+void pubsub_on_publish(Gcs *gcs, GcsCall *call);
+void pubsub_publish(Gcs *gcs, const char *channel, Slice key, Slice payload);
+void pubsub_peer_dead(Gcs *gcs, PeerId peer);
