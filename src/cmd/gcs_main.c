@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* `mobula gcs`: parse, wire up, run. */
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "codec/json.h"
+#include "gcs/server.h"
+#include "host/session.h"
+
+typedef struct GcsArgs {
+    const char *listen, *temp_dir, *session_name, *node_ip, *store, *dashboard_url, *settings;
+    int64_t ready_fd;
+    bool durable, verbose;
+} GcsArgs;
+
+typedef struct GcsMain {
+    Loop *loop;
+    int status;
+} GcsMain;
+
+static void on_signal(void *ctx, int signo) {
+    GcsMain *self = ctx;
+    loop_stop(self->loop);
+}
+
+static void on_broken(void *ctx, int r) {
+    GcsMain *self = ctx;
+    self->status = 1;
+    loop_stop(self->loop);
+}
+
+/* One line for whoever started us; taken over by the reader's end of file if nobody listens. */
+static void report(int64_t fd, json_t *line) {
+    _cleanup_json_ json_t *owned = line;
+    if (fd < 0)
+        return;
+    _cleanup_buf_ Buf text = { 0 };
+    json_encode(owned, 0, &text);
+    buf_add_char(&text, '\n');
+    if (fd_write_all((int)fd, text.data, text.len) < 0)
+        log_debug("nobody waits for the ready line");
+    close((int)fd);
+}
+
+static int start(const GcsArgs *args, GcsMain *self, const Session *session,
+                 GcsServer **ret_server) {
+    const char *mode = getenv("RAY_AUTH_MODE"), *token = getenv("RAY_AUTH_TOKEN");
+    GcsServerOptions options = {
+        .store = args->store,
+        .durable = args->durable,
+        .broken = on_broken,
+        .ctx = self,
+        .gcs = {
+            .session_name = session->name,
+            .session_dir = session->dir,
+            .settings = args->settings,
+            .dashboard_url = args->dashboard_url,
+            .node_ip = args->node_ip,
+            .token = str_eq(mode, "token") ? slice_str(token) : (Slice){ 0 },
+            .survives = args->store != NULL,
+        },
+    };
+    int r = net_address_parse(args->listen, &options.listen);
+    return r < 0 ? r : gcs_server_new(self->loop, &options, ret_server);
+}
+
+static int run(const GcsArgs *args, const Session *session) {
+    _cleanup_(loop_freep) Loop *loop = NULL;
+    _cleanup_(loop_signal_freep) LoopSignal *term = NULL, *interrupt = NULL;
+    _cleanup_(gcs_server_freep) GcsServer *server = NULL;
+    int r = loop_new(&loop);
+    GcsMain self = { .loop = loop };
+    if (r == 0)
+        r = loop_signal_new(loop, SIGTERM, on_signal, &self, &term);
+    if (r == 0)
+        r = loop_signal_new(loop, SIGINT, on_signal, &self, &interrupt);
+    if (r == 0)
+        r = start(args, &self, session, &server);
+    if (r < 0) {
+        log_error("cannot start: %s", error_text(r));
+        report(args->ready_fd, json_pack("{s:s}", "error", error_text(r)));
+        return 1;
+    }
+    char address[NET_ADDRESS_TEXT_MAX];
+    net_address_format(gcs_server_address(server), address);
+    log_info("gcs listens at %s, session %s", address, session->name);
+    report(args->ready_fd, json_pack("{s:s, s:i, s:s}", "address", address, "pid", (int)getpid(),
+                                     "session_dir", session->dir));
+    loop_run(loop);
+    return self.status;
+}
+
+int cmd_gcs(int argc, char **argv) {
+    GcsArgs args = { .temp_dir = SESSION_TEMP_DEFAULT, .node_ip = "127.0.0.1", .ready_fd = -1 };
+    const Option options[] = {
+        { "listen", OPTION_TEXT, &args.listen, "IP:PORT to serve at; port 0 takes a free one." },
+        { "temp-dir", OPTION_TEXT, &args.temp_dir, "Where session folders are." },
+        { "session-name", OPTION_TEXT, &args.session_name, "The session of this cluster." },
+        { "node-ip", OPTION_TEXT, &args.node_ip, "The head's address as others see it." },
+        { "store", OPTION_TEXT, &args.store, "SQLite file for the records; else memory." },
+        { "durable", OPTION_FLAG, &args.durable, "Sync to disk before every answer." },
+        { "dashboard-url", OPTION_TEXT, &args.dashboard_url, "Told to every process." },
+        { "settings", OPTION_TEXT, &args.settings, "JSON handed to every process." },
+        { "ready-fd", OPTION_INT, &args.ready_fd, "Gets one line of JSON when ready." },
+        { "verbose", OPTION_FLAG, &args.verbose, "Log more." },
+    };
+    const OptionTable table = { .command = "mobula gcs",
+                                .about = "The control plane of a Ray cluster.",
+                                .options = options,
+                                .len = ARRAY_LEN(options) };
+    int first, r = options_parse(&table, argc, argv, &first);
+    if (r > 0)
+        return options_exit(r);
+    if (!args.listen || !args.session_name)
+        return options_fail(&table, "--listen and --session-name are needed");
+    log_setup("gcs", args.verbose ? LOG_DEBUG : LOG_INFO, false);
+    signal(SIGPIPE, SIG_IGN);
+    _cleanup_session_ Session session = { 0 };
+    r = session_open(args.temp_dir, args.session_name, &session);
+    if (r < 0) {
+        log_error("cannot start: %s", error_text(r));
+        report(args.ready_fd, json_pack("{s:s}", "error", error_text(r)));
+        return 1;
+    }
+    return run(&args, &session);
+}
