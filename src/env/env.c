@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/map.h"
-#include "env/pyrepr.h"
+#include "codec/pyrepr.h"
 
 enum {
     REQUIREMENTS_MAX = 1024 * 1024

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "env/pyrepr.h"
+#include "codec/pyrepr.h"
 
 void pyrepr_str(const char *s, Buf *out) {
     char quote = strchr(s, '\'') && !strchr(s, '"') ? '"' : '\'';

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/agent.h"
+
+#include "api/job_state.h"
+#include "api/log_http.h"
+#include "api/logs.h"
+#include "base/error.h"
+
+#define STATE_PERIOD (200 * USEC_PER_MSEC)
+
+struct Agent {
+    AgentHooks hooks;
+    HttpRouter *router;
+};
+
+static void on_raylet_health(void *ctx, HttpRequest *request) {
+    http_respond_text(request, 200, "success");
+}
+
+static void on_health(void *ctx, HttpRequest *request) {
+    const Agent *agent = ctx;
+    const char *problem =
+        agent->hooks.gcs_problem ? agent->hooks.gcs_problem(agent->hooks.ctx) : NULL;
+    if (!agent->hooks.head)
+        http_respond_text(request, 200, "raylet: success\ngcs: success (no local gcs)");
+    else if (!problem)
+        http_respond_text(request, 200, "raylet: success\ngcs: success");
+    else
+        http_respond_text(request, 503, "raylet: success\ngcs: %s", problem);
+}
+
+static const char *job_of(HttpRequest *request) {
+    const char *submission = http_request_param(request, "id");
+    if (submission && job_submission_valid(submission))
+        return submission;
+    http_respond_text(request, 404, "Job %s does not exist", submission ? submission : "");
+    return NULL;
+}
+
+static void on_logs(void *ctx, HttpRequest *request) {
+    const Agent *agent = ctx;
+    const char *submission = job_of(request);
+    if (!submission)
+        return;
+    _cleanup_free_ char *path = job_log_path(agent->hooks.session_dir, submission);
+    log_respond(request, path);
+}
+
+/* Whether the writer of a log is done, from its state file. */
+static bool job_over(void *ctx, const char *submission) {
+    const Agent *agent = ctx;
+    _cleanup_(job_state_done) JobState state = { 0 };
+    int r = job_state_read(agent->hooks.session_dir, submission, &state);
+    return r == -ENOENT || (r == 0 && job_status_terminal(state.status));
+}
+
+static void on_tail(void *ctx, HttpRequest *request) {
+    Agent *agent = ctx;
+    const char *submission = job_of(request);
+    if (!submission)
+        return;
+    _cleanup_free_ char *path = job_log_path(agent->hooks.session_dir, submission);
+    log_socket_serve(request, path, submission, STATE_PERIOD, job_over, agent);
+}
+
+Agent *agent_new(const AgentHooks *hooks) {
+    Agent *agent = mem_new(Agent);
+    agent->hooks = *hooks;
+    agent->router = http_router_new();
+    http_router_add(agent->router, "GET", "/api/healthz", on_health, agent);
+    http_router_add(agent->router, "GET", "/api/local_raylet_healthz", on_raylet_health, agent);
+    http_router_add(agent->router, "GET", "/api/job_agent/jobs/{id}/logs", on_logs, agent);
+    http_router_add(agent->router, "GET", "/api/job_agent/jobs/{id}/logs/tail", on_tail, agent);
+    return agent;
+}
+
+Agent *agent_free(Agent *agent) {
+    if (!agent)
+        return NULL;
+    http_router_free(agent->router);
+    return mem_free(agent);
+}
+
+void agent_handle(void *ctx, HttpRequest *request) {
+    Agent *agent = ctx;
+    if (auth_admit(agent->hooks.auth, request))
+        http_router_handle(agent->router, request);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/log_http.h"
+
+#include "api/logs.h"
+#include "codec/json.h"
+
+void log_respond(HttpRequest *request, const char *path) {
+    _cleanup_buf_ Buf raw = { 0 }, clean = { 0 }, body = { 0 };
+    int r = log_read(path, LOG_WHOLE_MAX, &raw);
+    if (r < 0) {
+        http_respond_error(request, r);
+        return;
+    }
+    utf8_clean(buf_slice(&raw), &clean);
+    _cleanup_json_ json_t *answer = json_object();
+    json_object_set_new(answer, "logs", json_stringn(clean.data ? clean.data : "", clean.len));
+    json_encode(answer, 0, &body);
+    http_respond(request, 200, "application/json; charset=utf-8", buf_slice(&body));
+}
+
+typedef struct LogSocket {
+    WebSocket *ws;
+    LogTail *tail;
+    LoopTimer *timer;
+    LogOverFn *over;
+    void *ctx;
+    char *submission;
+} LogSocket;
+
+static void socket_free(LogSocket *socket) {
+    websocket_free(socket->ws);
+    log_tail_free(socket->tail);
+    loop_timer_free(socket->timer);
+    mem_free(socket->submission);
+    mem_free(socket);
+}
+
+static void on_closed(void *ctx, WebSocket *ws, int code, const char *reason) {
+    socket_free(ctx);
+}
+
+static void on_drained(void *ctx, WebSocket *ws) {
+    LogSocket *socket = ctx;
+    log_tail_pause(socket->tail, false);
+}
+
+static const WebSocketEvents events = { .drained = on_drained, .closed = on_closed };
+
+static void on_text(void *ctx, Slice text) {
+    LogSocket *socket = ctx;
+    websocket_send(socket->ws, WEBSOCKET_TEXT, text);
+    if (websocket_congested(socket->ws))
+        log_tail_pause(socket->tail, true);
+}
+
+static void on_end(void *ctx) {
+    LogSocket *socket = ctx;
+    websocket_close(socket->ws, WEBSOCKET_NORMAL, "");
+}
+
+static void on_timer(void *ctx) {
+    LogSocket *socket = ctx;
+    if (!socket->over(socket->ctx, socket->submission))
+        return;
+    loop_timer_stop(socket->timer);
+    log_tail_finish(socket->tail, on_end);
+}
+
+void log_socket_serve(HttpRequest *request, const char *path, const char *submission, usec_t period,
+                      LogOverFn *over, void *ctx) {
+    Loop *loop = http_request_loop(request);
+    LogSocket *socket = mem_new(LogSocket);
+    socket->over = over;
+    socket->ctx = ctx;
+    socket->submission = str_dup(submission);
+    int r = websocket_accept(request, NULL, NULL, &events, socket, &socket->ws);
+    if (r == 0)
+        r = log_tail_new(loop, path, on_text, socket, &socket->tail);
+    if (r != 0) {
+        socket_free(socket);
+        return;
+    }
+    socket->timer = loop_timer_new(loop, on_timer, socket);
+    loop_timer_every(socket->timer, period);
+    on_timer(socket);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Logs over HTTP: as JSON, and followed over a WebSocket. */
+
+#include "net/websocket.h"
+
+/* Answers {"logs": "…"}; a missing file is an empty log. */
+void log_respond(HttpRequest *request, const char *path);
+
+/* Asked every `period`; true: nothing more will be written. */
+typedef bool LogOverFn(void *ctx, const char *submission);
+
+/* Text as it is written, a normal close once the writer is done. Answers the upgrade (or refuses
+ * it) and looks after itself from then on. `ctx` outlives the
+ * server's loop. */
+void log_socket_serve(HttpRequest *request, const char *path, const char *submission, usec_t period,
+                      LogOverFn *over, void *ctx);

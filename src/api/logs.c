@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/logs.h"
+
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+enum {
+    PIECE = 64 * 1024,
+    EVENTS_MAX = 16 * 1024,
+};
+
+char *job_log_path(const char *session_dir, const char *submission) {
+    return str_printf("%s/logs/job-driver-%s.log", session_dir, submission);
+}
+
+/* --------------------------------------------------------------------------------- UTF-8 */
+
+/* The length of the character at `p`; 0 if it is none; -1 if it may be one that is cut off. */
+static int utf8_length(const unsigned char *p, size_t left) {
+    static const struct {
+        unsigned char mask, lead;
+        int len;
+        uint32_t least;
+    } forms[] = { { 0x80, 0x00, 1, 0 },
+                  { 0xe0, 0xc0, 2, 0x80 },
+                  { 0xf0, 0xe0, 3, 0x800 },
+                  { 0xf8, 0xf0, 4, 0x10000 } };
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        if ((p[0] & forms[i].mask) != forms[i].lead)
+            continue;
+        uint32_t code = p[0] & (unsigned char)~forms[i].mask;
+        for (int n = 1; n < forms[i].len; n++) {
+            if ((size_t)n >= left)
+                return -1;
+            if ((p[n] & 0xc0) != 0x80)
+                return 0;
+            code = code << 6 | (p[n] & 0x3fU);
+        }
+        bool surrogate = code >= 0xd800 && code < 0xe000;
+        return code >= forms[i].least && code <= 0x10ffff && !surrogate ? forms[i].len : 0;
+    }
+    return 0;
+}
+
+/* Appends; returns how many bytes at the end are the beginning of a character. */
+static size_t utf8_append(Slice text, Buf *out) {
+    const unsigned char *p = (const unsigned char *)text.data;
+    for (size_t i = 0; i < text.len;) {
+        int len = utf8_length(p + i, text.len - i);
+        if (len < 0)
+            return text.len - i;
+        if (len == 0 || p[i] == 0)
+            buf_add_str(out, "\xef\xbf\xbd");
+        else
+            buf_add(out, p + i, (size_t)len);
+        i += (size_t)MAX(len, 1);
+    }
+    return 0;
+}
+
+void utf8_clean(Slice text, Buf *out) {
+    if (utf8_append(text, out) > 0)
+        buf_add_str(out, "\xef\xbf\xbd");
+}
+
+/* --------------------------------------------------------------------------------- whole */
+
+int log_read(const char *path, uint64_t max, Buf *out) {
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : error_last("open %s", path);
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return error_origin(-EINVAL, "%s is no log file", path);
+    off_t at = (uint64_t)st.st_size > max ? st.st_size - (off_t)max : 0;
+    while (out->len < max) {
+        ssize_t n = pread(fd, buf_reserve(out, PIECE), PIECE, at);
+        if (n < 0)
+            return error_last("read %s", path);
+        if (n == 0)
+            break;
+        out->len += (size_t)n;
+        out->data[out->len] = 0;
+        at += n;
+    }
+    return 0;
+}
+
+char *log_last_lines(const char *path, size_t lines, size_t max_chars) {
+    _cleanup_buf_ Buf raw = { 0 }, clean = { 0 };
+    if (log_read(path, 4 * max_chars, &raw) < 0)
+        return str_dup("");
+    size_t at = raw.len;
+    while (at > 0 && lines > 0) {
+        at--;
+        while (at > 0 && raw.data[at - 1] != '\n')
+            at--;
+        lines--;
+    }
+    utf8_clean((Slice){ raw.data + at, raw.len - at }, &clean);
+    if (clean.len > max_chars) {
+        buf_drop(&clean, clean.len - max_chars);
+        while (clean.len && ((unsigned char)clean.data[0] & 0xc0) == 0x80)
+            buf_drop(&clean, 1);
+    }
+    return buf_steal(&clean);
+}
+
+/* -------------------------------------------------------------------------------- follow */
+
+struct LogTail {
+    Loop *loop;
+    char *path;
+    LogTailFn *fn;
+    LoopFn *end;
+    void *ctx;
+    int fd, notify;
+    LoopFd *notify_fd;
+    LoopTask *read_task;
+    bool paused, watches_file;
+    Buf rest; /* the beginning of a character */
+};
+
+/* The directory is watched until the file is there, then the file. */
+static void tail_watch(LogTail *tail) {
+    if (tail->watches_file || tail->notify < 0)
+        return;
+    if (inotify_add_watch(tail->notify, tail->path, IN_MODIFY) >= 0) {
+        tail->watches_file = true;
+        return;
+    }
+    _cleanup_free_ char *dir = str_dup(tail->path);
+    *strrchr(dir, '/') = 0;
+    inotify_add_watch(tail->notify, dir, IN_CREATE | IN_MOVED_TO);
+}
+
+static void tail_on_notify(void *ctx, unsigned events) {
+    LogTail *tail = ctx;
+    char ignored[EVENTS_MAX] __attribute__((aligned(8)));
+    while (read(tail->notify, ignored, sizeof(ignored)) > 0)
+        ;
+    tail_watch(tail);
+    loop_task_arm(tail->read_task);
+}
+
+static void tail_deliver(LogTail *tail) {
+    _cleanup_buf_ Buf clean = { 0 };
+    size_t cut = utf8_append(buf_slice(&tail->rest), &clean);
+    buf_drop(&tail->rest, tail->rest.len - cut);
+    if (clean.len)
+        tail->fn(tail->ctx, buf_slice(&clean));
+}
+
+static void tail_ended(LogTail *tail) {
+    LoopFn *end = tail->end;
+    tail->end = NULL;
+    if (tail->rest.len)
+        tail->fn(tail->ctx, SLICE("\xef\xbf\xbd"));
+    buf_clear(&tail->rest);
+    end(tail->ctx);
+}
+
+/* One piece a turn, so that a long log does not hold the loop up. */
+static void tail_read(void *ctx) {
+    LogTail *tail = ctx;
+    if (tail->paused)
+        return;
+    if (tail->fd < 0)
+        tail->fd = open(tail->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = tail->fd < 0 ? 0 : read(tail->fd, buf_reserve(&tail->rest, PIECE), PIECE);
+    if (n <= 0) {
+        if (tail->end)
+            tail_ended(tail);
+        return;
+    }
+    tail->rest.len += (size_t)n;
+    tail->rest.data[tail->rest.len] = 0;
+    loop_task_arm(tail->read_task);
+    tail_deliver(tail);
+}
+
+int log_tail_new(Loop *loop, const char *path, LogTailFn *fn, void *ctx, LogTail **ret_tail) {
+    LogTail *tail = mem_new(LogTail);
+    tail->loop = loop;
+    tail->path = str_dup(path);
+    tail->fn = fn;
+    tail->ctx = ctx;
+    tail->fd = -1;
+    tail->read_task = loop_task_new(loop, tail_read, tail);
+    tail->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    int r = tail->notify < 0 ? error_last("inotify") : 0;
+    if (r == 0)
+        r = loop_fd_new(loop, tail->notify, LOOP_READABLE, tail_on_notify, tail, &tail->notify_fd);
+    if (r < 0) {
+        log_tail_free(tail);
+        return r;
+    }
+    tail_watch(tail);
+    loop_task_arm(tail->read_task);
+    *ret_tail = tail;
+    return 0;
+}
+
+LogTail *log_tail_free(LogTail *tail) {
+    if (!tail)
+        return NULL;
+    loop_fd_free(tail->notify_fd);
+    loop_task_free(tail->read_task);
+    fd_close(tail->notify);
+    fd_close(tail->fd);
+    buf_done(&tail->rest);
+    free(tail->path);
+    return mem_free(tail);
+}
+
+void log_tail_pause(LogTail *tail, bool paused) {
+    tail->paused = paused;
+    if (!paused)
+        loop_task_arm(tail->read_task);
+}
+
+void log_tail_finish(LogTail *tail, LoopFn *end) {
+    tail->end = end;
+    loop_task_arm(tail->read_task);
+}
