@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kobj/fault.h"
 
-#include <stdlib.h>
-
 #include "base/vec.h"
 
 static const char *const reasons[] = {
@@ -24,6 +22,25 @@ void faults_done(Faults *faults) {
     }
     vec_done(faults);
     faults->dropped = 0;
+}
+
+bool faults_block_rules(const Faults *faults) {
+    VEC_EACH(fault, faults) {
+        switch (fault->type) {
+        case FAULT_REQUIRED:
+        case FAULT_TYPE_INVALID:
+        case FAULT_NOT_SUPPORTED:
+        case FAULT_TOO_LONG:
+        case FAULT_TOO_MANY:
+            return true;
+        case FAULT_INVALID:
+        case FAULT_DUPLICATE:
+        case FAULT_FORBIDDEN:
+        case FAULT_NOT_FOUND:
+            break;
+        }
+    }
+    return faults->dropped > 0;
 }
 
 static void faults_take(Faults *faults, FaultType type, const char *field, char *message) {
@@ -62,22 +79,15 @@ void faults_add_type(Faults *faults, const char *field, const json_t *value, con
     add_value(faults, FAULT_TYPE_INVALID, field, "Invalid value", value, detail);
 }
 
-static int text_compare(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 void faults_add_unsupported(Faults *faults, const char *field, const json_t *value,
                             const json_t *supported) {
-    size_t count = json_array_size(supported);
-    _cleanup_free_ char **texts = mem_array(char *, count + 1);
     _cleanup_buf_ Buf list = { 0 };
+    size_t i;
+    json_t *item;
 
-    for (size_t i = 0; i < count; i++)
-        texts[i] = value_text(json_array_get(supported, i));
-    qsort(texts, count, sizeof(*texts), text_compare);
-    for (size_t i = 0; i < count; i++) {
-        buf_printf(&list, "%s%s", i ? ", " : "supported values: ", texts[i]);
-        mem_free(texts[i]);
+    json_array_foreach((json_t *)(uintptr_t)supported, i, item) {
+        _cleanup_free_ char *text = value_text(item);
+        buf_printf(&list, "%s%s", i ? ", " : "supported values: ", text);
     }
     add_value(faults, FAULT_NOT_SUPPORTED, field, "Unsupported value", value,
               list.data ? list.data : "");
@@ -104,6 +114,10 @@ void faults_add_too_many(Faults *faults, const char *field, int64_t actual, int6
     faults_take(faults, FAULT_TOO_MANY, field,
                 str_printf("Too many: %lld: must have at most %lld items", (long long)actual,
                            (long long)max));
+}
+
+void faults_add_copy(Faults *faults, const Fault *fault) {
+    faults_take(faults, fault->type, fault->field, str_dup(fault->message));
 }
 
 char *faults_text(const Faults *faults) {

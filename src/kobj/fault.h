@@ -39,13 +39,15 @@ enum {
 };
 
 void faults_done(Faults *faults);
+/* Whether one of them kept CRD rules from being checked, as Kubernetes decides it. */
+bool faults_block_rules(const Faults *faults);
 #define _cleanup_faults_ _cleanup_(faults_done)
 
 /* `value` is shown as Go prints it (strings quoted, maps and lists as JSON); `detail` may be "". */
 void faults_add_required(Faults *faults, const char *field, const char *detail);
 void faults_add_invalid(Faults *faults, const char *field, const json_t *value, const char *detail);
 void faults_add_type(Faults *faults, const char *field, const json_t *value, const char *detail);
-/* `supported` is a JSON array of strings; listed sorted and quoted. */
+/* `supported` is a JSON array; listed in its order. */
 void faults_add_unsupported(Faults *faults, const char *field, const json_t *value,
                             const json_t *supported);
 void faults_add_duplicate(Faults *faults, const char *field, const json_t *value);
@@ -53,6 +55,8 @@ void faults_add_forbidden(Faults *faults, const char *field, const char *detail)
 void faults_add_not_found(Faults *faults, const char *field, const json_t *value);
 void faults_add_too_long(Faults *faults, const char *field, int64_t max_bytes);
 void faults_add_too_many(Faults *faults, const char *field, int64_t actual, int64_t max);
+
+void faults_add_copy(Faults *faults, const Fault *fault);
 
 /* All as one sentence: `[a: Required value, b: Invalid value: ...]`, one without brackets. Owned. */
 char *faults_text(const Faults *faults);

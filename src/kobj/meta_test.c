@@ -57,7 +57,7 @@ static void test_names(void **state) {
 
 static void test_invalid_status(void **state) {
     _cleanup_faults_ Faults faults = { 0 };
-    _cleanup_json_ json_t *supported = json_pack("[s,s]", "b", "a"), *x = json_string("x");
+    _cleanup_json_ json_t *supported = json_pack("[s,s]", "a", "b"), *x = json_string("x");
 
     faults_add_required(&faults, "spec.a", "");
     faults_add_unsupported(&faults, "spec.b", x, supported);

@@ -44,7 +44,9 @@ enum {                                /* SchemaFlags */
     SCHEMA_BUILTIN = 1 << 9, /* a Go struct there: null is absent, quantities are rewritten */
     SCHEMA_HAS_MIN = 1 << 10,
     SCHEMA_HAS_MAX = 1 << 11,
-    SCHEMA_DEFAULTS = 1 << 12, /* this node or one below has a default */
+    SCHEMA_DEFAULTS = 1 << 12,   /* this node or one below has a default */
+    SCHEMA_RULES = 1 << 13,      /* this node or one below has rules */
+    SCHEMA_ANY_OF_INT = 1 << 14, /* int-or-string that says so again by anyOf: two more faults */
 };
 
 typedef struct Schema Schema;
@@ -60,11 +62,16 @@ typedef struct SchemaRule {     /* x-kubernetes-validations */
     const struct CelExpr *expr; /* compiled */
 } SchemaRule;
 
+typedef struct SchemaLogic { /* schemas of one facet only: bounds, required, enum; ended by NULL */
+    const Schema *const *all_of, *const *any_of, *const *one_of;
+    const Schema *not_of;
+} SchemaLogic;
+
 struct Schema {
     SchemaType type;
     SchemaList list;
     unsigned flags;
-    int64_t min_length, max_length;       /* also items and properties; -1 is none */
+    int64_t min_count, max_count;         /* of characters, items or properties; 0 and -1: none */
     double minimum, maximum, multiple_of; /* with SCHEMA_HAS_*; multiple_of 0 is none */
     const char *type_name;                /* built-in: "io.k8s.api.core.v1.Container", or NULL */
     const char *description;              /* or NULL */
@@ -80,8 +87,7 @@ struct Schema {
     const Schema *additional;             /* additionalProperties, or NULL */
     const SchemaRule *rules;
     size_t rule_count;
-    const struct SchemaLogic *logic; /* allOf, anyOf, oneOf, not; or NULL */
-    struct SchemaCache *cache;       /* CRD only: compiled pattern, parsed default */
+    const SchemaLogic *logic; /* or NULL */
 };
 
 /* Makes a schema from an `openAPIV3Schema`, checking that it is structural. Faults name fields
@@ -102,7 +108,7 @@ json_t *schema_to_openapi(const Schema *schema, json_t *refs);
 void schema_prune(const Schema *schema, json_t *object, StrList *unknown);
 /* The same without removing: what strict field validation reports as `unknown field "spec.foo"`. */
 void schema_find_unknown(const Schema *schema, const json_t *object, StrList *unknown);
-/* Fills absent fields; a null where null is no value but a default exists is replaced by it. */
+/* Fills absent fields. A null where null is no value becomes the default, or goes. */
 void schema_default(const Schema *schema, json_t *object);
 /* Brings a value of a built-in type into the form that a Go server would store: null members are
  * dropped, quantities canonical. Does nothing to CRD schemas. */
