@@ -67,7 +67,9 @@ Loop *http_request_loop(const HttpRequest *request);
 /* Memory that lives as long as the request. */
 struct Arena *http_request_arena(HttpRequest *request);
 
-/* The client left, or the server was freed. Called once, never after the response has ended. */
+/* The client left (closed, or merely ended its sending: then a response may still arrive), or the
+ * server was freed. Called once, never after the response has ended; a body that was waited for is
+ * told first. */
 void http_request_on_gone(HttpRequest *request, LoopFn *gone, void *ctx);
 bool http_request_gone(const HttpRequest *request);
 

@@ -62,6 +62,10 @@ size_t stream_queued(const Stream *stream) {
     return stream_out_queued(stream);
 }
 
+uint64_t stream_sent(const Stream *stream) {
+    return stream->sent;
+}
+
 bool stream_congested(const Stream *stream) {
     return stream_out_queued(stream) > stream->high;
 }
@@ -219,6 +223,7 @@ static ssize_t send_once(Stream *stream, struct iovec *parts, size_t count, cons
     while (n < 0 && errno == EINTR);
     if (n >= 0) {
         stream->last_activity = loop_now(stream->loop);
+        stream->sent += (uint64_t)n;
         return n;
     }
     if (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS) {

@@ -49,6 +49,7 @@ struct Stream {
     Buf wire; /* TLS: encrypted, not yet sent */
     size_t wire_at;
     size_t high, hard;
+    uint64_t sent;
     bool blocked; /* the kernel took no more */
     bool was_congested, tell_drained;
     bool shutdown_wanted, goodbye_said, shutdown_done;
