@@ -41,12 +41,3 @@ _must_check_ int env_setup(const EnvSetup *setup, json_t **ret_answer);
 /* $MOBULA_CACHE_DIR, else $XDG_CACHE_HOME/mobula, else $HOME/.cache/mobula. Owned. It outlives
  * sessions and is shared by all nodes of a machine. */
 char *env_cache_dir(void);
-
-/* Shared locks on all files of the answer's `holds`. -ENOENT when something was swept since: set up
- * again. The caller closes the fds: Vec-like, owned. */
-typedef struct EnvHold {
-    int *fds;
-    size_t len;
-} EnvHold;
-_must_check_ int env_hold(const json_t *answer, EnvHold *ret_hold);
-void env_hold_done(EnvHold *hold);
