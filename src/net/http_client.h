@@ -13,7 +13,7 @@
 typedef struct HttpClient HttpClient;
 typedef struct HttpCall HttpCall;
 
-/* How to reach and trust a server; shared by many calls, borrowed until the call ends. PEM texts. */
+/* How to trust a server, and what to show it. PEM texts. */
 typedef struct HttpTrust {
     const char *ca_pem;      /* NULL: the system's */
     const char *cert_pem;    /* client certificate */
@@ -22,14 +22,14 @@ typedef struct HttpTrust {
     bool insecure;
 } HttpTrust;
 
-typedef struct HttpCallSpec { /* texts are copied, except the body and `trust` */
+typedef struct HttpCallSpec { /* all of it is copied */
     const char *method;       /* NULL: GET, or POST with a body */
     const char *url;
     const char *unix_path;    /* connect there instead */
     const HttpHeaders *headers;
     const char *bearer;       /* Authorization: Bearer … */
     const HttpTrust *trust;
-    Slice body;               /* borrowed until the call ends */
+    Slice body;
     /* Streaming upload: fills up to `room` bytes, returns how many; 0 is the end;
      * HTTP_UPLOAD_WAIT: nothing now, http_call_resume() follows; negative fails the call. */
     ssize_t (*read_body)(void *ctx, char *out, size_t room);
@@ -62,7 +62,7 @@ typedef struct HttpCallEvents { /* copied */
 } HttpCallEvents;
 
 _must_check_ int http_client_new(Loop *loop, HttpClient **ret_client);
-/* Ends open calls without `done`. */
+/* Ends open calls without `done`. Not from inside an event of a call. */
 HttpClient *http_client_free(HttpClient *client);
 DEFINE_CLEANUP(HttpClient *, http_client_free);
 
