@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/ids.h"
+#include "python/value.h"
+
+/*
+ * Running calls. The main thread takes them from the core one after the other. A sync task or
+ * method runs here at once; methods of an async or threaded actor go to `dispatch`, which ends
+ * them later, from another thread, by task_finish() or task_fail() with the token it was given.
+ */
+
+typedef struct Running {
+    State *state;
+    CoreTask *task;
+} Running;
+
+static PyObject *text_of(Slice slice) {
+    return PyUnicode_DecodeUTF8(slice.data, (Py_ssize_t)slice.len, "replace");
+}
+
+/* What Python's hooks and the runtime context want to know of a call. */
+static PyObject *task_info(State *state, const CoreTask *task) {
+    const Call *call = &task->call;
+    return Py_BuildValue(
+        "{s:i,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:I,s:i}", "kind", (int)call->kind, "name",
+        text_of(call->name), "method", text_of(call->method), "namespace",
+        text_of(call->namespace), "options", text_of(call->options), "task_id",
+        id_object(state->task_id, &call->task, sizeof(call->task)), "actor_id",
+        id_object(state->actor_id, &call->actor, sizeof(call->actor)), "job_id",
+        id_object(state->job_id, &call->job, sizeof(call->job)), "attempt", call->attempt,
+        "num_returns", (int)call->num_returns);
+}
+
+/* ---- what to run ----------------------------------------------------------------------------- */
+
+static PyObject *load_function(State *state, const Hash *hash) {
+    if (state->last_function && memcmp(hash, &state->last_hash, sizeof(*hash)) == 0)
+        return Py_NewRef(state->last_function);
+    _cleanup_py_ PyObject *key =
+        PyBytes_FromStringAndSize((const char *)hash->byte, sizeof(*hash));
+    PyObject *known = key ? PyDict_GetItemWithError(state->functions, key) : NULL;
+    PyObject *function = known       ? Py_NewRef(known)
+                         : PyErr_Occurred() ? NULL
+                                     : HOOK_CALL(state, HOOK_LOAD, key);
+    if (!function || (!known && PyDict_SetItem(state->functions, key, function) < 0)) {
+        Py_XDECREF(function);
+        return NULL;
+    }
+    state->last_hash = *hash;
+    Py_XSETREF(state->last_function, Py_NewRef(function));
+    return function;
+}
+
+static PyObject *load_callable(State *state, const Call *call) {
+    if (call->kind != CALL_KIND_ACTOR_TASK)
+        return load_function(state, &call->function);
+    if (!state->actor) {
+        PyErr_SetString(PyExc_RuntimeError, "this worker is no actor");
+        return NULL;
+    }
+    _cleanup_py_ PyObject *name = text_of(call->method);
+    return name ? PyObject_GetAttr(state->actor, name) : NULL;
+}
+
+/* ---- with what ---------------------------------------------------------------------------------- */
+
+typedef struct Unpacking {
+    State *state;
+    CoreTask *task;
+    Decoder decoder;
+    size_t next;            /* of the task's top-level values */
+    PyObject *failed;       /* the error that one of them is, not raised */
+} Unpacking;
+
+static PyObject *unpack_one(Unpacking *u) {
+    Decoder *d = &u->decoder;
+    if (d->at == d->end || *d->at != 'A')
+        return decode_value(d);
+    d->at++;
+    if (u->next >= u->task->call.values_len) {
+        PyErr_SetString(PyExc_ValueError, "malformed call: fewer values than references");
+        return NULL;
+    }
+    bool error;
+    PyObject *value = value_object(u->state, &u->task->values[u->next++], NULL, &error);
+    if (!value || !error)
+        return value;
+    u->failed = value;
+    PyErr_SetString(PyExc_RuntimeError, "an argument is an error");
+    return NULL;
+}
+
+static int unpack(Unpacking *u, PyObject **ret_args, PyObject **ret_kwargs) {
+    uint32_t counts[2];
+    Decoder *d = &u->decoder;
+    if (decode_take(d, counts, sizeof(counts)))
+        return -1;
+    if (counts[0] > (size_t)(d->end - d->at) || counts[1] > (size_t)(d->end - d->at)) {
+        PyErr_SetString(PyExc_ValueError, "malformed call: more arguments than bytes");
+        return -1;
+    }
+    _cleanup_py_ PyObject *args = PyTuple_New(counts[0]);
+    for (uint32_t i = 0; args && i < counts[0]; i++) {
+        PyObject *value = unpack_one(u);
+        if (!value)
+            return -1;
+        PyTuple_SetItem(args, i, value);
+    }
+    _cleanup_py_ PyObject *kwargs = counts[1] ? PyDict_New() : NULL;
+    for (uint32_t i = 0; kwargs && i < counts[1]; i++) {
+        _cleanup_py_ PyObject *name = decode_value(d);
+        _cleanup_py_ PyObject *value = name ? unpack_one(u) : NULL;
+        if (!value || PyDict_SetItem(kwargs, name, value) < 0)
+            return -1;
+    }
+    if (!args || (counts[1] && !kwargs))
+        return -1;
+    *ret_args = TAKE(args);
+    *ret_kwargs = TAKE(kwargs);
+    return 0;
+}
+
+/* ---- how it ended -------------------------------------------------------------------------------- */
+
+static int return_one(Running *run, uint32_t index, PyObject *value) {
+    _cleanup_encoder_ Encoder e;
+    encoder_init(&e, run->state);
+    if (encode_value(&e, value) != 0)
+        return -1;
+    struct iovec small[8], *iov = small;
+    _cleanup_free_ struct iovec *many = NULL;
+    if (encoder_iov_len(&e) > ARRAY_LEN(small))
+        iov = many = mem_array(struct iovec, encoder_iov_len(&e));
+    CoreBlob blob = encoder_blob(&e, iov);
+    int r;
+    if (blob.parts_len == 1 && iov[0].iov_len <= CORE_INLINE_MAX)
+        r = core_task_return(run->state->core, run->task, index, &blob); /* does not wait */
+    else
+        CORE_WAIT(run->state, r = core_task_return(core, run->task, index, &blob));
+    if (r < 0)
+        raise_error(r);
+    return r < 0 ? -1 : 0;
+}
+
+static int return_many(Running *run, PyObject *value, int32_t count) {
+    Py_ssize_t len = PyObject_Size(value);
+    if (len < 0)
+        return -1;
+    if (len != count) {
+        PyErr_Format(PyExc_ValueError, "Task returned %zd objects, but num_returns=%d.", len,
+                     (int)count);
+        return -1;
+    }
+    _cleanup_py_ PyObject *items = PySequence_List(value);
+    if (!items)
+        return -1;
+    for (int32_t i = 0; i < count; i++)
+        if (return_one(run, (uint32_t)i, PyList_GetItem(items, i)) < 0)
+            return -1;
+    return 0;
+}
+
+/* Stores the result. -1 with an exception, which then is the task's. */
+static int store_result(Running *run, PyObject *value) {
+    const Call *call = &run->task->call;
+    if (call->kind == CALL_KIND_ACTOR_CREATE)
+        return 0;
+    if (call->num_returns == 1)
+        return return_one(run, 0, value);
+    return call->num_returns > 1 ? return_many(run, value, call->num_returns) : 0;
+}
+
+static Slice slice_of(PyObject *object) {
+    Slice slice = { "", 0 };
+    if (PyBytes_Check(object))
+        slice = (Slice){ PyBytes_AsString(object), (size_t)PyBytes_Size(object) };
+    else if (PyUnicode_Check(object)) {
+        Py_ssize_t len = 0;
+        const char *text = PyUnicode_AsUTF8AndSize(object, &len);
+        if (text)
+            slice = (Slice){ text, (size_t)len };
+        else
+            PyErr_Clear();
+    }
+    return slice;
+}
+
+/* Ends the call with what a hook answered: (kind, data, text, retry, exiting, class_name). */
+static void end_with_error(Running *run, PyObject *answer) {
+    const Call *call = &run->task->call;
+    int kind, retry, exiting;
+    PyObject *data, *text, *class_name;
+    CoreTaskEnd end = { 0 };
+    ErrorInfo info = { .task = call->task, .actor = call->actor, .name = call->name };
+    if (PyArg_ParseTuple(answer, "iOOppO", &kind, &data, &text, &retry, &exiting, &class_name)) {
+        info.kind = (uint8_t)kind;
+        info.data = slice_of(data);
+        info.text = slice_of(text);
+        info.class_name = slice_of(class_name);
+        end.retry = retry;
+        end.exiting = exiting;
+    } else {
+        PyErr_Clear();
+        info.kind = ERROR_KIND_SYSTEM;
+        info.text = SLICE("the error of the task could not be described");
+    }
+    const CoreInfo *self = core_info(run->state->core);
+    info.pid = (uint32_t)getpid();
+    info.ip = slice_str(self->node_ip);
+    info.node = self->node;
+    info.namespace = call->namespace;
+    _cleanup_buf_ Buf body = { 0 };
+    error_info_encode(&info, &body);
+    end.error = body.data;
+    end.error_len = body.len;
+    core_task_done(run->state->core, run->task, &end);
+}
+
+/* Takes the exception that is set. -1: it was one that ends the process, and is set again. */
+static int end_failed(Running *run, Hook hook, PyObject *argument_error) {
+    PyObject *type = NULL, *error = NULL, *trace = NULL;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (error && trace)
+        PyException_SetTraceback(error, trace);
+    _cleanup_py_ PyObject *info = task_info(run->state, run->task);
+    _cleanup_py_ PyObject *answer = NULL;
+    if (info)
+        answer = HOOK_CALL(run->state, hook, argument_error ? argument_error : error, info);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
+    if (!answer)
+        return -1;
+    end_with_error(run, answer);
+    return 0;
+}
+
+static int end_well(Running *run, PyObject *value) {
+    const Call *call = &run->task->call;
+    CoreTaskEnd end = { 0 };
+    _cleanup_py_ PyObject *repr = NULL;
+    if (call->kind == CALL_KIND_ACTOR_CREATE && PyObject_HasAttrString(value, "__repr__")) {
+        _cleanup_py_ PyObject *worker = PyImport_ImportModule("ray._private.execution");
+        repr = worker ? PyObject_CallMethod(worker, "log_name", "O", value) : NULL;
+        if (repr && repr != Py_None)
+            end.repr = PyUnicode_AsUTF8AndSize(repr, NULL);
+        PyErr_Clear();
+    }
+    if (call->kind == CALL_KIND_TASK && call->options.len) {
+        _cleanup_py_ PyObject *hash =
+            PyBytes_FromStringAndSize((const char *)call->function.byte, sizeof(call->function));
+        _cleanup_py_ PyObject *options = text_of(call->options);
+        _cleanup_py_ PyObject *last =
+            hash && options ? HOOK_CALL(run->state, HOOK_TASK_DONE, hash, options) : NULL;
+        end.exiting = last == Py_True;
+        PyErr_Clear();
+    }
+    core_task_done(run->state->core, run->task, &end);
+    return 0;
+}
+
+/* ---- one call -------------------------------------------------------------------------------------- */
+
+static PyObject *call_it(State *state, const Call *call, PyObject *callable, PyObject *args,
+                         PyObject *kwargs) {
+    if (call->kind != CALL_KIND_ACTOR_CREATE)
+        return PyObject_Call(callable, args, kwargs);
+    _cleanup_py_ PyObject *options = text_of(call->options);
+    _cleanup_py_ PyObject *none = kwargs ? NULL : PyDict_New();
+    if (!options || (!kwargs && !none))
+        return NULL;
+    PyObject *instance =
+        HOOK_CALL(state, HOOK_CREATE, callable, args, kwargs ? kwargs : none, options);
+    if (instance)
+        Py_XSETREF(state->actor, Py_NewRef(instance));
+    return instance;
+}
+
+static const char TOKEN[] = "ray._mobula.task";
+
+/* A call that another thread ends. The capsule owns the task until then. */
+static int dispatch(Running *run, PyObject *method, PyObject *args, PyObject *kwargs) {
+    State *state = run->state;
+    _cleanup_py_ PyObject *info = task_info(state, run->task);
+    PyObject *token = PyCapsule_New(run->task, TOKEN, NULL);
+    _cleanup_py_ PyObject *done =
+        info && token
+            ? PyObject_CallFunctionObjArgs(state->dispatch, token, method, args,
+                                           kwargs ? kwargs : Py_None, info, NULL)
+            : NULL;
+    Py_XDECREF(token);
+    return done ? 0 : -1;
+}
+
+/* -1: the process must end, with the exception that is set. */
+static int run_task(State *state, CoreTask *task) {
+    Running run = { state, task };
+    const Call *call = &task->call;
+    const uint8_t *bytes = (const uint8_t *)call->args.data;
+    Unpacking u = { state, task, { state, bytes, bytes, bytes + call->args.len, NULL, 0 }, 0, NULL };
+    _cleanup_py_ PyObject *args = NULL, *kwargs = NULL, *result = NULL;
+    state->task = task;
+    _cleanup_py_ PyObject *callable = load_callable(state, call);
+    if (callable && unpack(&u, &args, &kwargs) == 0) {
+        if (call->kind == CALL_KIND_ACTOR_TASK && state->dispatch) {
+            if (dispatch(&run, callable, args, kwargs) == 0) {
+                state->task = NULL;
+                return 0;
+            }
+        } else
+            result = call_it(state, call, callable, args, kwargs);
+    }
+    int r;
+    if (result && store_result(&run, result) == 0)
+        r = end_well(&run, result);
+    else
+        r = end_failed(&run, u.failed ? HOOK_DEPENDENCY : HOOK_FAILED, u.failed);
+    Py_XDECREF(u.failed);
+    state->task = NULL;
+    return r;
+}
+
+/* run_tasks(): until the raylet says that it is over. */
+static PyObject *run_tasks(PyObject *module, PyObject *none) {
+    UNUSED(none);
+    State *state = state_of(module);
+    if (state_need_core(state) < 0)
+        return NULL;
+    for (;;) {
+        CoreTask *task = NULL;
+        int r;
+        CORE_WAIT(state, r = core_task_next(core, USEC_INFINITY, &task));
+        if (r == -ECONNRESET)
+            Py_RETURN_NONE;
+        if (r < 0)
+            return raise_error(r);
+        if (PyErr_CheckSignals() < 0)
+            return NULL;
+        if (task && run_task(state, task) < 0)
+            return NULL;
+    }
+}
+
+static CoreTask *token_task(PyObject *token) {
+    CoreTask *task = PyCapsule_GetPointer(token, TOKEN);
+    if (task)
+        PyCapsule_SetName(token, "ray._mobula.task that has ended");
+    return task;
+}
+
+/* task_finish(token, result) */
+static PyObject *task_finish(PyObject *module, PyObject *args) {
+    State *state = state_of(module);
+    PyObject *token, *result;
+    if (!PyArg_ParseTuple(args, "OO", &token, &result) || state_need_core(state) < 0)
+        return NULL;
+    Running run = { state, token_task(token) };
+    if (!run.task)
+        return NULL;
+    int r = store_result(&run, result) == 0 ? end_well(&run, result)
+                                            : end_failed(&run, HOOK_FAILED, NULL);
+    if (r < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* task_fail(token, exception) */
+static PyObject *task_fail(PyObject *module, PyObject *args) {
+    State *state = state_of(module);
+    PyObject *token, *error;
+    if (!PyArg_ParseTuple(args, "OO", &token, &error) || state_need_core(state) < 0)
+        return NULL;
+    Running run = { state, token_task(token) };
+    if (!run.task)
+        return NULL;
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    if (end_failed(&run, HOOK_FAILED, NULL) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *task_cancelled(PyObject *module, PyObject *token) {
+    State *state = state_of(module);
+    const CoreTask *task = state->task;
+    if (token != Py_None)
+        task = PyCapsule_GetPointer(token, TOKEN);
+    if (PyErr_Occurred())
+        return NULL;
+    return PyBool_FromLong(task && core_task_cancelled(task));
+}
+
+/* What the main thread runs, or None. */
+static PyObject *current_task(PyObject *module, PyObject *none) {
+    UNUSED(none);
+    State *state = state_of(module);
+    return state->task ? task_info(state, state->task) : Py_NewRef(Py_None);
+}
+
+/* Its name, for the log: cheaper than all of it. */
+static PyObject *task_name(PyObject *module, PyObject *none) {
+    UNUSED(none);
+    State *state = state_of(module);
+    return state->task ? text_of(state->task->call.name) : Py_NewRef(Py_None);
+}
+
+static PyObject *set_dispatch(PyObject *module, PyObject *dispatch_) {
+    State *state = state_of(module);
+    Py_XSETREF(state->dispatch, dispatch_ == Py_None ? NULL : Py_NewRef(dispatch_));
+    Py_RETURN_NONE;
+}
+
+static PyObject *actor_instance(PyObject *module, PyObject *none) {
+    UNUSED(none);
+    State *state = state_of(module);
+    return Py_NewRef(state->actor ? state->actor : Py_None);
+}
+
+PyMethodDef task_functions[] = {
+    { "run_tasks", run_tasks, METH_NOARGS, NULL },
+    { "task_finish", task_finish, METH_VARARGS, NULL },
+    { "task_fail", task_fail, METH_VARARGS, NULL },
+    { "task_cancelled", task_cancelled, METH_O, NULL },
+    { "current_task", current_task, METH_NOARGS, NULL },
+    { "task_name", task_name, METH_NOARGS, NULL },
+    { "set_dispatch", set_dispatch, METH_O, NULL },
+    { "actor_instance", actor_instance, METH_NOARGS, NULL },
+    { NULL, NULL, 0, NULL },
+};
