@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/ids.h"
 
-#include <structmember.h>
-
 #include "python/call.h"
 #include "python/value.h"
 
@@ -30,6 +28,13 @@ typedef struct MethodObject {
 } MethodObject;
 
 /* ---- handles ---------------------------------------------------------------------------------- */
+
+static PyObject *not_by_hand(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    UNUSED(args);
+    UNUSED(kwargs);
+    PyErr_Format(PyExc_TypeError, "%R is not made by calling it", type);
+    return NULL;
+}
 
 /* Takes `actor`. */
 static PyObject *handle_object(State *state, CoreActor *actor, PyObject *meta) {
@@ -173,7 +178,8 @@ static PyType_Slot handle_slots[] = {
     { Py_tp_clear, handle_clear },       { Py_tp_getattro, handle_getattro },
     { Py_tp_hash, handle_hash },         { Py_tp_richcompare, handle_compare },
     { Py_tp_methods, handle_methods },   { Py_tp_members, handle_members },
-    { Py_tp_getset, handle_getset },     { 0, NULL },
+    { Py_tp_getset, handle_getset },     { Py_tp_new, not_by_hand },
+    { 0, NULL },
 };
 static PyType_Spec handle_spec = {
     .name = "ray._mobula.ActorHandle",
@@ -246,7 +252,7 @@ static PyMemberDef method_members[] = {
 static PyType_Slot method_slots[] = {
     { Py_tp_dealloc, method_dealloc }, { Py_tp_traverse, method_traverse },
     { Py_tp_methods, method_methods }, { Py_tp_members, method_members },
-    { 0, NULL },
+    { Py_tp_new, not_by_hand },        { 0, NULL },
 };
 static PyType_Spec method_spec = {
     .name = "ray._mobula.ActorMethod",

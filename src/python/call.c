@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "python/call.h"
 
-#include <structmember.h>
-
 #include "python/value.h"
 
 enum {
@@ -339,7 +337,7 @@ static PyObject *call_signature(PyObject *self, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "not a signature");
         return NULL;
     }
-    Py_XSETREF(call->names, Py_NewRef(names));
+    py_set(&call->names, Py_NewRef(names));
     call->positional = positional;
     call->positional_only = positional_only;
     call->required = required;

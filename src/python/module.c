@@ -54,7 +54,7 @@ static PyObject *install(PyObject *module, PyObject *args, PyObject *hooks) {
             PyErr_Format(PyExc_TypeError, "there is no hook %R", name);
             return NULL;
         }
-        Py_XSETREF(state->hooks[hook], Py_NewRef(function));
+        py_set(&state->hooks[hook], Py_NewRef(function));
     }
     Py_RETURN_NONE;
 }
@@ -70,8 +70,8 @@ static PyObject *actor_classes(PyObject *module, PyObject *args) {
         PyErr_SetString(PyExc_TypeError, "wanted subclasses of ActorHandle and ActorMethod");
         return NULL;
     }
-    Py_XSETREF(state->handle_class, (PyTypeObject *)Py_NewRef(handle));
-    Py_XSETREF(state->method_class, (PyTypeObject *)Py_NewRef(method));
+    py_set((PyObject **)&state->handle_class, Py_NewRef(handle));
+    py_set((PyObject **)&state->method_class, Py_NewRef(method));
     Py_RETURN_NONE;
 }
 

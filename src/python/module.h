@@ -10,7 +10,9 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
+#include "base/error.h"
 #include "core/core.h"
 
 typedef struct State State;
@@ -76,6 +78,12 @@ PyObject *state_call(State *state, Hook hook, PyObject *const *args, size_t len)
 /* Turns a negative code into a Python exception; always returns NULL. */
 PyObject *raise_error(int code);
 
+/* Replaces what `slot` holds; takes `value`. */
+static inline void py_set(PyObject **slot, PyObject *value) {
+    PyObject *former = *slot;
+    *slot = value;
+    Py_XDECREF(former);
+}
 static inline void py_decref_cleanup(PyObject **object) {
     Py_XDECREF(*object);
 }

@@ -66,7 +66,7 @@ static PyObject *nodes(PyObject *module, PyObject *none) {
     NodeList question = { 0 };
     NodeView view;
     node_list_encode(&question, &body);
-    if (ask(state, MESSAGE_NODE_LIST, &body, &out) != 0)
+    if (ask(state, MSG_NODE_LIST, &body, &out) != 0)
         return PyErr_Occurred() ? NULL : PyList_New(0);
     int r = node_view_decode(&view, out.data, out.len, &arena);
     if (r < 0)
@@ -107,7 +107,7 @@ static PyObject *actors(PyObject *module, PyObject *args) {
                            .namespace = slice_str(namespace_) };
     Actors answer;
     actor_list_encode(&question, &body);
-    if (ask(state, MESSAGE_ACTOR_LIST, &body, &out) != 0)
+    if (ask(state, MSG_ACTOR_LIST, &body, &out) != 0)
         return PyErr_Occurred() ? NULL : PyList_New(0);
     int r = actors_decode(&answer, out.data, out.len, &arena);
     if (r < 0)
@@ -153,7 +153,7 @@ static PyObject *kv_put(PyObject *module, PyObject *args) {
     _cleanup_arena_ Arena arena = { 0 };
     KvReply reply;
     kv_put_encode(&put, &body);
-    if (kv_ask(state_of(module), MESSAGE_KV_PUT, &body, &out, &arena, &reply) < 0)
+    if (kv_ask(state_of(module), MSG_KV_PUT, &body, &out, &arena, &reply) < 0)
         return NULL;
     return PyBool_FromLong(reply.count > 0);
 }
@@ -169,7 +169,7 @@ static PyObject *kv_get(PyObject *module, PyObject *args) {
     _cleanup_arena_ Arena arena = { 0 };
     KvReply reply;
     kv_get_encode(&get, &body);
-    if (kv_ask(state_of(module), MESSAGE_KV_GET, &body, &out, &arena, &reply) < 0)
+    if (kv_ask(state_of(module), MSG_KV_GET, &body, &out, &arena, &reply) < 0)
         return NULL;
     if (!reply.found)
         Py_RETURN_NONE;
@@ -188,7 +188,7 @@ static PyObject *kv_del(PyObject *module, PyObject *args) {
     _cleanup_arena_ Arena arena = { 0 };
     KvReply reply;
     kv_del_encode(&del, &body);
-    if (kv_ask(state_of(module), MESSAGE_KV_DEL, &body, &out, &arena, &reply) < 0)
+    if (kv_ask(state_of(module), MSG_KV_DEL, &body, &out, &arena, &reply) < 0)
         return NULL;
     return PyLong_FromUnsignedLongLong(reply.count);
 }
@@ -204,7 +204,7 @@ static PyObject *kv_keys(PyObject *module, PyObject *args) {
     _cleanup_arena_ Arena arena = { 0 };
     KvReply reply;
     kv_keys_encode(&keys, &body);
-    if (kv_ask(state_of(module), MESSAGE_KV_KEYS, &body, &out, &arena, &reply) < 0)
+    if (kv_ask(state_of(module), MSG_KV_KEYS, &body, &out, &arena, &reply) < 0)
         return NULL;
     PyObject *list = PyList_New((Py_ssize_t)reply.keys_len);
     for (size_t i = 0; list && i < reply.keys_len; i++)

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <structmember.h>
-
 #include "python/module.h"
 
 /* ray.ObjectRef: an id and what the core counts. Its death tells the core, once. */
@@ -174,10 +172,11 @@ static PyMemberDef ref_members[] = {
     { "__weaklistoffset__", T_PYSSIZET, offsetof(RefObject, weak), READONLY, NULL },
     { NULL, 0, 0, 0, NULL },
 };
+static char ref_doc[] = "A promise of a value that some process of the cluster makes or has.";
 static PyType_Slot ref_slots[] = {
     { Py_tp_dealloc, ref_dealloc },   { Py_tp_methods, ref_methods },
     { Py_tp_members, ref_members },   { Py_am_await, ref_await },
-    { Py_tp_doc, "A promise of a value that some process of the cluster makes or has." },
+    { Py_tp_doc, ref_doc },
     { 0, NULL },
 };
 static PyType_Spec ref_spec = {

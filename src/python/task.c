@@ -46,7 +46,7 @@ static PyObject *load_function(State *state, const Hash *hash) {
         return NULL;
     }
     state->last_hash = *hash;
-    Py_XSETREF(state->last_function, Py_NewRef(function));
+    py_set(&state->last_function, Py_NewRef(function));
     return function;
 }
 
@@ -272,7 +272,7 @@ static PyObject *call_it(State *state, const Call *call, PyObject *callable, PyO
     PyObject *instance =
         HOOK_CALL(state, HOOK_CREATE, callable, args, kwargs ? kwargs : none, options);
     if (instance)
-        Py_XSETREF(state->actor, Py_NewRef(instance));
+        py_set(&state->actor, Py_NewRef(instance));
     return instance;
 }
 
@@ -405,7 +405,7 @@ static PyObject *task_name(PyObject *module, PyObject *none) {
 
 static PyObject *set_dispatch(PyObject *module, PyObject *dispatch_) {
     State *state = state_of(module);
-    Py_XSETREF(state->dispatch, dispatch_ == Py_None ? NULL : Py_NewRef(dispatch_));
+    py_set(&state->dispatch, dispatch_ == Py_None ? NULL : Py_NewRef(dispatch_));
     Py_RETURN_NONE;
 }
 

@@ -409,7 +409,7 @@ static PyObject *pinned_new(State *state, PinnedObject *holder, const void *data
         return NULL;
     pinned->value = (CoreValue){ 0 };
     pinned->holder = holder;
-    Py_XINCREF(holder);
+    Py_XINCREF((PyObject *)holder);
     pinned->data = data;
     pinned->len = len;
     return (PyObject *)pinned;
@@ -683,7 +683,7 @@ PyObject *value_object(State *state, CoreValue *value, PyObject *ref, bool *ret_
 
 /* ---- for tests and tools: the codec alone ----------------------------------------------------- */
 
-static PyObject *value_encode(PyObject *module, PyObject *value) {
+static PyObject *encode_function(PyObject *module, PyObject *value) {
     _cleanup_encoder_ Encoder e;
     encoder_init(&e, state_of(module));
     e.copy = true;
@@ -692,7 +692,7 @@ static PyObject *value_encode(PyObject *module, PyObject *value) {
     return PyBytes_FromStringAndSize((const char *)e.base, (Py_ssize_t)e.len);
 }
 
-static PyObject *value_decode(PyObject *module, PyObject *bytes) {
+static PyObject *decode_function(PyObject *module, PyObject *bytes) {
     char *data;
     Py_ssize_t len;
     if (PyBytes_AsStringAndSize(bytes, &data, &len) < 0)
@@ -708,7 +708,7 @@ static PyObject *value_decode(PyObject *module, PyObject *bytes) {
 }
 
 PyMethodDef value_functions[] = {
-    { "encode", value_encode, METH_O, "The bytes of a value, in one piece." },
-    { "decode", value_decode, METH_O, "The value of such bytes." },
+    { "encode", encode_function, METH_O, "The bytes of a value, in one piece." },
+    { "decode", decode_function, METH_O, "The value of such bytes." },
     { NULL, NULL, 0, NULL },
 };

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ray's Python API on Mobula's runtime.
+
+Importing this costs next to nothing: what is seldom used loads at its first use.
+"""
+__version__ = "2.60.0"
+__commit__ = "mobula"
+
+from ray._mobula import (  # noqa: F401
+    ActorClassID,
+    ActorID,
+    ClusterID,
+    FunctionID,
+    JobID,
+    NodeID,
+    ObjectRef,
+    PlacementGroupID,
+    TaskID,
+    UniqueID,
+    WorkerID,
+    get,
+)
+
+ObjectID = ObjectRef
+
+from ray._private.worker import (  # noqa: E402,F401
+    SCRIPT_MODE,
+    WORKER_MODE,
+    available_resources,
+    cancel,
+    cluster_resources,
+    get_actor,
+    get_gpu_ids,
+    init,
+    is_initialized,
+    kill,
+    nodes,
+    put,
+    remote,
+    shutdown,
+    timeline,
+    wait,
+)
+
+# Name -> the module that has it.
+_LAZY = {
+    "ClientBuilder": "ray.client_builder",
+    "DynamicObjectRefGenerator": "ray._raylet",
+    "Language": "ray._raylet",
+    "LoggingConfig": "ray._private.ray_logging.logging_config",
+    "ObjectRefGenerator": "ray._raylet",
+    "client": "ray.client_builder",
+    "cpp_function": "ray.cross_language",
+    "get_runtime_context": "ray.runtime_context",
+    "java_actor_class": "ray.cross_language",
+    "java_function": "ray.cross_language",
+    "method": "ray.actor",
+}
+_MODULES = (
+    "_private",
+    "_raylet",
+    "actor",
+    "autoscaler",
+    "client_builder",
+    "cloudpickle",
+    "cross_language",
+    "data",
+    "exceptions",
+    "experimental",
+    "job_config",
+    "remote_function",
+    "rllib",
+    "runtime_context",
+    "runtime_env",
+    "serve",
+    "train",
+    "tune",
+    "types",
+    "util",
+)
+
+
+def __getattr__(name):
+    import importlib
+
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+    elif name in _MODULES:
+        try:
+            value = importlib.import_module("ray." + name)
+        except ModuleNotFoundError as e:
+            if e.name != "ray." + name:
+                raise
+            raise AttributeError(f"module 'ray' has no attribute {name!r}") from None
+    else:
+        raise AttributeError(f"module 'ray' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+__all__ = [
+    "__version__",
+    "ActorClassID",
+    "ActorID",
+    "ClientBuilder",
+    "FunctionID",
+    "JobID",
+    "Language",
+    "LoggingConfig",
+    "NodeID",
+    "ObjectID",
+    "ObjectRef",
+    "ObjectRefGenerator",
+    "PlacementGroupID",
+    "SCRIPT_MODE",
+    "TaskID",
+    "UniqueID",
+    "WORKER_MODE",
+    "WorkerID",
+    "actor",
+    "available_resources",
+    "cancel",
+    "client",
+    "cluster_resources",
+    "cpp_function",
+    "get",
+    "get_actor",
+    "get_gpu_ids",
+    "get_runtime_context",
+    "init",
+    "is_initialized",
+    "java_actor_class",
+    "java_function",
+    "kill",
+    "method",
+    "nodes",
+    "put",
+    "remote",
+    "shutdown",
+    "timeline",
+    "util",
+    "wait",
+]
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__) | set(_LAZY))

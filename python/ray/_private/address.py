@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses: of a cluster to connect to, of an object's owner."""
+import os
+import struct
+
+
+def current_cluster(temp_dir=None):
+    """The address that the last `ray start` or init() of this machine left, or None."""
+    path = os.path.join(temp_dir or os.environ.get("RAY_TMPDIR", "/tmp/ray"), "ray_current_cluster")
+    try:
+        with open(path) as file:
+            return file.read().strip() or None
+    except OSError:
+        return None
+
+
+def resolve(address, temp_dir=None):
+    """host:port of the cluster that init(address) means, or None to start a new one."""
+    if address == "local":
+        return None
+    if address in (None, "auto"):
+        found = current_cluster(temp_dir)
+        if found is None and address == "auto":
+            raise ConnectionError(
+                "Could not find any running Ray instance. "
+                "Please specify the one to connect to by setting `--address` flag "
+                "or `RAY_ADDRESS` environment variable."
+            )
+        return found
+    return _with_ip(address)
+
+
+def _with_ip(address):
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdigit():
+        raise ValueError(f"Malformed address: {address}. Expected format: 'host:port'.")
+    if host in ("localhost", "127.0.0.1", "::1"):
+        host = node_ip()
+    return f"{host}:{port}"
+
+
+def node_ip():
+    """The address of this machine that others reach it by."""
+    from ray import _mobula
+
+    if _mobula.is_connected():
+        return _mobula.info()["node_ip"]
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("8.8.8.8", 53))  # no packet is sent
+            return probe.getsockname()[0]
+        except OSError:
+            return "127.0.0.1"
+
+
+def describe_owner(owner_address, where):
+    """(text about the owner, where its logs are) for OwnerDiedError."""
+    if len(owner_address) != 36:
+        return None, where
+    (peer,) = struct.unpack("<Q", owner_address[:8])
+    worker = owner_address[8:].hex()
+    node = peer >> 48
+    return (
+        f"Owner worker ID: {worker}, owner node number: {node}.",
+        f"`/tmp/ray/session_latest/logs/*{worker}*`",
+    )

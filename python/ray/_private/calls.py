@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the extension asks of Python about a call, and what tasks and actors share in preparing one."""
+from ray import _mobula
+
+TASK, ACTOR_CREATE, ACTOR_TASK = 0, 1, 2  # CallKind
+DEFAULT, SPREAD, NODE_AFFINITY, PLACEMENT_GROUP, NODE_LABEL = range(5)  # StrategyKind
+
+DEFAULT_STRATEGY = (DEFAULT, None, False, None, -1, None, False, False)
+
+# Exported things larger than this are an error, from a tenth of it on a warning.
+_EXPORT_MAX = 100 * 1024 * 1024
+
+
+def prepare(call):
+    call.spec.prepare(call)
+
+
+def bind(call, args, kwargs):
+    call.spec.signature.bind(args, kwargs)
+
+
+def argument(call, value, error):
+    """An argument of `call` can't be pickled."""
+    from ray._private.worker import _unserializable
+
+    text = f"Could not serialize the argument {value!r} for a task or actor {call.spec.full_name}:\n"
+    raise _unserializable(text, value) from error
+
+
+def module_name(thing):
+    """The module of a function or class; a script's is its file's name."""
+    if thing.__module__ != "__main__":
+        return thing.__module__
+    import os
+    import sys
+
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.splitext(os.path.basename(path))[0] if path else "__main__"
+
+
+class Export:
+    """A function or class that workers load by the hash of its pickle; exported once a session."""
+
+    def __init__(self, kind, thing):
+        self.kind = kind  # "function" or "actor class", for messages
+        self.thing = thing
+        self.module = module_name(thing)
+        self.session = None
+        self.hash = None
+
+    @property
+    def full_name(self):
+        return f"{self.module}.{self.thing.__qualname__}"
+
+    def get(self):
+        if self.session != _mobula.session():
+            self.hash = _mobula.export(self._pickled())
+            self.session = _mobula.session()
+        return self.hash
+
+    def _pickled(self):
+        from ray import cloudpickle
+
+        try:
+            data = cloudpickle.dumps((self.kind, self.module, self.thing))
+        except TypeError as e:
+            from ray._private.worker import _unserializable
+
+            text = f"Could not serialize the {self.kind} {self.full_name}:\n"
+            raise _unserializable(text, self.thing) from e
+        if len(data) > _EXPORT_MAX // 10:
+            self._complain(len(data))
+        return data
+
+    def _complain(self, size):
+        import logging
+
+        what = "remote function" if self.kind == "function" else "actor"
+        text = (
+            f"The {what} {self.full_name} is {'too' if size > _EXPORT_MAX else 'very'} large "
+            f"({size // (1024 * 1024)} MiB{' > 95 MiB' if size > _EXPORT_MAX else ''}). "
+            "Check that its definition is not implicitly capturing a large "
+            "array or other object in scope. Tip: use ray.put() to put large "
+            "objects in the Ray object store."
+        )
+        if size > _EXPORT_MAX:
+            raise ValueError(text)
+        logging.getLogger(__name__).warning(text)
+
+
+def strategy(options):
+    """The Strategy of a task or actor with these options, as RemoteCall.prepare() takes it."""
+    wanted = options.get("scheduling_strategy")
+    labels = options.get("label_selector") or None
+    if wanted in (None, "DEFAULT"):
+        if labels is None:
+            return DEFAULT_STRATEGY
+        return (DEFAULT, None, False, None, -1, labels, False, False)
+    if wanted == "SPREAD":
+        return (SPREAD, None, False, None, -1, labels, False, False)
+    from ray.util import scheduling_strategies as strategies
+
+    if isinstance(wanted, strategies.NodeAffinitySchedulingStrategy):
+        return (
+            NODE_AFFINITY,
+            bytes.fromhex(wanted.node_id),
+            wanted.soft,
+            None,
+            -1,
+            labels,
+            wanted._spill_on_unavailable,
+            wanted._fail_on_unavailable,
+        )
+    if isinstance(wanted, strategies.PlacementGroupSchedulingStrategy):
+        from ray.util.placement_group import refuse
+
+        refuse()
+    if isinstance(wanted, strategies.NodeLabelSchedulingStrategy):
+        selector = dict(labels or {})
+        for expression in wanted.hard:
+            selector[expression.key] = _label_condition(expression.operator)
+        return (NODE_LABEL, None, False, None, -1, selector, False, False)
+    raise ValueError(f"Unknown scheduling strategy {wanted!r}: use 'DEFAULT' or 'SPREAD'.")
+
+
+def _label_condition(operator):
+    from ray.util.scheduling_strategies import In, NotIn
+
+    if isinstance(operator, In):
+        return f"in({','.join(operator.values)})"
+    if isinstance(operator, NotIn):
+        return f"!in({','.join(operator.values)})"
+    raise NotImplementedError(
+        "NodeLabelSchedulingStrategy with Exists or DoesNotExist is not supported: "
+        "use label_selector."
+    )
+
+
+def retry_rule(retry_exceptions):
+    """(does the executor's verdict count?, what the executor needs to give one)."""
+    if not isinstance(retry_exceptions, (list, tuple)):
+        return bool(retry_exceptions), None
+    import base64
+
+    from ray import cloudpickle
+
+    return True, base64.b64encode(cloudpickle.dumps(tuple(retry_exceptions))).decode()
+
+
+def options_text(**options):
+    """JSON of what is set, or None."""
+    given = {key: value for key, value in options.items() if value is not None}
+    if not given:
+        return None
+    import json
+
+    return json.dumps(given, sort_keys=True)

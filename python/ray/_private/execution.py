@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker's side: loading what is to run, making actors, describing failures."""
+import contextvars
+import json
+import os
+
+from ray import _mobula
+from ray._private import errors
+
+# What runs now in a coroutine or thread of a concurrent actor; else the main thread's task counts.
+current = contextvars.ContextVar("ray_current_task", default=None)
+
+_modules = {}  # hash -> module name, of what was loaded
+_calls = {}  # hash -> how often it ran here, where max_calls limits that
+
+
+class _Self:
+    """The actor that this worker is."""
+
+    instance = None
+    module = None
+    class_name = None
+    name = None
+
+
+# ---- loading ----------------------------------------------------------------------------------
+
+
+def load(hash_bytes):
+    """The function or actor class that was exported under this hash."""
+    from ray import cloudpickle
+
+    _use_job_paths()
+    data = _mobula.import_(hash_bytes, 60.0)
+    if data is None:
+        raise RuntimeError(
+            "The remote function or class failed to import on the worker: nobody exported it within "
+            "60 s."
+        )
+    kind, module, thing = cloudpickle.loads(data)
+    _modules[hash_bytes] = module
+    if kind == "actor class":
+        from ray.actor import modify_class
+
+        _Self.module = module
+        _Self.class_name = thing.__qualname__
+        return modify_class(thing)
+    return thing
+
+
+_job_of_paths = None
+
+
+def _use_job_paths():
+    """Puts the driver's module search path in front of ours, once a job."""
+    import sys
+
+    global _job_of_paths
+    job = _mobula.current()["job_id"]
+    if job == _job_of_paths:
+        return
+    _job_of_paths = job
+    for path in reversed(job_config().get("sys_path") or []):
+        if path not in sys.path:
+            sys.path.insert(0, path)
+
+
+def job_config():
+    """The configuration of the job that this worker works for."""
+    config = json.loads(_mobula.assigned()).get("job_config") or {}
+    return json.loads(config) if isinstance(config, str) else config
+
+
+# ---- actors --------------------------------------------------------------------------------------
+
+
+def create(cls, args, kwargs, options_text):
+    """Runs an actor's creation: its instance."""
+    options = json.loads(options_text) if options_text else {}
+    _Self.name = options.get("name")
+    instance = cls.__new__(cls)
+    _Self.instance = instance
+    _set_title(f"ray::{_Self.class_name}.__init__")
+    instance.__init__(*args, **kwargs)
+    limit = options.get("max_concurrency", 1)
+    groups = options.get("concurrency_groups")
+    if options.get("asyncio") or limit > 1 or groups:
+        from ray._private import concurrency
+
+        runner = concurrency.runner(instance, options.get("asyncio"), limit, groups)
+        _mobula.set_dispatch(runner.dispatch)
+    _set_title(f"ray::{log_name(instance)}")
+    return instance
+
+
+def _set_title(title):
+    from ray._private import proctitle
+
+    proctitle.set(title)
+
+
+def log_name(instance):
+    """What stands before the lines that this actor prints."""
+    original = getattr(type(instance), "__ray_actor_class__", None)
+    if original is not None and original.__repr__ is not object.__repr__:
+        try:
+            return repr(instance)
+        except Exception:
+            pass
+    return _Self.class_name
+
+
+def actor_name():
+    return _Self.name or ""
+
+
+class _ActorExit(SystemExit):
+    """Raised by exit_actor() in a sync actor."""
+
+
+def exit_actor():
+    if current.get() is not None and current.get().get("asyncio"):
+        from ray.exceptions import AsyncioActorExit
+
+        raise AsyncioActorExit()
+    raise _ActorExit(0)
+
+
+# ---- ends --------------------------------------------------------------------------------------------
+
+
+def task_done(hash_bytes, options_text):
+    """Is this worker to end, since the function ran `max_calls` times?"""
+    limit = json.loads(options_text).get("max_calls")
+    if not limit:
+        return False
+    _calls[hash_bytes] = _calls.get(hash_bytes, 0) + 1
+    return _calls[hash_bytes] >= limit
+
+
+def function_name(info):
+    """module.name of what `info` describes, as errors and the runtime context show it."""
+    if info["kind"] == 0:
+        return f"{_modules.get(info['function'], '__main__')}.{info['name']}"
+    return f"{_Self.module}.{info['name']}"
+
+
+def failed(error, info):
+    """How a call ends whose code raised `error`: (kind, data, text, retry, exiting, class name)."""
+    from ray import exceptions
+
+    if isinstance(error, (_ActorExit, exceptions.AsyncioActorExit)):
+        return _exited(info)
+    if isinstance(error, SystemExit):
+        raise error  # the process ends; the submitter sees a dead worker
+    if isinstance(error, KeyboardInterrupt):
+        cancelled = exceptions.TaskCancelledError(info["task_id"])
+        return _described(cancelled.with_traceback(error.__traceback__), info, retry=False)
+    if info["kind"] == 1:
+        answer = _described(error, info, retry=False)
+        return (errors.ACTOR_DIED, *answer[1:4], True, _Self.class_name)
+    return _described(error, info, retry=_may_retry(error, info))
+
+
+def _exited(info):
+    text = (
+        "The actor is dead because its worker process has died. "
+        "Worker exit type: INTENDED_USER_EXIT Worker exit detail: Worker exits by an user request. "
+        "Worker exits with an exit code 0. exit_actor() is called."
+    )
+    _mobula.actor_exited(text)
+    return (errors.ACTOR_DIED, b"", text, False, True, _Self.class_name)
+
+
+def _may_retry(error, info):
+    allowed = json.loads(info["options"]).get("retry_exceptions") if info["options"] else None
+    if not allowed:
+        return True
+    import base64
+
+    from ray import cloudpickle
+
+    cause = error
+    if type(error).__name__ == "UserCodeException":
+        cause = error.__cause__ or error
+    return isinstance(cause, cloudpickle.loads(base64.b64decode(allowed)))
+
+
+def _described(error, info, retry, text=None):
+    import traceback
+
+    from ray.exceptions import RayTaskError
+
+    if text is None:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        if not text.startswith("Traceback "):
+            text = "Traceback (most recent call last):\n" + text
+    actor = {}
+    if info["kind"] != 0:
+        actor = {"actor_repr": _actor_repr(), "actor_id": info["actor_id"].hex()}
+    title = f"ray::{info['name']}"
+    cause = getattr(error, "cause", error) if isinstance(error, RayTaskError) else error
+    wrapped = RayTaskError(function_name(info), text, cause, proctitle=title, **actor)
+    return (errors.APPLICATION, wrapped.to_bytes(), text, retry, False, _Self.class_name or "")
+
+
+def _actor_repr():
+    try:
+        return repr(_Self.instance)
+    except Exception:
+        return _Self.class_name
+
+
+def dependency(error, info):
+    """How a call ends that did not run since one of its arguments is `error`."""
+    from ray.exceptions import RayTaskError
+
+    kind = RayTaskError if isinstance(error, RayTaskError) else type(error)
+    text = (
+        "Traceback (most recent call last):\n"
+        "  At least one of the input arguments for this task could not be computed:\n"
+        f"{kind.__module__}.{kind.__qualname__}: {error}\n"
+    )
+    answer = _described(error, info, retry=False, text=text)
+    if info["kind"] == 1:
+        return (errors.ACTOR_DIED, *answer[1:4], True, _Self.class_name)
+    return answer
+
+
+def leave():
+    """The end of a worker: what atexit promises, then nothing of the interpreter's own."""
+    import atexit
+    import sys
+
+    try:
+        atexit._run_exitfuncs()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:
+                pass
+
+
+def run(config):
+    """A worker's life: `config` is what the raylet said at the fork."""
+    from ray._private import worker
+
+    token = os.environ.get("RAY_AUTH_TOKEN")
+    _mobula.connect(
+        2,
+        config["raylet_socket"],
+        token.encode() if token else None,
+        bytes.fromhex(config["worker_id"]),
+        int(config["startup_token"]),
+        None,
+        None,
+        None,
+        30.0,
+    )
+    worker.global_worker.mode = worker.WORKER_MODE
+    code = 0
+    try:
+        _mobula.run_tasks()
+    except SystemExit as e:
+        code = e.code if isinstance(e.code, int) else 1 if e.code else 0
+    finally:
+        leave()
+        _mobula.disconnect(code)
+    return code
