@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/ids.h"
-
 #include "python/call.h"
 #include "python/value.h"
 
@@ -11,8 +10,7 @@
  */
 
 typedef struct HandleObject {
-    PyObject_HEAD
-    State *state;
+    PyObject_HEAD State *state;
     CoreActor *actor; /* valid in `session` only */
     uint64_t session;
     ActorId id;
@@ -22,8 +20,7 @@ typedef struct HandleObject {
 } HandleObject;
 
 typedef struct MethodObject {
-    PyObject_HEAD
-    HandleObject *handle;
+    PyObject_HEAD HandleObject *handle;
     CallObject *call;
 } MethodObject;
 
@@ -127,8 +124,7 @@ static Py_hash_t handle_hash(PyObject *self) {
 
 static PyObject *handle_compare(PyObject *a, PyObject *b, int op) {
     HandleObject *x = (HandleObject *)a, *y = (HandleObject *)b;
-    if ((op != Py_EQ && op != Py_NE) || !x->state ||
-        !PyObject_TypeCheck(b, x->state->actor_handle))
+    if ((op != Py_EQ && op != Py_NE) || !x->state || !PyObject_TypeCheck(b, x->state->actor_handle))
         Py_RETURN_NOTIMPLEMENTED;
     return PyBool_FromLong(id_equal(&x->id, &y->id) == (op == Py_EQ));
 }
@@ -174,11 +170,16 @@ static PyGetSetDef handle_getset[] = {
     { NULL, NULL, NULL, NULL, NULL },
 };
 static PyType_Slot handle_slots[] = {
-    { Py_tp_dealloc, handle_dealloc },   { Py_tp_traverse, handle_traverse },
-    { Py_tp_clear, handle_clear },       { Py_tp_getattro, handle_getattro },
-    { Py_tp_hash, handle_hash },         { Py_tp_richcompare, handle_compare },
-    { Py_tp_methods, handle_methods },   { Py_tp_members, handle_members },
-    { Py_tp_getset, handle_getset },     { Py_tp_new, not_by_hand },
+    { Py_tp_dealloc, handle_dealloc },
+    { Py_tp_traverse, handle_traverse },
+    { Py_tp_clear, handle_clear },
+    { Py_tp_getattro, handle_getattro },
+    { Py_tp_hash, handle_hash },
+    { Py_tp_richcompare, handle_compare },
+    { Py_tp_methods, handle_methods },
+    { Py_tp_members, handle_members },
+    { Py_tp_getset, handle_getset },
+    { Py_tp_new, not_by_hand },
     { 0, NULL },
 };
 static PyType_Spec handle_spec = {
@@ -287,8 +288,8 @@ static int create(void *context, const CoreArgs *args) {
     if (state_need_core(c->state) < 0)
         return -1;
     int r;
-    CORE_WAIT(c->state, r = core_actor_create(core, c->call->template_, &c->spec, args, 60 * USEC_PER_SEC,
-                          &c->actor));
+    CORE_WAIT(c->state, r = core_actor_create(core, c->call->template_, &c->spec, args,
+                                              60 * USEC_PER_SEC, &c->actor));
     c->exists = r == CORE_EXISTS;
     if (r < 0)
         raise_error(r);
@@ -335,7 +336,8 @@ static PyObject *find_actor(PyObject *module, PyObject *args) {
     ActorInfo info;
     CoreActor *actor = NULL;
     int r;
-    CORE_WAIT(state, r = core_actor_find(core, name, namespace_, 60 * USEC_PER_SEC, &arena, &info, &actor));
+    CORE_WAIT(state, r = core_actor_find(core, name, namespace_, 60 * USEC_PER_SEC, &arena, &info,
+                                         &actor));
     if (r == CORE_NOT_FOUND)
         Py_RETURN_NONE;
     if (r == CORE_TIMEOUT)

@@ -88,8 +88,7 @@ static int bind_slowly(CallObject *call, const Arguments *a) {
     _cleanup_py_ PyObject *tuple = arguments_tuple(a), *dict = arguments_dict(a);
     if (!tuple || !dict)
         return -1;
-    _cleanup_py_ PyObject *done =
-        HOOK_CALL(call->state, HOOK_BIND, (PyObject *)call, tuple, dict);
+    _cleanup_py_ PyObject *done = HOOK_CALL(call->state, HOOK_BIND, (PyObject *)call, tuple, dict);
     return done ? 0 : -1;
 }
 
@@ -158,8 +157,8 @@ static int pack_one(PackedArguments *p, CallObject *call, PyObject *value) {
         PyObject *type, *error, *trace;
         PyErr_Fetch(&type, &error, &trace);
         PyErr_NormalizeException(&type, &error, &trace);
-        _cleanup_py_ PyObject *done = HOOK_CALL(call->state, HOOK_ARGUMENT, (PyObject *)call,
-                                                value, error ? error : Py_None);
+        _cleanup_py_ PyObject *done =
+            HOOK_CALL(call->state, HOOK_ARGUMENT, (PyObject *)call, value, error ? error : Py_None);
         if (done)
             PyErr_Restore(type, error, trace);
         else {
@@ -200,8 +199,8 @@ static CoreArgs packed_args(const PackedArguments *p) {
     };
 }
 
-int call_pack(CallObject *call, const Arguments *a,
-              int (*use)(void *context, const CoreArgs *args), void *context) {
+int call_pack(CallObject *call, const Arguments *a, int (*use)(void *context, const CoreArgs *args),
+              void *context) {
     _cleanup_(packed_done) PackedArguments p = { .top = NULL };
     if (pack(&p, call, a) < 0)
         return -1;
@@ -453,10 +452,14 @@ static PyGetSetDef call_getset[] = {
     { NULL, NULL, NULL, NULL, NULL },
 };
 static PyType_Slot call_slots[] = {
-    { Py_tp_new, call_new },         { Py_tp_dealloc, call_dealloc },
-    { Py_tp_call, call_call },       { Py_tp_traverse, call_traverse },
-    { Py_tp_clear, call_clear },     { Py_tp_methods, call_methods },
-    { Py_tp_members, call_members }, { Py_tp_getset, call_getset },
+    { Py_tp_new, call_new },
+    { Py_tp_dealloc, call_dealloc },
+    { Py_tp_call, call_call },
+    { Py_tp_traverse, call_traverse },
+    { Py_tp_clear, call_clear },
+    { Py_tp_methods, call_methods },
+    { Py_tp_members, call_members },
+    { Py_tp_getset, call_getset },
     { 0, NULL },
 };
 static PyType_Spec call_spec = {

@@ -11,20 +11,19 @@ enum {
 
 /* A callable that submits. `spec` is Python's: what HOOK_PREPARE needs to fill the rest in. */
 typedef struct CallObject {
-    PyObject_HEAD
-    State *state;
+    PyObject_HEAD State *state;
     PyObject *spec, *dict;
     uint64_t session; /* the prepared template's */
     CoreTemplate *template_;
     int32_t num_returns;
 
     /* The signature, checked at each call before anything is sent. */
-    bool checked; /* false: ask HOOK_BIND */
+    bool checked;        /* false: ask HOOK_BIND */
     bool any_positional, any_keyword;
-    PyObject *names;         /* tuple of str: positional ones, then keyword-only ones */
-    unsigned positional;     /* how many of them may be given by position */
+    PyObject *names;     /* tuple of str: positional ones, then keyword-only ones */
+    unsigned positional; /* how many of them may be given by position */
     unsigned positional_only;
-    uint64_t required;       /* bit i: names[i] has no default */
+    uint64_t required;   /* bit i: names[i] has no default */
 } CallObject;
 
 /* Arguments as CPython hands them over: a vector or a tuple, keyword names or a dict. */

@@ -84,7 +84,8 @@ static PyObject *timed_out(void) {
 static CoreRef *ref_of(PyObject *object) {
     RefObject *ref = (RefObject *)object;
     if (!ref->ref)
-        PyErr_Format(PyExc_ValueError, "%R was made from its bytes: its owner is not known", object);
+        PyErr_Format(PyExc_ValueError, "%R was made from its bytes: its owner is not known",
+                     object);
     return ref->ref;
 }
 
@@ -249,7 +250,8 @@ static PyObject *wait_refs(PyObject *module, PyObject *args) {
     usec_t start = time_mono_now(), left = timeout;
     uint64_t session = state->session;
     for (;;) {
-        CORE_WAIT(state, r = core_wait(core, refs, count, (size_t)wanted, left, fetch_local, ready));
+        CORE_WAIT(state,
+                  r = core_wait(core, refs, count, (size_t)wanted, left, fetch_local, ready));
         if (r < 0)
             return raise_error(r);
         if (r != CORE_INTERRUPTED)
@@ -352,7 +354,8 @@ static PyObject *is_ready(PyObject *module, PyObject *object) {
 PyMethodDef get_functions[] = {
     { "get", (PyCFunction)(void (*)(void))get, METH_FASTCALL | METH_KEYWORDS,
       "get(object_refs, *, timeout=None, _use_object_store=False)\n--\n\n"
-      "The value of a reference, or the list of the values of a list of references. Waits for them, "
+      "The value of a reference, or the list of the values of a list of references. Waits for "
+      "them, "
       "at most `timeout` seconds." },
     { "wait_refs", wait_refs, METH_VARARGS, NULL },
     { "put", put, METH_O, NULL },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/mem.h"
 #include "model/ids.h"
+
+#include "base/mem.h"
 #include "python/module.h"
 
 /*
@@ -352,8 +353,8 @@ static PyMethodDef task_methods_[] = {
 };
 
 /* Makes `ray._raylet.NAME` of `size` bytes and puts it into the module. */
-static PyTypeObject *id_class(PyObject *module, PyTypeObject *base, const char *full_name,
-                              int size, PyMethodDef *methods, PyGetSetDef *getset) {
+static PyTypeObject *id_class(PyObject *module, PyTypeObject *base, const char *full_name, int size,
+                              PyMethodDef *methods, PyGetSetDef *getset) {
     PyType_Slot derived[] = {
         { Py_tp_methods, methods },
         { getset ? Py_tp_getset : 0, getset },
@@ -390,7 +391,7 @@ int ids_init(PyObject *module, State *s) {
                            group_methods, NULL);
     if (!s->unique_id || !s->job_id || !s->task_id || !s->actor_id || !s->group_id)
         return -1;
-    static const char *const named[] = { "ray._raylet.NodeID",     "ray._raylet.WorkerID",
+    static const char *const named[] = { "ray._raylet.NodeID", "ray._raylet.WorkerID",
                                          "ray._raylet.FunctionID", "ray._raylet.ActorClassID",
                                          "ray._raylet.ClusterID" };
     for (size_t i = 0; i < ARRAY_LEN(named); i++) {

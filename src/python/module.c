@@ -14,8 +14,7 @@ int state_need_core(State *state) {
     _cleanup_py_ PyObject *type =
         exceptions ? PyObject_GetAttrString(exceptions, "RaySystemError") : NULL;
     if (type)
-        PyErr_SetString(type,
-                        "Ray has not been started yet. You can start Ray with 'ray.init()'.");
+        PyErr_SetString(type, "Ray has not been started yet. You can start Ray with 'ray.init()'.");
     return -1;
 }
 
@@ -32,12 +31,10 @@ PyObject *state_call(State *state, Hook hook, PyObject *const *args, size_t len)
 
 /* In the order of Hook. */
 static const char *const hook_names[HOOK_COUNT] = {
-    [HOOK_DUMPS] = "dumps",           [HOOK_LOADS] = "loads",
-    [HOOK_ERROR] = "error",           [HOOK_PREPARE] = "prepare",
-    [HOOK_BIND] = "bind",             [HOOK_ARGUMENT] = "argument",
-    [HOOK_REF_ESCAPE] = "ref_escape", [HOOK_LOAD] = "load",
-    [HOOK_CREATE] = "create",         [HOOK_TASK_DONE] = "task_done",
-    [HOOK_FAILED] = "failed",         [HOOK_DEPENDENCY] = "dependency",
+    [HOOK_DUMPS] = "dumps",           [HOOK_LOADS] = "loads",   [HOOK_ERROR] = "error",
+    [HOOK_PREPARE] = "prepare",       [HOOK_BIND] = "bind",     [HOOK_ARGUMENT] = "argument",
+    [HOOK_REF_ESCAPE] = "ref_escape", [HOOK_LOAD] = "load",     [HOOK_CREATE] = "create",
+    [HOOK_TASK_DONE] = "task_done",   [HOOK_FAILED] = "failed", [HOOK_DEPENDENCY] = "dependency",
     [HOOK_AUTO_INIT] = "auto_init",
 };
 
@@ -124,7 +121,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     if (!state)
         return 0;
     STATE_EACH(state, object)
-        Py_VISIT(**object);
+    Py_VISIT(**object);
     for (size_t i = 0; i < HOOK_COUNT; i++)
         Py_VISIT(state->hooks[i]);
     return 0;
@@ -135,7 +132,7 @@ static int module_clear(PyObject *module) {
     if (!state)
         return 0;
     STATE_EACH(state, object)
-        Py_CLEAR(**object);
+    Py_CLEAR(**object);
     for (size_t i = 0; i < HOOK_COUNT; i++)
         Py_CLEAR(state->hooks[i]);
     return 0;
@@ -147,14 +144,9 @@ static void module_free(void *module) {
 
 static PyModuleDef_Slot module_slots[] = { { Py_mod_exec, module_exec }, { 0, NULL } };
 static PyModuleDef module_def = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "ray._mobula",
-    .m_doc = "The runtime below `ray`: use that.",
-    .m_size = sizeof(State),
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-    .m_free = module_free,
+    PyModuleDef_HEAD_INIT,   .m_name = "ray._mobula", .m_doc = "The runtime below `ray`: use that.",
+    .m_size = sizeof(State), .m_slots = module_slots, .m_traverse = module_traverse,
+    .m_clear = module_clear, .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit__mobula(void);

@@ -10,6 +10,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+
 #include <structmember.h>
 
 #include "base/error.h"
@@ -19,12 +20,12 @@ typedef struct State State;
 
 /* Functions of ray._private that C calls, by name; set once by `_mobula.install()`. */
 typedef enum Hook {
-    HOOK_DUMPS,      /* (value) -> (bytes, [buffers], [ObjectRef]): pickle 5 */
-    HOOK_LOADS,      /* (bytes, [buffers]) -> value */
-    HOOK_ERROR,      /* (ref or None, dict of an ErrorInfo) -> exception */
-    HOOK_PREPARE,    /* (RemoteCall): called before its first use in a session; fills it */
-    HOOK_BIND,       /* (RemoteCall, args, kwargs): raises TypeError if they do not fit */
-    HOOK_ARGUMENT,   /* (RemoteCall, value, error): raises the TypeError of an unpicklable argument */
+    HOOK_DUMPS,    /* (value) -> (bytes, [buffers], [ObjectRef]): pickle 5 */
+    HOOK_LOADS,    /* (bytes, [buffers]) -> value */
+    HOOK_ERROR,    /* (ref or None, dict of an ErrorInfo) -> exception */
+    HOOK_PREPARE,  /* (RemoteCall): called before its first use in a session; fills it */
+    HOOK_BIND,     /* (RemoteCall, args, kwargs): raises TypeError if they do not fit */
+    HOOK_ARGUMENT, /* (RemoteCall, value, error): raises the TypeError of an unpicklable argument */
     HOOK_REF_ESCAPE, /* (ObjectRef): it is being pickled */
     HOOK_LOAD,       /* (hash bytes) -> function or actor class */
     HOOK_CREATE,     /* (class, args, kwargs, options text) -> instance */
@@ -44,14 +45,14 @@ struct State {
     PyTypeObject *object_ref, *remote_call, *actor_handle, *actor_method, *pinned;
     PyTypeObject *handle_class, *method_class; /* Python's subclasses, which C makes */
 
-    Core *core;       /* NULL while not connected */
-    uint64_t session; /* counts connections, so that prepared calls know that they are old */
-    unsigned users;   /* threads inside the core without the GIL; disconnect waits for them */
+    Core *core;                                /* NULL while not connected */
+    uint64_t session;     /* counts connections, so that prepared calls know that they are old */
+    unsigned users;       /* threads inside the core without the GIL; disconnect waits for them */
 
     const CoreTask *task; /* what the main thread runs now */
     PyObject *actor;      /* the instance that this worker is, or NULL */
-    PyObject *dispatch;   /* of an async or threaded actor: (token, method, args, kwargs, options) */
-    Hash last_hash;       /* the function that ran last, found without a dict */
+    PyObject *dispatch; /* of an async or threaded actor: (token, method, args, kwargs, options) */
+    Hash last_hash;     /* the function that ran last, found without a dict */
     PyObject *last_function;
 };
 
@@ -97,8 +98,7 @@ enum {
 
 /* Any id: its bytes, `size` of them. The beginning of ObjectRef as well. */
 typedef struct IdObject {
-    PyObject_HEAD
-    uint8_t size;
+    PyObject_HEAD uint8_t size;
     uint8_t byte[ID_MAX];
 } IdObject;
 

@@ -85,12 +85,11 @@ static PyObject *nodes(PyObject *module, PyObject *none) {
 static PyObject *actor_dict(const ActorInfo *a) {
     return Py_BuildValue("{s:y#,s:i,s:N,s:N,s:N,s:y#,s:y#,s:I,s:I,s:N,s:N,s:O}", "actor_id",
                          a->actor.byte, (Py_ssize_t)sizeof(a->actor), "state", (int)a->state,
-                         "name", text_of(a->name), "namespace", text_of(a->namespace),
-                         "class_name", text_of(a->class_name), "job_id", a->job.byte,
-                         (Py_ssize_t)sizeof(a->job), "node_id", a->node.byte,
-                         (Py_ssize_t)sizeof(a->node), "restarts", a->restarts, "pid", a->pid, "ip",
-                         text_of(a->ip), "death_text", text_of(a->death_text), "detached",
-                         a->detached ? Py_True : Py_False);
+                         "name", text_of(a->name), "namespace", text_of(a->namespace), "class_name",
+                         text_of(a->class_name), "job_id", a->job.byte, (Py_ssize_t)sizeof(a->job),
+                         "node_id", a->node.byte, (Py_ssize_t)sizeof(a->node), "restarts",
+                         a->restarts, "pid", a->pid, "ip", text_of(a->ip), "death_text",
+                         text_of(a->death_text), "detached", a->detached ? Py_True : Py_False);
 }
 
 /* actors(names only, all namespaces, namespace) -> [dict] */
@@ -208,9 +207,9 @@ static PyObject *kv_keys(PyObject *module, PyObject *args) {
         return NULL;
     PyObject *list = PyList_New((Py_ssize_t)reply.keys_len);
     for (size_t i = 0; list && i < reply.keys_len; i++)
-        PyList_SetItem(list, (Py_ssize_t)i,
-                       PyBytes_FromStringAndSize(reply.keys[i].data,
-                                                 (Py_ssize_t)reply.keys[i].len));
+        PyList_SetItem(
+            list, (Py_ssize_t)i,
+            PyBytes_FromStringAndSize(reply.keys[i].data, (Py_ssize_t)reply.keys[i].len));
     return list;
 }
 

@@ -174,10 +174,8 @@ static PyMemberDef ref_members[] = {
 };
 static char ref_doc[] = "A promise of a value that some process of the cluster makes or has.";
 static PyType_Slot ref_slots[] = {
-    { Py_tp_dealloc, ref_dealloc },   { Py_tp_methods, ref_methods },
-    { Py_tp_members, ref_members },   { Py_am_await, ref_await },
-    { Py_tp_doc, ref_doc },
-    { 0, NULL },
+    { Py_tp_dealloc, ref_dealloc }, { Py_tp_methods, ref_methods }, { Py_tp_members, ref_members },
+    { Py_am_await, ref_await },     { Py_tp_doc, ref_doc },         { 0, NULL },
 };
 static PyType_Spec ref_spec = {
     .name = "ray.ObjectRef",

@@ -25,7 +25,8 @@ PyObject *raise_error(int code) {
     default:
         break;
     }
-    _cleanup_py_ PyObject *message = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+    _cleanup_py_ PyObject *message =
+        PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
     _cleanup_py_ PyObject *exceptions = PyImport_ImportModule("ray.exceptions");
     _cleanup_py_ PyObject *type = exceptions ? PyObject_GetAttrString(exceptions, name) : NULL;
     if (type && message)
@@ -58,11 +59,8 @@ static PyObject *runtime_connect(PyObject *module, PyObject *args) {
     if (worker && worker_len == sizeof(options.worker))
         memcpy(&options.worker, worker, sizeof(options.worker));
     Core *core = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    r = core_connect(&options, &core);
-    Py_END_ALLOW_THREADS
-    if (r < 0)
-        return raise_error(r);
+    Py_BEGIN_ALLOW_THREADS r = core_connect(&options, &core);
+    Py_END_ALLOW_THREADS if (r < 0) return raise_error(r);
     state->core = core;
     state->session++;
     Py_RETURN_NONE;
@@ -84,16 +82,13 @@ static PyObject *runtime_disconnect(PyObject *module, PyObject *code) {
     usec_t end = time_mono_now() + 2 * USEC_PER_SEC;
     bool quiet;
     while (!(quiet = state->users == 0) && time_mono_now() < end) {
-        Py_BEGIN_ALLOW_THREADS
-        nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
+        Py_BEGIN_ALLOW_THREADS nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
         Py_END_ALLOW_THREADS
     }
     if (!quiet) /* a thread hangs in the core: what it uses must stay */
         Py_RETURN_FALSE;
-    Py_BEGIN_ALLOW_THREADS
-    core_disconnect(core, exit_code);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_TRUE;
+    Py_BEGIN_ALLOW_THREADS core_disconnect(core, exit_code);
+    Py_END_ALLOW_THREADS Py_RETURN_TRUE;
 }
 
 static PyObject *is_connected(PyObject *module, PyObject *none) {
@@ -137,11 +132,10 @@ static PyObject *current(PyObject *module, PyObject *none) {
         return NULL;
     CoreCurrent now;
     core_current(state->core, &now);
-    return Py_BuildValue("{s:N,s:N,s:N,s:I}", "job_id",
-                         id_object(state->job_id, &now.job, sizeof(now.job)), "task_id",
-                         id_object(state->task_id, &now.task, sizeof(now.task)), "actor_id",
-                         id_object(state->actor_id, &now.actor, sizeof(now.actor)), "restarts",
-                         now.restarts);
+    return Py_BuildValue(
+        "{s:N,s:N,s:N,s:I}", "job_id", id_object(state->job_id, &now.job, sizeof(now.job)),
+        "task_id", id_object(state->task_id, &now.task, sizeof(now.task)), "actor_id",
+        id_object(state->actor_id, &now.actor, sizeof(now.actor)), "restarts", now.restarts);
 }
 
 static PyObject *assigned(PyObject *module, PyObject *none) {
@@ -214,8 +208,7 @@ static PyObject *import_(PyObject *module, PyObject *args) {
     }
     memcpy(&hash, bytes, sizeof(hash));
     _cleanup_buf_ Buf out = { 0 };
-    CORE_WAIT(state,
-              r = core_import(core, &hash, (usec_t)(seconds * USEC_PER_SEC), &out));
+    CORE_WAIT(state, r = core_import(core, &hash, (usec_t)(seconds * USEC_PER_SEC), &out));
     if (r == CORE_TIMEOUT)
         Py_RETURN_NONE;
     if (r < 0)

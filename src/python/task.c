@@ -20,14 +20,13 @@ static PyObject *text_of(Slice slice) {
 /* What Python's hooks and the runtime context want to know of a call. */
 static PyObject *task_info(State *state, const CoreTask *task) {
     const Call *call = &task->call;
-    return Py_BuildValue(
-        "{s:i,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:I,s:i}", "kind", (int)call->kind, "name",
-        text_of(call->name), "method", text_of(call->method), "namespace",
-        text_of(call->namespace), "options", text_of(call->options), "task_id",
-        id_object(state->task_id, &call->task, sizeof(call->task)), "actor_id",
-        id_object(state->actor_id, &call->actor, sizeof(call->actor)), "job_id",
-        id_object(state->job_id, &call->job, sizeof(call->job)), "attempt", call->attempt,
-        "num_returns", (int)call->num_returns);
+    return Py_BuildValue("{s:i,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:I,s:i}", "kind", (int)call->kind,
+                         "name", text_of(call->name), "method", text_of(call->method), "namespace",
+                         text_of(call->namespace), "options", text_of(call->options), "task_id",
+                         id_object(state->task_id, &call->task, sizeof(call->task)), "actor_id",
+                         id_object(state->actor_id, &call->actor, sizeof(call->actor)), "job_id",
+                         id_object(state->job_id, &call->job, sizeof(call->job)), "attempt",
+                         call->attempt, "num_returns", (int)call->num_returns);
 }
 
 /* ---- what to run ----------------------------------------------------------------------------- */
@@ -35,12 +34,11 @@ static PyObject *task_info(State *state, const CoreTask *task) {
 static PyObject *load_function(State *state, const Hash *hash) {
     if (state->last_function && memcmp(hash, &state->last_hash, sizeof(*hash)) == 0)
         return Py_NewRef(state->last_function);
-    _cleanup_py_ PyObject *key =
-        PyBytes_FromStringAndSize((const char *)hash->byte, sizeof(*hash));
+    _cleanup_py_ PyObject *key = PyBytes_FromStringAndSize((const char *)hash->byte, sizeof(*hash));
     PyObject *known = key ? PyDict_GetItemWithError(state->functions, key) : NULL;
-    PyObject *function = known       ? Py_NewRef(known)
+    PyObject *function = known              ? Py_NewRef(known)
                          : PyErr_Occurred() ? NULL
-                                     : HOOK_CALL(state, HOOK_LOAD, key);
+                                            : HOOK_CALL(state, HOOK_LOAD, key);
     if (!function || (!known && PyDict_SetItem(state->functions, key, function) < 0)) {
         Py_XDECREF(function);
         return NULL;
@@ -67,8 +65,8 @@ typedef struct Unpacking {
     State *state;
     CoreTask *task;
     Decoder decoder;
-    size_t next;            /* of the task's top-level values */
-    PyObject *failed;       /* the error that one of them is, not raised */
+    size_t next;      /* of the task's top-level values */
+    PyObject *failed; /* the error that one of them is, not raised */
 } Unpacking;
 
 static PyObject *unpack_one(Unpacking *u) {
@@ -284,10 +282,9 @@ static int dispatch(Running *run, PyObject *method, PyObject *args, PyObject *kw
     _cleanup_py_ PyObject *info = task_info(state, run->task);
     PyObject *token = PyCapsule_New(run->task, TOKEN, NULL);
     _cleanup_py_ PyObject *done =
-        info && token
-            ? PyObject_CallFunctionObjArgs(state->dispatch, token, method, args,
-                                           kwargs ? kwargs : Py_None, info, NULL)
-            : NULL;
+        info && token ? PyObject_CallFunctionObjArgs(state->dispatch, token, method, args,
+                                                     kwargs ? kwargs : Py_None, info, NULL)
+                      : NULL;
     Py_XDECREF(token);
     return done ? 0 : -1;
 }
@@ -297,7 +294,9 @@ static int run_task(State *state, CoreTask *task) {
     Running run = { state, task };
     const Call *call = &task->call;
     const uint8_t *bytes = (const uint8_t *)call->args.data;
-    Unpacking u = { state, task, { state, bytes, bytes, bytes + call->args.len, NULL, 0 }, 0, NULL };
+    Unpacking u = {
+        state, task, { state, bytes, bytes, bytes + call->args.len, NULL, 0 }, 0, NULL
+    };
     _cleanup_py_ PyObject *args = NULL, *kwargs = NULL, *result = NULL;
     state->task = task;
     _cleanup_py_ PyObject *callable = load_callable(state, call);

@@ -4,8 +4,8 @@
 #include "base/mem.h"
 
 enum {
-    DEPTH_MAX = 16,      /* of nested containers that C encodes */
-    CONTAINERS_MAX = 64, /* of one value that C encodes: each is compared with each */
+    DEPTH_MAX = 16,       /* of nested containers that C encodes */
+    CONTAINERS_MAX = 64,  /* of one value that C encodes: each is compared with each */
     DECODE_DEPTH_MAX = 64,
     PART_MIN = 16 * 1024, /* bytes from this size on are not copied into the encoder */
     TEXT_MAX = 64 * 1024, /* a longer str is pickled: its UTF-8 form would stay in the object */
@@ -396,8 +396,7 @@ int encode_or_put(Encoder *e, PyObject *value, CoreRef **ret_put) {
 
 /* A range of a value's bytes. The first holds the value; others hold the first. */
 typedef struct PinnedObject {
-    PyObject_HEAD
-    CoreValue value;
+    PyObject_HEAD CoreValue value;
     struct PinnedObject *holder;
     const void *data;
     size_t len;

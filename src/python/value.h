@@ -26,9 +26,9 @@ typedef struct Encoder {
     State *state;
     uint8_t *base;
     size_t len, cap;
-    size_t limit;        /* of len: beyond it encode_value() answers ENCODE_TOO_BIG */
-    size_t outside;      /* bytes in parts */
-    bool copy;           /* no parts: everything into base */
+    size_t limit;   /* of len: beyond it encode_value() answers ENCODE_TOO_BIG */
+    size_t outside; /* bytes in parts */
+    bool copy;      /* no parts: everything into base */
     EncoderPart *parts;
     size_t parts_len, parts_cap;
     CoreRef **nested;    /* references met, kept alive by `keep` */
