@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Who keeps an object alive: the reference counting of one process, as a pure machine. Events go
+ * in as function calls, what has to be sent or freed comes out as actions; no I/O, no clock.
+ *
+ * The process that made a reference owns its object. It frees the value when nothing here needs it
+ * (local references, calls in flight that use it, values that contain it), no borrower is
+ * registered and no hand-over is open. A borrower registers with the owner; the owner keeps a set
+ * of peers, never a count, so a repeated message changes nothing.
+ *
+ * Passing on. Whoever passes a reference keeps it until the receiver has it for sure:
+ *   in a call's arguments   the caller keeps its use until the result; what the callee retained
+ *                           without the owner's acknowledgement is kept as a hand-over until Got;
+ *   in a value              the sender opens a hand-over to the receiver; the receiver registers
+ *                           with the owner and then says Got (to the owner itself, registering
+ *                           says it).
+ * A peer's death closes its borrows and hand-overs.
+ */
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "model/ids.h"
+
+typedef struct OwnRef OwnRef;
+typedef struct OwnExtra OwnExtra;
+
+/* Embedded by its user at the start of its own record; one a known object. */
+struct OwnRef {
+    ObjectId id;
+    uint32_t local;  /* references the language (or the runtime for it) holds */
+    uint32_t uses;   /* calls in flight with it among their arguments */
+    uint32_t inside; /* values here that contain it */
+    PeerId owner;
+    OwnExtra *extra; /* what few objects need: borrowers, hand-overs, contents */
+};
+
+typedef enum OwnActionKind {
+    OWN_GONE,          /* nothing needs it: free the value, then the record (own_forget was done) */
+    OWN_BORROW_ADD,    /* tell `peer` (the owner) that we borrow it; `ack` wants an answer */
+    OWN_BORROW_REMOVE, /* tell `peer` (the owner) that we no longer do */
+    OWN_GOT,           /* tell `peer` (who passed it on) that we have it */
+} OwnActionKind;
+
+typedef struct OwnAction {
+    OwnActionKind kind;
+    PeerId peer;
+    ObjectId object;
+    OwnRef *ref; /* OWN_GONE */
+    bool ack;
+} OwnAction;
+
+typedef struct Own {
+    PeerId self;
+    Map refs;               /* ObjectId -> OwnRef */
+    Vec(OwnAction) actions; /* drained by the user after each event */
+    uint64_t owned, borrowed;
+} Own;
+
+void own_init(Own *own, PeerId self);
+/* The records are the user's; they must be gone. */
+void own_done(Own *own);
+
+/* A new record in `ref`, with local = 1. `worker` names a foreign owner, NULL for self. */
+void own_add(Own *own, OwnRef *ref, const ObjectId *id, PeerId owner, const WorkerId *worker);
+OwnRef *own_find(const Own *own, const ObjectId *id);
+WorkerId own_owner_worker(const OwnRef *ref);
+
+/* Counts. A drop to nothing at all yields OWN_GONE (with BORROW_REMOVE when it was registered). */
+void own_hold(OwnRef *ref);
+void own_drop(Own *own, OwnRef *ref);
+void own_use(OwnRef *ref);
+void own_unuse(Own *own, OwnRef *ref);
+
+/* The value of `ref` contains these (each counted `inside` until the value goes). Once a ref. */
+void own_set_contents(OwnRef *ref, OwnRef *const *contents, size_t len);
+
+/* Borrower: `ref` came inside a value that `from` sent. Registers with the owner and confirms. */
+void own_received(Own *own, OwnRef *ref, PeerId from);
+/* Borrower, at the end of a call from `caller` that had this reference among its arguments: true
+ * when it stays here unconfirmed, so that the result must list it as retained. */
+bool own_retain(Own *own, OwnRef *ref, PeerId caller);
+/* The owner acknowledged our borrow. */
+void own_acknowledged(Own *own, const ObjectId *id);
+
+/* Sender: opens and closes hand-overs. */
+void own_hand_over(OwnRef *ref, PeerId to);
+void own_got(Own *own, const ObjectId *id, PeerId from);
+
+/* Owner: a borrower registers or leaves. False when the object is not here any more. */
+bool own_borrow_add(Own *own, const ObjectId *id, PeerId borrower);
+void own_borrow_remove(Own *own, const ObjectId *id, PeerId borrower);
+
+/* Closes what the peer held. What it owned is the caller's to fail. */
+void own_peer_dead(Own *own, PeerId peer);
+
+/* For tests and `ray memory`. */
+size_t own_borrowers(const OwnRef *ref);
