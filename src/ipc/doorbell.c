@@ -92,7 +92,7 @@ void doorbell_ring(Doorbell *bell) {
         return; /* somebody else woke it */
     if (mode == DOORBELL_FUTEX)
         futex_wake(&bell->page->mode);
-    else
+    else if (mode == DOORBELL_EVENT)
         event_write(bell);
 }
 
@@ -100,8 +100,18 @@ void doorbell_poke(Doorbell *bell) {
     uint32_t mode = atomic_exchange(&bell->page->mode, DOORBELL_BUSY);
     if (mode == DOORBELL_FUTEX)
         futex_wake(&bell->page->mode);
-    else
+    else if (mode == DOORBELL_EVENT)
         event_write(bell);
+}
+
+bool doorbell_spin(Doorbell *bell, uint32_t rounds) {
+    for (uint32_t i = 0; i < rounds; i++) {
+        if (atomic_load_explicit(&bell->page->mode, memory_order_acquire) != DOORBELL_SPIN)
+            return true;
+        __builtin_ia32_pause();
+    }
+    uint32_t spin = DOORBELL_SPIN;
+    return !atomic_compare_exchange_strong(&bell->page->mode, &spin, DOORBELL_FUTEX);
 }
 
 void doorbell_prepare(Doorbell *bell, uint32_t mode) {

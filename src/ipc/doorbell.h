@@ -10,6 +10,7 @@
  *          period also writes the eventfd (`kicked`), and the process's pump looks after a moment.
  *   FUTEX  a thread sleeps on the page itself.
  *   EVENT  a loop sleeps on the eventfd.
+ *   SPIN   a thread watches the page for a moment before it goes to FUTEX: a ring is one store.
  *
  * The order that makes it safe: a writer publishes, fences, looks at the mode; a sleeper sets the
  * mode, fences, looks at its rings once more.
@@ -20,8 +21,7 @@
 enum {
     DOORBELL_BUSY = 0,
     DOORBELL_FUTEX = 1,
-    DOORBELL_EVENT = 2
-};
+    DOORBELL_EVENT = 2, DOORBELL_SPIN = 3 };
 enum {
     DOORBELL_PAGE = 4096
 };
@@ -49,6 +49,8 @@ void doorbell_ring(Doorbell *bell);
 void doorbell_prepare(Doorbell *bell, uint32_t mode);
 /* Back to BUSY, whether it slept or not. */
 void doorbell_wake_up(Doorbell *bell);
+/* Prepared with SPIN: watches the page for `rounds`, then goes on to FUTEX. True when it was rung. */
+bool doorbell_spin(Doorbell *bell, uint32_t rounds);
 /* Sleeps while the mode is FUTEX, at most until `timeout`. True when it was rung; false when time
  * ran out; *ret_signal when a signal came. */
 bool doorbell_sleep(Doorbell *bell, usec_t timeout, bool *ret_signal);

@@ -149,6 +149,11 @@ void own_set_contents(OwnRef *ref, OwnRef *const *contents, size_t len) {
         contents[i]->inside++;
 }
 
+size_t own_contents(const OwnRef *ref, OwnRef *const **ret_contents) {
+    *ret_contents = ref->extra ? ref->extra->contents : NULL;
+    return ref->extra ? ref->extra->contents_len : 0;
+}
+
 static void own_register(Own *own, OwnRef *ref, bool ack) {
     OwnExtra *extra = own_extra(ref);
     if (extra->registered)

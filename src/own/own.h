@@ -76,6 +76,9 @@ void own_unuse(Own *own, OwnRef *ref);
 /* The value of `ref` contains these (each counted `inside` until the value goes). Once a ref. */
 void own_set_contents(OwnRef *ref, OwnRef *const *contents, size_t len);
 
+/* What the value contains: borrowed until it goes. Returns how many. */
+size_t own_contents(const OwnRef *ref, OwnRef *const **ret_contents);
+
 /* Borrower: `ref` came inside a value that `from` sent. Registers with the owner and confirms. */
 void own_received(Own *own, OwnRef *ref, PeerId from);
 /* Borrower, at the end of a call from `caller` that had this reference among its arguments: true

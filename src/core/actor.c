@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * This process's way to actors. gcs says where an actor lives; calls go to it directly, in the
+ * order of submission (the first whose arguments are missing holds the others up, unless the
+ * actor takes calls in any order). A handle's life is counted by the reference that stands for it.
+ */
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "core/core_private.h"
+
+static CoreActor *actor_new(Core *core, const ActorId *id) {
+    CoreActor *actor = mem_new(CoreActor);
+    actor->core = core;
+    actor->id = *id;
+    actor->count = 1;
+    actor->state = ACTOR_STATE_DEPENDENCIES_UNREADY;
+    actor->max_pending_calls = -1;
+    list_init(&actor->queue);
+    list_init(&actor->in_flight);
+    map_put(&core->actors, id->byte, actor);
+    core->outstanding++;
+    return actor;
+}
+
+static void actor_unref(CoreActor *actor) {
+    if (--actor->count)
+        return;
+    Core *core = actor->core;
+    ASSERT(list_empty(&actor->queue) && list_empty(&actor->in_flight));
+    map_remove(&core->actors, actor->id.byte);
+    if (actor->ref) {
+        actor->ref->actor = NULL;
+        own_drop(&core->own, &actor->ref->own);
+    }
+    buf_done(&actor->death);
+    mem_free(actor->class_name);
+    mem_free(actor->name);
+    mem_free(actor->namespace_);
+    mem_free(actor);
+    core->outstanding--; /* the caller holds one of its own */
+}
+
+/* The last handle of an actor of ours went, here and everywhere. */
+void actor_ref_gone(Core *core, CoreRef *ref) {
+    if (ref->own.owner != core->info.peer)
+        return;
+    TaskId task = object_id_task(&ref->own.id);
+    ActorOutOfScope m = { .actor = task_id_actor(&task) };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_out_of_scope_encode(&m, &body);
+    peer_send(core, PEER_GCS, MSG_ACTOR_OUT_OF_SCOPE, 0, 0, body.data, body.len);
+}
+
+const ActorId *core_actor_id(const CoreActor *actor) {
+    return &actor->id;
+}
+
+CoreRef *core_actor_ref(CoreActor *actor) {
+    return actor->ref;
+}
+
+CoreActor *core_actor_hold(CoreActor *actor) {
+    core_lock(actor->core);
+    actor->count++;
+    core_unlock(actor->core);
+    return actor;
+}
+
+void core_actor_drop(CoreActor *actor) {
+    if (!actor)
+        return;
+    Core *core = actor->core;
+    if (core_usable(core) == -ESTALE)
+        return;
+    core_lock(core);
+    core->outstanding++;
+    actor_unref(actor);
+    core_run_actions(core);
+    bool last = core->outstanding == 1;
+    if (!last)
+        core->outstanding--;
+    core_unlock(core);
+    if (last)
+        core_release(core);
+}
+
+size_t core_actor_pending(const CoreActor *actor) {
+    core_lock(actor->core);
+    size_t n = actor->queued + actor->flying;
+    core_unlock(actor->core);
+    return n;
+}
+
+/* ---- its end ----------------------------------------------------------------------------- */
+
+static void actor_fail_list(Core *core, List *list, const ErrorInfo *error) {
+    while (!list_empty(list))
+        submit_fail(core, LIST_ITEM(list->next, CorePending, link), error);
+}
+
+/* `error` must not point into the actor. */
+static void actor_dead(Core *core, CoreActor *actor, const ErrorInfo *error) {
+    actor->count++; /* the calls' ends may let go of the last handle */
+    actor->state = ACTOR_STATE_DEAD;
+    actor->peer = NULL;
+    buf_clear(&actor->death);
+    error_info_encode(error, &actor->death);
+    if (actor->creation)
+        submit_end(core, TAKE(actor->creation));
+    actor_fail_list(core, &actor->in_flight, error);
+    actor_fail_list(core, &actor->queue, error);
+    actor_unref(actor);
+    core_happened(core);
+}
+
+static void actor_dead_by_info(Core *core, CoreActor *actor, const ActorInfo *info) {
+    ErrorInfo error = {
+        .kind = info->death_kind == DEATH_KIND_UNSCHEDULABLE ? ERROR_KIND_ACTOR_UNSCHEDULABLE
+                : info->death_kind == DEATH_KIND_ENV_FAILED  ? ERROR_KIND_ENV_SETUP
+                : info->death_kind == DEATH_KIND_OOM         ? ERROR_KIND_OUT_OF_MEMORY
+                                                             : ERROR_KIND_ACTOR_DIED,
+        .text = info->death_text,
+        .data = info->death_error,
+        .actor = info->actor,
+        .pid = info->pid,
+        .ip = info->ip,
+        .node = info->node,
+        .death_kind = info->death_kind,
+        .class_name = info->class_name,
+        .namespace = info->namespace,
+        .actor_name = info->name,
+        .never_started = id_is_zero(info->worker_id.byte, sizeof(info->worker_id.byte)),
+    };
+    actor_dead(core, actor, &error);
+}
+
+/* ---- sending -------------------------------------------------------------------------------- */
+
+static void actor_send(Core *core, CoreActor *actor, CorePending *p) {
+    list_remove(&p->link);
+    actor->queued--;
+    list_push(&actor->in_flight, &p->link);
+    actor->flying++;
+    p->state = PENDING_SENT;
+    p->sequence = actor->next_sequence++;
+    p->sent_at = 0;
+    _cleanup_arena_ Arena arena = { 0 };
+    buf_clear(&core->scratch);
+    pending_encode(core, p, actor->peer->id, &arena, &core->scratch);
+    peer_send(core, actor->peer->id, MSG_CALL, 0, 0, core->scratch.data, core->scratch.len);
+}
+
+void actor_pump(Core *core, CoreActor *actor) {
+    if (!actor->peer)
+        return;
+    actor->count++;
+    LIST_EACH_SAFE(item, &actor->queue) {
+        if (actor->flying >= WINDOW_ACTOR || !actor->peer)
+            break;
+        CorePending *p = LIST_ITEM(item, CorePending, link);
+        if (p->missing) {
+            if (actor->unordered)
+                continue;
+            break;
+        }
+        if (!pending_failed_argument(core, p))
+            actor_send(core, actor, p);
+    }
+    actor_unref(actor);
+}
+
+/* Before the record ends: takes the call out of the actor's counts. */
+void actor_on_result(Core *core, CorePending *p, CorePeer *from) {
+    CoreActor *actor = TAKE(p->actor);
+    UNUSED(from);
+    list_remove(&p->link);
+    if (p->t->kind != CALL_KIND_ACTOR_CREATE) {
+        if (p->state == PENDING_SENT)
+            actor->flying--;
+        else
+            actor->queued--;
+        if (!list_empty(&actor->queue))
+            actor_pump(core, actor);
+    } else if (actor->creation == p) {
+        actor->creation = NULL;
+    }
+    actor_unref(actor);
+}
+
+/* Its process died. What may be tried again goes back in front, in order; the rest waits for gcs to
+ * say whether the actor is dead or restarts. */
+void actor_peer_dead(Core *core, const PeerDead *dead) {
+    CoreActor *actor;
+    MAP_EACH(&core->actors, pos, actor) {
+        if (!actor->peer || actor->peer->id != dead->peer)
+            continue;
+        actor->peer = NULL;
+        List again;
+        list_init(&again);
+        LIST_EACH_SAFE(item, &actor->in_flight) {
+            CorePending *p = LIST_ITEM(item, CorePending, link);
+            int32_t max = actor->max_task_retries;
+            if (p->cancelled || (max >= 0 && p->attempt >= (uint32_t)max))
+                continue;
+            p->attempt++;
+            p->state = PENDING_DEPS;
+            actor->flying--;
+            actor->queued++;
+            list_remove(&p->link);
+            list_push(&again, &p->link);
+        }
+        list_splice(&again, &actor->queue);
+        list_splice(&actor->queue, &again);
+    }
+}
+
+static void actor_moved(Core *core, CoreActor *actor, const ActorInfo *info) {
+    ErrorInfo error = { .kind = ERROR_KIND_ACTOR_UNAVAILABLE,
+                        .actor = actor->id,
+                        .text = info->death_text,
+                        .class_name = info->class_name };
+    actor_fail_list(core, &actor->in_flight, &error);
+    actor->restarts = info->restarts;
+}
+
+void actor_on_info(Core *core, const ActorInfo *info) {
+    CoreActor *actor = map_get(&core->actors, info->actor.byte);
+    if (!actor || actor->state == ACTOR_STATE_DEAD)
+        return;
+    if (info->state == ACTOR_STATE_DEAD) {
+        actor_dead_by_info(core, actor, info);
+        return;
+    }
+    actor->count++;
+    actor->state = info->state;
+    if (info->state == ACTOR_STATE_RESTARTING || info->restarts > actor->restarts) {
+        actor->peer = NULL;
+        actor_moved(core, actor, info);
+    }
+    if (info->state == ACTOR_STATE_ALIVE && info->worker) {
+        /* Its arguments are needed again only if it may restart. */
+        if (actor->creation && info->max_restarts == 0)
+            submit_end(core, TAKE(actor->creation));
+        CorePeer *peer = peer_get(core, info->worker);
+        if (peer->state != PEER_GONE)
+            actor->peer = peer;
+        actor_pump(core, actor);
+    }
+    actor_unref(actor);
+    core_happened(core);
+}
+
+/* ---- making and finding ------------------------------------------------------------------------ */
+
+typedef struct ActorAsk {
+    Core *core;
+    ActorId id;
+} ActorAsk;
+
+static void on_actor_answer(void *argument, const RpcReply *reply) {
+    ActorAsk *ask = argument;
+    Core *core = ask->core;
+    CoreActor *actor = map_get(&core->actors, ask->id.byte);
+    _cleanup_arena_ Arena arena = { 0 };
+    ActorInfoReply m;
+    if (reply->result == 0 && reply->header->type == MSG_ACTOR_INFO_REPLY) {
+        if (actor_info_reply_decode(&m, reply->body, reply->len, &arena) == 0)
+            actor_on_info(core, &m.info);
+    } else if (reply->result != 0 && reply->result != -ECANCELED && actor &&
+               actor->state != ACTOR_STATE_DEAD) {
+        ErrorInfo error = { .kind = ERROR_KIND_ACTOR_DIED,
+                            .actor = ask->id,
+                            .never_started = true,
+                            .text = reply->result == 1 ? reply->status.text
+                                                       : SLICE("gcs could not be asked.") };
+        actor_dead(core, actor, &error);
+    }
+    mem_free(ask);
+}
+
+static void actor_ask(Core *core, const ActorId *id, MessageType type, const Buf *body) {
+    ActorAsk *ask = mem_new(ActorAsk);
+    ask->core = core;
+    ask->id = *id;
+    rpc_call(core->rpc, PEER_GCS, type, body, USEC_INFINITY, on_actor_answer, ask);
+}
+
+static void actor_subscribe(Core *core, CoreActor *actor) {
+    if (actor->subscribed)
+        return;
+    actor->subscribed = true;
+    ActorSubscribe m = { .actor = actor->id };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_subscribe_encode(&m, &body);
+    actor_ask(core, &actor->id, MSG_ACTOR_SUBSCRIBE, &body);
+}
+
+/* The creation's arguments are there: gcs gets it, and keeps it for restarts. */
+void actor_create_ready(Core *core, CorePending *p) {
+    CoreActor *actor = p->actor;
+    CoreTemplate *t = p->t;
+    _cleanup_arena_ Arena arena = { 0 };
+    _cleanup_buf_ Buf call = { 0 }, body = { 0 };
+    pending_encode(core, p, 0, &arena, &call);
+    Hash env_hash;
+    core_hash(t->runtime_env, t->runtime_env ? strlen(t->runtime_env) : 0, &env_hash);
+    ActorCreate m = {
+        .actor = actor->id,
+        .call = buf_slice(&call),
+        .resources = t->resources,
+        .resources_len = t->resources_len,
+        .placement = t->placement_len ? t->placement : t->resources,
+        .placement_len = t->placement_len ? t->placement_len : t->resources_len,
+        .strategy = t->strategy,
+        .runtime_env = slice_str(t->runtime_env),
+    };
+    if (t->runtime_env)
+        memcpy(&m.env_hash, env_hash.byte, sizeof(m.env_hash));
+    actor_create_encode(&m, &body);
+    actor_ask(core, &actor->id, MSG_ACTOR_CREATE, &body);
+    p->state = PENDING_SENT;
+}
+
+static void register_body(Core *core, CoreTemplate *t, const CoreActorSpec *spec, const ActorId *id,
+                          Buf *out) {
+    ActorRegister m = {
+        .get_if_exists = spec->get_if_exists,
+        .info = { .actor = *id,
+                  .name = slice_str(spec->name),
+                  .namespace =
+                      slice_str(spec->namespace_ ? spec->namespace_ : core->info.namespace_),
+                  .class_name = slice_str(spec->class_name),
+                  .job = core->info.job,
+                  .max_restarts = spec->max_restarts,
+                  .max_task_retries = spec->max_task_retries,
+                  .detached = spec->detached,
+                  .owner = core->info.peer,
+                  .meta = { spec->meta, spec->meta_len },
+                  .function = t->function },
+    };
+    actor_register_encode(&m, out);
+}
+
+static CoreActor *actor_make(Core *core, const ActorId *id, const CoreActorSpec *spec) {
+    CoreActor *actor = actor_new(core, id);
+    actor->owner = true;
+    actor->unordered = spec->unordered;
+    actor->max_task_retries = spec->max_task_retries;
+    actor->max_pending_calls = spec->max_pending_calls;
+    actor->class_name = str_dup(spec->class_name);
+    if (!spec->detached) {
+        ObjectId handle = object_id_actor_handle(id);
+        actor->ref = ref_new(core, &handle, core->info.peer, NULL);
+        actor->ref->is_actor = true;
+        actor->ref->actor = actor;
+    }
+    return actor;
+}
+
+/* Named: asks gcs first. CORE_EXISTS with *ret_existing set when get_if_exists found one. */
+static int register_named(Core *core, const Buf *body, const CoreActorSpec *spec, const ActorId *id,
+                          usec_t timeout, CoreActor **ret_existing) {
+    _cleanup_buf_ Buf out = { 0 };
+    int r = core_call(core, PEER_GCS, MSG_ACTOR_REGISTER, body, timeout, &out);
+    if (r != 0)
+        return r;
+    _cleanup_arena_ Arena arena = { 0 };
+    ActorInfoReply reply;
+    r = actor_info_reply_decode(&reply, out.data, out.len, &arena);
+    if (r < 0 || id_equal(&reply.info.actor, id))
+        return r;
+    *ret_existing = core_actor_import(core, &reply.info.actor, NULL, spec->unordered,
+                                      reply.info.max_task_retries);
+    return CORE_EXISTS;
+}
+
+int core_actor_create(Core *core, CoreTemplate *t, const CoreActorSpec *spec, const CoreArgs *args,
+                      usec_t timeout, CoreActor **ret_actor) {
+    int r = core_usable(core);
+    if (r < 0)
+        return r;
+    ASSERT(t->kind == CALL_KIND_ACTOR_CREATE);
+    ActorId id = actor_id_make(&core->info.job);
+    _cleanup_buf_ Buf body = { 0 };
+    register_body(core, t, spec, &id, &body);
+    if (!str_empty(spec->name)) {
+        CoreActor *existing = NULL;
+        r = register_named(core, &body, spec, &id, timeout, &existing);
+        if (existing) {
+            *ret_actor = existing;
+            return 0;
+        }
+        if (r != 0)
+            return r;
+    }
+    core_lock(core);
+    CoreActor *actor = actor_make(core, &id, spec);
+    if (str_empty(spec->name))
+        actor_ask(core, &id, MSG_ACTOR_REGISTER, &body);
+    CorePending *p = pending_new(core, t, args, 0);
+    p->task = task_id_actor_creation(&id);
+    p->actor = actor;
+    actor->count++;
+    actor->creation = p;
+    map_put(&core->tasks, p->task.byte, p);
+    if (p->missing == 0)
+        submit_dependency_ready(core, p);
+    actor_subscribe(core, actor);
+    core_run_actions(core);
+    core_unlock(core);
+    *ret_actor = actor;
+    return 0;
+}
+
+CoreActor *core_actor_import(Core *core, const ActorId *id, CoreRef *ref, bool unordered,
+                             int32_t max_task_retries) {
+    core_lock(core);
+    CoreActor *actor = map_get(&core->actors, id->byte);
+    if (actor) {
+        actor->count++;
+    } else {
+        actor = actor_new(core, id);
+        actor->unordered = unordered;
+        actor->max_task_retries = max_task_retries;
+    }
+    if (ref && !actor->ref) {
+        own_hold(&ref->own);
+        ref->is_actor = true;
+        ref->actor = actor;
+        actor->ref = ref;
+    }
+    actor_subscribe(core, actor);
+    core_unlock(core);
+    return actor;
+}
+
+int core_actor_find(Core *core, const char *name, const char *namespace_, usec_t timeout,
+                    Arena *arena, ActorInfo *ret_info, CoreActor **ret_actor) {
+    ActorGet m = { .name = slice_str(name),
+                   .namespace = slice_str(namespace_ ? namespace_ : core->info.namespace_) };
+    _cleanup_buf_ Buf body = { 0 }, out = { 0 };
+    actor_get_encode(&m, &body);
+    int r = core_call(core, PEER_GCS, MSG_ACTOR_GET, &body, timeout, &out);
+    if (r != 0)
+        return r;
+    char *kept = arena_dup(arena, out.data, out.len);
+    ActorInfoReply reply;
+    r = actor_info_reply_decode(&reply, kept, out.len, arena);
+    if (r < 0)
+        return r;
+    *ret_info = reply.info;
+    *ret_actor =
+        core_actor_import(core, &reply.info.actor, NULL, false, reply.info.max_task_retries);
+    return 0;
+}
+
+int core_actor_submit(Core *core, CoreActor *actor, CoreTemplate *t, const CoreArgs *args,
+                      CoreRef **ret_refs) {
+    int r = core_usable(core);
+    if (r < 0)
+        return r;
+    ASSERT(t->kind == CALL_KIND_ACTOR_TASK);
+    core_lock(core);
+    if (actor->max_pending_calls >= 0 &&
+        actor->queued + actor->flying >= (size_t)actor->max_pending_calls) {
+        core_unlock(core);
+        return CORE_FULL;
+    }
+    uint32_t returns = t->num_returns > 0 ? (uint32_t)t->num_returns : 0;
+    CorePending *p = pending_new(core, t, args, returns);
+    p->task = task_id_make_actor(&core->ids, &actor->id);
+    p->actor = actor;
+    actor->count++;
+    map_put(&core->tasks, p->task.byte, p);
+    for (uint32_t i = 0; i < returns; i++) {
+        ObjectId id = object_id_return(&p->task, i + 1);
+        ret_refs[i] = ref_new(core, &id, core->info.peer, NULL);
+        ret_refs[i]->maker = p;
+        p->refs[i] = &ret_refs[i]->own;
+    }
+    list_push(&actor->queue, &p->link);
+    actor->queued++;
+    if (actor->state == ACTOR_STATE_DEAD) {
+        _cleanup_arena_ Arena arena = { 0 };
+        ErrorInfo error;
+        r = error_info_decode(&error, actor->death.data, actor->death.len, &arena);
+        ASSERT(r == 0);
+        submit_fail(core, p, &error);
+    } else if (p->missing == 0) {
+        actor_pump(core, actor);
+    }
+    core_run_actions(core);
+    core_unlock(core);
+    return 0;
+}
+
+int core_actor_kill(Core *core, const ActorId *id, bool no_restart) {
+    ActorKill m = { .actor = *id,
+                    .no_restart = no_restart,
+                    .text = SLICE("The actor is dead because it was killed by `ray.kill`.") };
+    _cleanup_buf_ Buf body = { 0 }, out = { 0 };
+    actor_kill_encode(&m, &body);
+    int r = core_call(core, PEER_GCS, MSG_ACTOR_KILL, &body, 30 * USEC_PER_SEC, &out);
+    return r == CORE_NOT_FOUND ? 0 : r;
+}
+
+/* After core_fail_all(): the handles that the user still holds stay valid to drop. */
+void actors_done(Core *core) {
+    CoreActor *actor;
+    MAP_EACH(&core->actors, pos, actor) {
+        actor->peer = NULL;
+        actor->state = ACTOR_STATE_DEAD;
+    }
+}

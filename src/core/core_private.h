@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The runtime's inside. One lock guards everything here. Whoever holds it may read the rings.
+ *
+ * Waiting. A thread that waits is the leader (it sleeps on the doorbell and reads the rings
+ * itself: a synchronous call changes no threads) or, when there is one already, a follower (it
+ * sleeps on `changed`, which whoever made progress signals). The pump thread reads the socket
+ * always, and the rings when nobody else has for a moment.
+ */
+
+#include <pthread.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "core/core.h"
+#include "ipc/doorbell.h"
+#include "ipc/ring.h"
+#include "ipc/sock.h"
+#include "own/own.h"
+#include "rpc/rpc.h"
+
+typedef struct CorePeer CorePeer;
+typedef struct CoreClass CoreClass;
+typedef struct CoreWorker CoreWorker;
+typedef struct CorePending CorePending;
+typedef struct CoreBytes CoreBytes;
+
+enum {
+    WINDOW_MAX = 256,      /* calls in flight to one leased worker */
+    WINDOW_ACTOR = 1024,   /* and to one actor */
+    LEASES_ASKED_MAX = 16, /* lease requests of one class at a time */
+    LOG_FRAMES_MAX = 1024, /* kept for a driver that reads late */
+    DRAIN_BATCH = 128,     /* frames read in one go under the lock */
+};
+
+#define WINDOW_TIME    (2 * USEC_PER_MSEC)  /* work in flight to one worker, by its mean call */
+#define LINGER_TIME    (50 * USEC_PER_MSEC) /* an idle lease is kept this long */
+#define GRACE_TIME     (1 * USEC_PER_MSEC)  /* the pump leaves the rings to others this long */
+#define LONG_CALL_TIME (10 * USEC_PER_MSEC) /* after that, calls queued behind go back */
+#define SIGNAL_SLICE   (100 * USEC_PER_MSEC)
+
+/* ---- values ---- */
+
+/* Immutable bytes with a count; the count is atomic since values are released without the lock. */
+struct CoreBytes {
+    _Atomic uint32_t count;
+    size_t size;
+    _Alignas(16) uint8_t data[];
+};
+
+CoreBytes *bytes_new(const void *data, size_t size);
+CoreBytes *bytes_gather(const struct iovec *parts, size_t parts_len);
+CoreBytes *bytes_hold(CoreBytes *bytes);
+void bytes_drop(CoreBytes *bytes);
+
+/* ---- references ---- */
+
+typedef struct RemoteGet { /* a borrower's ObjectGet that waits here */
+    PeerId peer;
+    uint32_t stream;
+} RemoteGet;
+
+struct CoreRef {
+    OwnRef own;           /* first: OwnRef * and CoreRef * are the same address */
+    Core *core;
+    _Atomic uint8_t kind; /* ValueKind; PENDING until `value` is set */
+    bool fetching;        /* borrowed: asked its owner */
+    bool is_actor;        /* counts an actor's handles; never gets a value */
+    CoreBytes *value;
+    CorePending *maker;   /* owned: the call in flight that makes it */
+    struct CoreActor *actor;
+    Vec(uint64_t) watches;
+    Vec(RemoteGet) remote;
+    Vec(CorePending *) dependents; /* calls that wait for it as an argument */
+};
+
+static inline CoreRef *ref_of(OwnRef *own) {
+    return (CoreRef *)own;
+}
+
+/* ---- peers ---- */
+
+typedef enum PeerState {
+    PEER_ASKING,
+    PEER_RING,
+    PEER_RELAY,
+    PEER_GONE
+} PeerState;
+
+typedef struct Outgoing { /* a frame that found no room */
+    List link;
+    FrameHeader header;
+    size_t sent;
+    CoreBytes *body;
+} Outgoing;
+
+struct CorePeer {
+    Core *core;
+    PeerId id;
+    PeerState state;
+    WorkerId worker;
+    uint32_t pid;
+    RingPair ring;
+    Doorbell bell;
+    List out; /* Outgoing, while asking or full */
+    CoreWorker *leased;
+    bool cut; /* broken protocol: closed by us */
+};
+
+/* ---- calls we sent ---- */
+
+struct CoreTemplate {
+    Core *core;
+    uint32_t count;
+    CallKind kind;
+    Hash function;
+    char *name, *method, *runtime_env, *options;
+    int32_t num_returns, max_retries;
+    bool retry_exceptions;
+    Resource *resources, *placement;
+    size_t resources_len, placement_len;
+    Strategy strategy;
+    CoreClass *class_;
+};
+
+typedef enum PendingState {
+    PENDING_DEPS,
+    PENDING_QUEUED,
+    PENDING_SENT
+} PendingState;
+
+struct CorePending {
+    List link; /* in its class's queue, its worker's or its actor's list */
+    TaskId task;
+    PendingState state;
+    CoreTemplate *t;
+    struct CoreActor *actor; /* ACTOR_TASK, ACTOR_CREATE */
+    CoreWorker *worker;      /* SENT to a leased worker */
+    CoreBytes *args;
+    OwnRef **uses;           /* top-level first, then nested */
+    uint32_t top_len, uses_len;
+    uint32_t missing;        /* top-level arguments that are not there yet */
+    uint32_t attempt;
+    uint32_t refs_len;
+    uint64_t sequence; /* ACTOR_TASK */
+    usec_t sent_at;
+    bool cancelled;
+    OwnRef *refs[]; /* what it makes; entries become NULL when their record goes */
+};
+
+struct CoreWorker { /* one we hold a lease of */
+    List link;      /* in its class */
+    CoreClass *class_;
+    CorePeer *peer;
+    LeaseId lease;
+    NodeId node;
+    List sent;
+    uint32_t in_flight;
+    uint32_t window;
+    double mean_usec; /* of one call, smoothed; 0 unknown */
+    usec_t last_result, idle_since;
+};
+
+struct CoreClass { /* calls that may share workers: same resources, strategy, environment */
+    char *key;
+    Resource *resources;
+    size_t resources_len;
+    Strategy strategy;
+    char *runtime_env;
+    List queue;   /* CorePending, ready to go */
+    List workers; /* CoreWorker */
+    List asks;    /* lease requests on their way */
+    size_t queued, asked;
+};
+
+/* ---- actors ---- */
+
+struct CoreActor {
+    List link; /* in Core.actors by id through `by_id` */
+    Core *core;
+    ActorId id;
+    uint32_t count;
+    CoreRef *ref; /* counts the handles cluster-wide; NULL: weak */
+    bool owner;   /* made here */
+    bool unordered, subscribed, out_of_scope_told;
+    int32_t max_task_retries, max_pending_calls;
+    ActorState state;
+    CorePeer *peer;
+    uint32_t restarts;
+    uint64_t next_sequence, sent;
+    List queue; /* CorePending in order, also those that wait for arguments */
+    List in_flight;
+    size_t queued, flying;
+    Buf death;             /* encoded ErrorInfo once DEAD */
+    char *class_name, *name, *namespace_;
+    CorePending *creation; /* until its arguments are there */
+};
+
+/* ---- calls to run ---- */
+
+typedef struct RunTask {
+    CoreTask task; /* first */
+    List link;     /* in Core.calls */
+    Core *core;
+    Arena arena;
+    CoreBytes *body;
+    CoreValue *values;
+    PeerId caller;
+    void *returned;  /* one Returned a value, in the arena */
+    uint32_t stream; /* of the frame, for ACTOR_CREATE calls by a raylet */
+    bool is_call;
+    _Atomic bool cancelled;
+    usec_t started;
+} RunTask;
+
+struct Core {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t pump;
+    int wake_fd;         /* wakes the pump: eventfd */
+    uint32_t generation; /* of forks at connect */
+    Role role;
+    bool closed, lost, stopping, exit_asked, pump_runs;
+    uint32_t outstanding; /* CoreRef records alive; the struct goes with the last one */
+
+    CoreInfo info;
+    Arena info_arena;
+    Sock sock;
+    Doorbell bell;                /* ours */
+    Rpc *rpc;
+    bool leader;                  /* a thread sleeps, or is about to, on our doorbell */
+    uint32_t followers;
+    uint64_t progress;            /* counts drains: tells the pump that somebody reads */
+    uint64_t events, events_told; /* counts what may have ended a wait */
+    uint32_t spin_budget, spin_skipped;
+    usec_t grace_until;           /* the pump leaves the rings alone until then; 0: nobody rang */
+    uint64_t grace_progress;
+    bool acting;
+    usec_t timer; /* next deadline the pump has to wake for */
+
+    Own own;
+    IdSource ids;
+    uint32_t put_index;
+    Map peers;  /* PeerId -> CorePeer */
+    Vec(CorePeer *) rings;
+    Map tasks;  /* TaskId -> CorePending */
+    StrMap classes;
+    Map actors; /* ActorId -> CoreActor */
+    Map exported;
+    TaskId main_task;
+
+    List calls;       /* RunTask */
+    size_t calls_len;
+    RunTask *running; /* what the main thread runs */
+    bool blocked;
+    Buf assigned;     /* body of the last TaskAssign */
+    Arena assigned_arena;
+    TaskAssign assign;
+
+    Vec(uint64_t) watch_done;
+    int watch_fd;
+    uint32_t watches;
+    Vec(CoreBytes *) logs;
+    int log_fd;
+    CoreCounts counts;
+    Buf scratch;
+};
+
+/* core.c: lock, waiting */
+void core_lock(Core *core);
+void core_unlock(Core *core); /* wakes followers when something happened */
+void core_happened(Core *core);
+int core_usable(const Core *core);
+/* Holding the lock: waits for anything to happen. 0, CORE_TIMEOUT, CORE_INTERRUPTED, -ECONNRESET. */
+int core_wait_event(Core *core, usec_t deadline);
+void core_timer_at(Core *core, usec_t when);
+void core_fail_all(Core *core);
+void core_release(Core *core); /* one outstanding record less */
+void core_run_actions(Core *core);
+
+/* peer.c: everything holds the lock */
+void peers_drain_rings(Core *core);
+int peers_drain_sock(Core *core);
+bool peers_ring_waiting(const Core *core);
+CorePeer *peer_get(Core *core, PeerId id); /* made when unknown; asks the raylet for a ring */
+CorePeer *peer_find(const Core *core, PeerId id);
+void peer_attach(Core *core, PeerId id, int side, const WorkerId *worker, uint32_t pid);
+void peer_send(Core *core, PeerId to, MessageType type, unsigned flags, uint32_t stream,
+               const void *body, size_t len);
+void peer_dead(Core *core, const PeerDead *dead);
+void peers_done(Core *core);
+void raylet_send(Core *core, MessageType type, const Buf *body);
+void core_dispatch(Core *core, CorePeer *from, const FrameHeader *header, const void *body);
+
+/* ref.c */
+CoreRef *ref_new(Core *core, const ObjectId *id, PeerId owner, const WorkerId *worker);
+void ref_set_value(Core *core, CoreRef *ref, ValueKind kind, CoreBytes *value);
+void ref_set_error(Core *core, CoreRef *ref, const ErrorInfo *error);
+void ref_fetch(Core *core, CoreRef *ref);
+void ref_gone(Core *core, CoreRef *ref);
+/* A value from `from` for `ref`: takes its bytes and its contained references. */
+void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from);
+/* What to put on the wire for `ref`, ready: refs go to `arena`; opens hand-overs to `to`. */
+Value ref_wire_value(Core *core, CoreRef *ref, PeerId to, Arena *arena);
+Ref *refs_wire(Core *core, OwnRef *const *refs, size_t len, Arena *arena);
+void refs_owner_dead(Core *core, const PeerDead *dead);
+void on_object_get(Core *core, const FrameHeader *h, const ObjectGet *m);
+void on_borrow(Core *core, const FrameHeader *h, const Borrow *m);
+
+/* submit.c */
+void submit_dependency_ready(Core *core, CorePending *p);
+void submit_retry_or_fail(Core *core, CorePending *p, const ErrorInfo *error, bool may_retry);
+void submit_fail(Core *core, CorePending *p, const ErrorInfo *error);
+void submit_end(Core *core, CorePending *p);
+void submit_on_result(Core *core, CorePeer *from, const Result *m);
+void submit_on_taken_back(Core *core, CorePeer *from, const TakenBack *m);
+void submit_worker_dead(Core *core, CoreWorker *worker, const PeerDead *dead);
+void submit_tick(Core *core, usec_t now);
+CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint32_t returns);
+void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *out);
+bool pending_failed_argument(Core *core, CorePending *p);
+void submit_done(Core *core);
+
+/* actor.c */
+void actor_on_info(Core *core, const ActorInfo *info);
+void actor_on_result(Core *core, CorePending *p, CorePeer *from);
+void actor_pump(Core *core, CoreActor *actor);
+void actor_peer_dead(Core *core, const PeerDead *dead);
+void actor_ref_gone(Core *core, CoreRef *ref);
+void actor_create_ready(Core *core, CorePending *p);
+void actors_done(Core *core);
+
+/* execute.c */
+void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body);
+void execute_on_cancel(Core *core, const Cancel *m, PeerId from);
+void execute_on_take_back(Core *core, const FrameHeader *h, const TakeBack *m);
+void execute_blocked(Core *core, bool blocked);
+void execute_tick(Core *core, usec_t now);
+void execute_give_back(Core *core);
+void execute_peer_dead(Core *core, PeerId peer);
+void execute_done(Core *core);
+void core_task_id(Core *core, TaskId *ret_task);

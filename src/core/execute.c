@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Calls to run here. They wait in order of arrival. When the call that runs turns out long, or
+ * waits itself, the normal tasks queued behind it go back to their submitters: they may be what it
+ * waits for.
+ */
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "core/core_private.h"
+
+static RunTask *run_of(CoreTask *task) {
+    return CONTAINER_OF(task, RunTask, task);
+}
+
+static void run_free(RunTask *run) {
+    for (size_t i = 0; i < run->task.call.values_len; i++)
+        core_value_release(&run->values[i]);
+    bytes_drop(run->body);
+    arena_done(&run->arena);
+    mem_free(run->values);
+    mem_free(run);
+}
+
+static void run_values(RunTask *run) {
+    size_t len = run->task.call.values_len;
+    if (!len)
+        return;
+    run->values = mem_array(CoreValue, len);
+    for (size_t i = 0; i < len; i++) {
+        const Value *v = &run->task.call.values[i];
+        run->values[i] = (CoreValue){ v->kind, v->data.data, v->data.len, bytes_hold(run->body) };
+    }
+    run->task.values = run->values;
+}
+
+void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
+    RunTask *run = mem_new(RunTask);
+    list_init(&run->link);
+    run->core = core;
+    run->body = bytes_new(body, h->length);
+    run->caller = from ? from->id : h->source;
+    run->is_call = (h->flags & FRAME_CALL) != 0;
+    run->stream = h->stream;
+    atomic_init(&run->cancelled, false);
+    if (call_decode(&run->task.call, run->body->data, run->body->size, &run->arena) < 0) {
+        run_free(run);
+        return;
+    }
+    run->task.impl = run;
+    run_values(run);
+    list_push(&core->calls, &run->link);
+    core->calls_len++;
+    if (core->running)
+        core_timer_at(core, core->running->started + LONG_CALL_TIME);
+    core_happened(core);
+}
+
+/* ---- giving back ------------------------------------------------------------------------- */
+
+static void send_taken_back(Core *core, PeerId to, TaskId *tasks, size_t len) {
+    TakenBack m = { .tasks = tasks, .tasks_len = len };
+    _cleanup_buf_ Buf body = { 0 };
+    taken_back_encode(&m, &body);
+    peer_send(core, to, MSG_TAKEN_BACK, 0, 0, body.data, body.len);
+}
+
+void execute_give_back(Core *core) {
+    /* One message a caller, its tasks in order. */
+    for (;;) {
+        PeerId to = 0;
+        Vec(TaskId) tasks = { 0 };
+        LIST_EACH_SAFE(item, &core->calls) {
+            RunTask *run = LIST_ITEM(item, RunTask, link);
+            if (run->task.call.kind != CALL_KIND_TASK || (to && run->caller != to))
+                continue;
+            to = run->caller;
+            vec_push(&tasks, run->task.call.task);
+            list_remove(&run->link);
+            core->calls_len--;
+            run_free(run);
+        }
+        if (to)
+            send_taken_back(core, to, tasks.items, tasks.len);
+        vec_done(&tasks);
+        if (!to)
+            return;
+    }
+}
+
+void execute_on_take_back(Core *core, const FrameHeader *h, const TakeBack *m) {
+    UNUSED(h);
+    UNUSED(m);
+    execute_give_back(core);
+}
+
+void execute_blocked(Core *core, bool blocked) {
+    if (core->blocked == blocked)
+        return;
+    core->blocked = blocked;
+    Blocked m = { .blocked = blocked };
+    _cleanup_buf_ Buf body = { 0 };
+    blocked_encode(&m, &body);
+    raylet_send(core, MSG_BLOCKED, &body);
+    if (blocked && core->running && core->running->task.call.kind == CALL_KIND_TASK)
+        execute_give_back(core);
+}
+
+void execute_tick(Core *core, usec_t now) {
+    RunTask *run = core->running;
+    if (!run || !core->calls_len || run->task.call.kind != CALL_KIND_TASK)
+        return;
+    if (core->blocked || run->started + LONG_CALL_TIME <= now)
+        execute_give_back(core);
+    else
+        core->timer = MIN(core->timer, run->started + LONG_CALL_TIME);
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------ */
+
+static void send_result(Core *core, RunTask *run, Result *m) {
+    m->task = run->task.call.task;
+    m->attempt = run->task.call.attempt;
+    m->sequence = run->task.call.sequence;
+    buf_clear(&core->scratch);
+    result_encode(m, &core->scratch);
+    peer_send(core, run->caller, MSG_RESULT, run->is_call ? FRAME_REPLY : 0, run->stream,
+              core->scratch.data, core->scratch.len);
+}
+
+static void send_error(Core *core, RunTask *run, const ErrorInfo *error) {
+    _cleanup_buf_ Buf data = { 0 };
+    error_info_encode(error, &data);
+    Value value = { .kind = VALUE_KIND_ERROR, .data = buf_slice(&data) };
+    Result m = { .values = &value, .values_len = 1 };
+    send_result(core, run, &m);
+}
+
+void execute_on_cancel(Core *core, const Cancel *m, PeerId from) {
+    LIST_EACH_SAFE(item, &core->calls) {
+        RunTask *run = LIST_ITEM(item, RunTask, link);
+        if (run->caller != from || !id_equal(&run->task.call.task, &m->task))
+            continue;
+        ErrorInfo error = { .kind = ERROR_KIND_TASK_CANCELLED,
+                            .task = m->task,
+                            .name = run->task.call.name };
+        send_error(core, run, &error);
+        list_remove(&run->link);
+        core->calls_len--;
+        run_free(run);
+        return;
+    }
+    RunTask *run = core->running;
+    if (run && run->caller == from && id_equal(&run->task.call.task, &m->task)) {
+        atomic_store(&run->cancelled, true);
+        core_happened(core);
+    }
+}
+
+bool core_task_cancelled(const CoreTask *task) {
+    const RunTask *run = task->impl;
+    return atomic_load_explicit(&run->cancelled, memory_order_relaxed);
+}
+
+/* Calls of a process that is gone need not run; its actors' tasks have run in part anyway. */
+void execute_peer_dead(Core *core, PeerId peer) {
+    LIST_EACH_SAFE(item, &core->calls) {
+        RunTask *run = LIST_ITEM(item, RunTask, link);
+        if (run->caller != peer)
+            continue;
+        list_remove(&run->link);
+        core->calls_len--;
+        run_free(run);
+    }
+}
+
+void execute_done(Core *core) {
+    while (!list_empty(&core->calls)) {
+        RunTask *run = LIST_ITEM(core->calls.next, RunTask, link);
+        list_remove(&run->link);
+        run_free(run);
+    }
+    core->calls_len = 0;
+}
+
+/* ---- running ------------------------------------------------------------------------------------ */
+
+int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
+    int r = core_usable(core);
+    if (r < 0)
+        return r;
+    usec_t deadline = timeout == USEC_INFINITY ? timeout : time_mono_now() + timeout;
+    core_lock(core);
+    while (list_empty(&core->calls) && r == 0) {
+        if (core->exit_asked)
+            r = error_origin(-ECONNRESET, "the raylet told this worker to end");
+        else
+            r = core_wait_event(core, deadline);
+    }
+    if (!list_empty(&core->calls)) {
+        RunTask *run = LIST_ITEM(list_pop(&core->calls), RunTask, link);
+        core->calls_len--;
+        /* The raylet wrote what the lease is for before it granted it: it is in the socket. */
+        if (!id_equal(&run->task.call.lease, &core->assign.lease) && !core->lost)
+            UNUSED(peers_drain_sock(core));
+        run->started = time_mono_now();
+        core->running = run;
+        *ret_task = &run->task;
+        r = 0;
+    }
+    core_unlock(core);
+    return r;
+}
+
+typedef struct Returned { /* one value of a task, until it is sent */
+    CoreBytes *bytes;
+    OwnRef **refs;
+    size_t refs_len;
+} Returned;
+
+static Returned *run_returned(RunTask *run, uint32_t index) {
+    uint32_t count = (uint32_t)MAX(run->task.call.num_returns, 1);
+    ASSERT(index < count);
+    if (!run->returned)
+        run->returned = arena_array(&run->arena, Returned, count);
+    return &((Returned *)run->returned)[index];
+}
+
+static void returned_fill(RunTask *run, Returned *out, CoreBytes *bytes, CoreRef *const *refs,
+                          size_t len) {
+    out->bytes = bytes;
+    out->refs_len = len;
+    if (!len)
+        return;
+    out->refs = arena_array(&run->arena, OwnRef *, len);
+    for (size_t i = 0; i < len; i++) {
+        out->refs[i] = &refs[i]->own;
+        own_hold(out->refs[i]);
+    }
+}
+
+int core_task_return(Core *core, CoreTask *task, uint32_t index, const CoreBlob *blob) {
+    RunTask *run = run_of(task);
+    CoreBytes *bytes = bytes_gather(blob->parts, blob->parts_len);
+    core_lock(core);
+    returned_fill(run, run_returned(run, index), bytes, blob->refs, blob->refs_len);
+    core_unlock(core);
+    return 0;
+}
+
+static Value returned_value(Core *core, RunTask *run, Returned *from, ValueKind kind) {
+    for (size_t i = 0; i < from->refs_len; i++)
+        own_hand_over(from->refs[i], run->caller);
+    return (Value){ .kind = kind,
+                    .data = { (const char *)from->bytes->data, from->bytes->size },
+                    .refs = refs_wire(core, from->refs, from->refs_len, &run->arena),
+                    .refs_len = from->refs_len };
+}
+
+static void returned_done(Core *core, Returned *from) {
+    for (size_t i = 0; i < from->refs_len; i++)
+        own_drop(&core->own, from->refs[i]);
+    bytes_drop(from->bytes);
+    *from = (Returned){ 0 };
+}
+
+typedef Vec(ObjectId) ObjectList;
+
+static void retain(Core *core, RunTask *run, const Ref *refs, size_t len, ObjectList *out) {
+    for (size_t i = 0; i < len; i++) {
+        OwnRef *own = own_find(&core->own, &refs[i].object);
+        if (own && own_retain(&core->own, own, run->caller))
+            vec_push(out, refs[i].object);
+    }
+}
+
+/* Argument references that live on here: registered with their owners before the result leaves. */
+static void run_retained(Core *core, RunTask *run, ObjectList *out) {
+    const Call *call = &run->task.call;
+    retain(core, run, call->refs, call->refs_len, out);
+    for (size_t i = 0; i < call->values_len; i++)
+        retain(core, run, call->values[i].refs, call->values[i].refs_len, out);
+    core_run_actions(core);
+}
+
+void core_task_done(Core *core, CoreTask *task, const CoreTaskEnd *end) {
+    RunTask *run = run_of(task);
+    const Call *call = &run->task.call;
+    ObjectList retained = { 0 };
+    core_lock(core);
+    if (core->running == run)
+        core->running = NULL;
+    run_retained(core, run, &retained);
+    uint32_t count = end->error ? 1 : (uint32_t)MAX(call->num_returns, 0);
+    Value *values = arena_array(&run->arena, Value, MAX(count, 1u));
+    if (end->error) {
+        for (uint32_t i = 0; run->returned && i < (uint32_t)MAX(call->num_returns, 1); i++)
+            returned_done(core, run_returned(run, i));
+        returned_fill(run, run_returned(run, 0), bytes_new(end->error, end->error_len),
+                      end->error_refs, end->error_refs_len);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        Returned *r = run_returned(run, i);
+        if (!r->bytes)
+            r->bytes = bytes_new(NULL, 0);
+        values[i] = returned_value(core, run, r, end->error ? VALUE_KIND_ERROR : VALUE_KIND_INLINE);
+    }
+    Result m = { .values = values,
+                 .values_len = count,
+                 .retained = retained.items,
+                 .retained_len = retained.len,
+                 .application_error = end->error != NULL,
+                 .exiting = end->exiting,
+                 .retry = end->retry,
+                 .repr = slice_str(end->repr) };
+    send_result(core, run, &m);
+    for (uint32_t i = 0; i < count; i++)
+        returned_done(core, run_returned(run, i));
+    vec_done(&retained);
+    run_free(run);
+    core_run_actions(core);
+    core_unlock(core);
+}
+
+/* ---- what it runs for -------------------------------------------------------------------------------- */
+
+/* Holding the lock. */
+void core_task_id(Core *core, TaskId *ret_task) {
+    *ret_task = core->running ? core->running->task.call.task : core->main_task;
+}
+
+void core_current(Core *core, CoreCurrent *ret_current) {
+    core_lock(core);
+    CoreCurrent c = { .job = core->info.job };
+    core_task_id(core, &c.task);
+    if (core->running)
+        c.actor = core->running->task.call.actor;
+    c.lease = core->assign.lease;
+    core_unlock(core);
+    *ret_current = c;
+}

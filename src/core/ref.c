@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* References and the values behind them: get, wait, put, watch, and serving borrowers. */
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "core/core_private.h"
+
+/* ---- bytes ------------------------------------------------------------------------------ */
+
+static CoreBytes *bytes_alloc(size_t size) {
+    CoreBytes *bytes = mem_alloc(sizeof(CoreBytes) + size);
+    atomic_init(&bytes->count, 1);
+    bytes->size = size;
+    return bytes;
+}
+
+CoreBytes *bytes_new(const void *data, size_t size) {
+    CoreBytes *bytes = bytes_alloc(size);
+    if (size)
+        memcpy(bytes->data, data, size);
+    return bytes;
+}
+
+CoreBytes *bytes_gather(const struct iovec *parts, size_t parts_len) {
+    size_t size = 0, at = 0;
+    for (size_t i = 0; i < parts_len; i++)
+        size += parts[i].iov_len;
+    CoreBytes *bytes = bytes_alloc(size);
+    for (size_t i = 0; i < parts_len; i++) {
+        if (parts[i].iov_len)
+            memcpy(bytes->data + at, parts[i].iov_base, parts[i].iov_len);
+        at += parts[i].iov_len;
+    }
+    return bytes;
+}
+
+CoreBytes *bytes_hold(CoreBytes *bytes) {
+    atomic_fetch_add_explicit(&bytes->count, 1, memory_order_relaxed);
+    return bytes;
+}
+
+void bytes_drop(CoreBytes *bytes) {
+    if (bytes && atomic_fetch_sub_explicit(&bytes->count, 1, memory_order_acq_rel) == 1)
+        mem_free(bytes);
+}
+
+void core_value_release(CoreValue *value) {
+    bytes_drop(value->hold);
+    value->hold = NULL;
+}
+
+/* ---- records ------------------------------------------------------------------------------- */
+
+CoreRef *ref_new(Core *core, const ObjectId *id, PeerId owner, const WorkerId *worker) {
+    CoreRef *ref = mem_new(CoreRef);
+    ref->core = core;
+    atomic_init(&ref->kind, VALUE_KIND_PENDING);
+    core->outstanding++;
+    own_add(&core->own, &ref->own, id, owner, worker);
+    return ref;
+}
+
+/* The ownership machine let it go: nobody here or elsewhere needs it. */
+void ref_gone(Core *core, CoreRef *ref) {
+    if (ref->maker) {
+        for (uint32_t i = 0; i < ref->maker->refs_len; i++)
+            if (ref->maker->refs[i] == &ref->own)
+                ref->maker->refs[i] = NULL;
+    }
+    if (ref->is_actor)
+        actor_ref_gone(core, ref);
+    ASSERT(ref->dependents.len == 0);
+    if (ref->value)
+        core->counts.values_bytes -= ref->value->size;
+    bytes_drop(ref->value);
+    vec_done(&ref->watches);
+    vec_done(&ref->remote);
+    vec_done(&ref->dependents);
+    mem_free(ref);
+    core_release(core);
+}
+
+const ObjectId *core_ref_id(const CoreRef *ref) {
+    return &ref->own.id;
+}
+
+PeerId core_ref_owner(const CoreRef *ref, WorkerId *ret_owner_worker) {
+    if (ret_owner_worker)
+        *ret_owner_worker = ref->own.owner == ref->core->info.peer ? ref->core->info.worker
+                                                                   : own_owner_worker(&ref->own);
+    return ref->own.owner;
+}
+
+CoreRef *core_ref_hold(CoreRef *ref) {
+    core_lock(ref->core);
+    own_hold(&ref->own);
+    core_unlock(ref->core);
+    return ref;
+}
+
+void core_ref_drop(CoreRef *ref) {
+    if (!ref)
+        return;
+    Core *core = ref->core;
+    if (core_usable(core) == -ESTALE)
+        return;
+    core_lock(core);
+    core->outstanding++; /* the last record may take the Core with it */
+    own_drop(&core->own, &ref->own);
+    core_run_actions(core);
+    bool last = core->outstanding == 1;
+    if (last) {
+        pthread_mutex_unlock(&core->lock);
+        core_release(core);
+        return;
+    }
+    core->outstanding--;
+    core_unlock(core);
+}
+
+CoreRef *core_ref_import(Core *core, const ObjectId *object, PeerId owner, const WorkerId *worker) {
+    core_lock(core);
+    OwnRef *own = own_find(&core->own, object);
+    CoreRef *ref = own ? ref_of(own) : NULL;
+    if (ref)
+        own_hold(own);
+    else
+        ref = ref_new(core, object, owner, worker);
+    core_unlock(core);
+    return ref;
+}
+
+bool core_ref_ready(const CoreRef *ref) {
+    return atomic_load_explicit(&ref->kind, memory_order_acquire) != VALUE_KIND_PENDING;
+}
+
+/* ---- becoming ready ---------------------------------------------------------------------------- */
+
+static void tell_watches(Core *core, CoreRef *ref) {
+    if (!ref->watches.len)
+        return;
+    VEC_EACH(cookie, &ref->watches)
+        vec_push(&core->watch_done, *cookie);
+    core->watches -= (uint32_t)ref->watches.len;
+    vec_done(&ref->watches);
+    uint64_t one = 1;
+    ssize_t n = write(core->watch_fd, &one, sizeof(one));
+    UNUSED(n);
+}
+
+static void answer_remote(Core *core, CoreRef *ref, const RemoteGet *get) {
+    _cleanup_arena_ Arena arena = { 0 };
+    ObjectValue m = { .object = ref->own.id,
+                      .value = ref_wire_value(core, ref, get->peer, &arena) };
+    _cleanup_buf_ Buf body = { 0 };
+    object_value_encode(&m, &body);
+    peer_send(core, get->peer, MSG_OBJECT_VALUE, FRAME_REPLY, get->stream, body.data, body.len);
+}
+
+void ref_set_value(Core *core, CoreRef *ref, ValueKind kind, CoreBytes *value) {
+    ASSERT(ref->kind == VALUE_KIND_PENDING && kind != VALUE_KIND_PENDING);
+    ref->value = value;
+    ref->maker = NULL;
+    ref->fetching = false;
+    core->counts.values_bytes += value->size;
+    atomic_store_explicit(&ref->kind, (uint8_t)kind, memory_order_release);
+    tell_watches(core, ref);
+    VEC_EACH(get, &ref->remote)
+        answer_remote(core, ref, get);
+    vec_done(&ref->remote);
+    /* A dependent holds a use of this reference, so the record stays during the loop. */
+    while (ref->dependents.len) {
+        CorePending *p = vec_pop(&ref->dependents);
+        ASSERT(p->missing > 0);
+        if (--p->missing == 0)
+            submit_dependency_ready(core, p);
+    }
+    core_happened(core);
+}
+
+void ref_set_error(Core *core, CoreRef *ref, const ErrorInfo *error) {
+    _cleanup_buf_ Buf body = { 0 };
+    error_info_encode(error, &body);
+    ref_set_value(core, ref, VALUE_KIND_ERROR, bytes_new(body.data, body.len));
+}
+
+static void take_contents(Core *core, CoreRef *ref, const Value *value, PeerId from) {
+    if (!value->refs_len)
+        return;
+    OwnRef **contents = mem_array(OwnRef *, value->refs_len);
+    for (size_t i = 0; i < value->refs_len; i++) {
+        const Ref *r = &value->refs[i];
+        OwnRef *own = own_find(&core->own, &r->object);
+        if (own)
+            own_hold(own);
+        else
+            own = &ref_new(core, &r->object, r->owner, &r->owner_worker)->own;
+        contents[i] = own;
+        own_received(&core->own, own, from);
+    }
+    if (ref)
+        own_set_contents(&ref->own, contents, value->refs_len);
+    for (size_t i = 0; i < value->refs_len; i++)
+        own_drop(&core->own, contents[i]);
+    mem_free(contents);
+}
+
+/* `ref` NULL: the value is not wanted any more, but what it contains must be confirmed. */
+void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from) {
+    if (ref && ref->kind != VALUE_KIND_PENDING)
+        ref = NULL;
+    take_contents(core, ref, value, from);
+    if (!ref)
+        return;
+    if (value->kind == VALUE_KIND_INLINE || value->kind == VALUE_KIND_ERROR) {
+        ref_set_value(core, ref, value->kind, bytes_new(value->data.data, value->data.len));
+        return;
+    }
+    ErrorInfo error = { .kind = ERROR_KIND_OBJECT_LOST, .object = ref->own.id };
+    ref_set_error(core, ref, &error);
+}
+
+Ref *refs_wire(Core *core, OwnRef *const *refs, size_t len, Arena *arena) {
+    Ref *out = arena_array(arena, Ref, len);
+    for (size_t i = 0; i < len; i++) {
+        out[i].object = refs[i]->id;
+        out[i].owner = core_ref_owner(ref_of(refs[i]), &out[i].owner_worker);
+    }
+    return out;
+}
+
+Value ref_wire_value(Core *core, CoreRef *ref, PeerId to, Arena *arena) {
+    OwnRef *const *contents;
+    size_t len = own_contents(&ref->own, &contents);
+    Value value = { .kind = ref->kind,
+                    .data = { (const char *)ref->value->data, ref->value->size },
+                    .refs = refs_wire(core, contents, len, arena),
+                    .refs_len = len };
+    for (size_t i = 0; i < len; i++)
+        own_hand_over(contents[i], to);
+    return value;
+}
+
+/* ---- borrowing ------------------------------------------------------------------------------------- */
+
+typedef struct Fetch {
+    Core *core;
+    ObjectId object;
+} Fetch;
+
+static void on_fetched(void *argument, const RpcReply *reply) {
+    Fetch *fetch = argument;
+    Core *core = fetch->core;
+    OwnRef *own = own_find(&core->own, &fetch->object);
+    CoreRef *ref = own ? ref_of(own) : NULL;
+    _cleanup_arena_ Arena arena = { 0 };
+    ObjectValue m;
+    if (reply->result == 0 && object_value_decode(&m, reply->body, reply->len, &arena) == 0) {
+        ref_take_value(core, ref, &m.value, reply->header->source);
+    } else if (ref && ref->kind == VALUE_KIND_PENDING && reply->result != -ECANCELED) {
+        bool gone = reply->result == 1;
+        ErrorInfo error = { .kind = gone ? ERROR_KIND_OBJECT_LOST : ERROR_KIND_OWNER_DIED,
+                            .object = fetch->object };
+        ref_set_error(core, ref, &error);
+    }
+    mem_free(fetch);
+}
+
+/* Asks the owner of a borrowed object for its value; the answer comes when there is one. */
+void ref_fetch(Core *core, CoreRef *ref) {
+    if (ref->kind != VALUE_KIND_PENDING || ref->fetching || ref->own.owner == core->info.peer)
+        return;
+    ref->fetching = true;
+    Fetch *fetch = mem_new(Fetch);
+    fetch->core = core;
+    fetch->object = ref->own.id;
+    ObjectGet m = { .object = ref->own.id };
+    _cleanup_buf_ Buf body = { 0 };
+    object_get_encode(&m, &body);
+    rpc_call(core->rpc, ref->own.owner, MSG_OBJECT_GET, &body, USEC_INFINITY, on_fetched, fetch);
+}
+
+static void answer_status(Core *core, const FrameHeader *h, StatusCode code, const char *text) {
+    _cleanup_buf_ Buf body = { 0 };
+    FrameHeader answer = rpc_answer_status(h, code, text, &body);
+    peer_send(core, h->source, answer.type, answer.flags, answer.stream, body.data, body.len);
+}
+
+void on_object_get(Core *core, const FrameHeader *h, const ObjectGet *m) {
+    OwnRef *own = own_find(&core->own, &m->object);
+    if (!own) {
+        answer_status(core, h, STATUS_CODE_NOT_FOUND, "the object was freed");
+        return;
+    }
+    CoreRef *ref = ref_of(own);
+    RemoteGet get = { h->source, h->stream };
+    if (ref->kind != VALUE_KIND_PENDING)
+        answer_remote(core, ref, &get);
+    else
+        vec_push(&ref->remote, get);
+}
+
+void on_borrow(Core *core, const FrameHeader *h, const Borrow *m) {
+    for (size_t i = 0; i < m->add_len; i++)
+        own_borrow_add(&core->own, &m->add[i], h->source);
+    for (size_t i = 0; i < m->remove_len; i++)
+        own_borrow_remove(&core->own, &m->remove[i], h->source);
+    if (!m->ack)
+        return;
+    /* The acknowledgement names what was added: it travels as a Borrow of the same set. */
+    Borrow answer = { .add = m->add, .add_len = m->add_len };
+    _cleanup_buf_ Buf body = { 0 };
+    borrow_encode(&answer, &body);
+    peer_send(core, h->source, MSG_BORROW, FRAME_REPLY, 0, body.data, body.len);
+}
+
+void refs_owner_dead(Core *core, const PeerDead *dead) {
+    Vec(OwnRef *) lost = { 0 };
+    OwnRef *own;
+    MAP_EACH(&core->own.refs, pos, own)
+        if (own->owner == dead->peer && ref_of(own)->kind == VALUE_KIND_PENDING &&
+            !ref_of(own)->is_actor)
+            vec_push(&lost, own);
+    VEC_EACH(each, &lost) {
+        ErrorInfo error = { .kind = ERROR_KIND_OWNER_DIED,
+                            .object = (*each)->id,
+                            .text = dead->text };
+        ref_set_error(core, ref_of(*each), &error);
+    }
+    vec_done(&lost);
+}
+
+/* ---- get and wait --------------------------------------------------------------------------------------- */
+
+static void value_of(CoreRef *ref, CoreValue *ret_value) {
+    ret_value->kind = atomic_load_explicit(&ref->kind, memory_order_acquire);
+    ret_value->hold = bytes_hold(ref->value);
+    ret_value->data = ref->value->data;
+    ret_value->size = ref->value->size;
+}
+
+bool core_try_get(Core *core, CoreRef *ref, CoreValue *ret_value) {
+    UNUSED(core);
+    if (!core_ref_ready(ref))
+        return false;
+    value_of(ref, ret_value);
+    return true;
+}
+
+/* Counts those ready; sets *ret_error when one is an error. Asks owners for what is missing. */
+static size_t count_ready(Core *core, CoreRef *const *refs, size_t count, size_t from,
+                          bool *ret_error) {
+    size_t ready = 0;
+    for (size_t i = from; i < count; i++) {
+        uint8_t kind = refs[i]->kind;
+        if (kind == VALUE_KIND_PENDING)
+            ref_fetch(core, refs[i]);
+        else
+            ready++;
+        if (kind == VALUE_KIND_ERROR)
+            *ret_error = true;
+    }
+    return ready;
+}
+
+static usec_t deadline_after(usec_t timeout) {
+    return timeout == USEC_INFINITY ? USEC_INFINITY : time_mono_now() + timeout;
+}
+
+static int wait_more(Core *core, usec_t deadline, bool *blocked) {
+    if (!*blocked && core->role == ROLE_WORKER && core->running) {
+        *blocked = true;
+        execute_blocked(core, true);
+    }
+    return core_wait_event(core, deadline);
+}
+
+int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
+             CoreValue *ret_values) {
+    int r = core_usable(core);
+    if (r < 0 && r != -ECONNRESET)
+        return r;
+    usec_t deadline = deadline_after(timeout);
+    bool error = false, blocked = false;
+    size_t first = 0; /* all before it are ready: each wake-up looks only at what is left */
+    core_lock(core);
+    for (r = 0;;) {
+        while (first < count && refs[first]->kind != VALUE_KIND_PENDING)
+            error |= refs[first++]->kind == VALUE_KIND_ERROR;
+        if (first == count || error)
+            break;
+        uint64_t events = core->events;
+        if (count_ready(core, refs, count, first, &error) == count - first || error)
+            break;
+        core_run_actions(core);
+        if (timeout == 0) {
+            peers_drain_rings(core);
+            if (core->events != events)
+                continue;
+            r = CORE_TIMEOUT;
+            break;
+        }
+        r = wait_more(core, deadline, &blocked);
+        if (r != 0)
+            break;
+    }
+    if (blocked)
+        execute_blocked(core, false);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        ret_values[i] = (CoreValue){ .kind = VALUE_KIND_PENDING };
+        if (refs[i]->kind != VALUE_KIND_PENDING)
+            value_of(refs[i], &ret_values[i]);
+    }
+    core_unlock(core);
+    return r;
+}
+
+int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, usec_t timeout,
+              bool fetch_local, bool *ret_ready) {
+    UNUSED(fetch_local);
+    int r = core_usable(core);
+    if (r < 0 && r != -ECONNRESET)
+        return r;
+    usec_t deadline = deadline_after(timeout);
+    bool error = false, blocked = false;
+    core_lock(core);
+    peers_drain_rings(core);
+    for (r = 0;;) {
+        if (count_ready(core, refs, count, 0, &error) >= wanted)
+            break;
+        core_run_actions(core);
+        if (timeout == 0) {
+            r = CORE_TIMEOUT;
+            break;
+        }
+        r = wait_more(core, deadline, &blocked);
+        if (r != 0)
+            break;
+    }
+    if (blocked)
+        execute_blocked(core, false);
+    for (size_t i = 0; i < count; i++)
+        ret_ready[i] = refs[i]->kind != VALUE_KIND_PENDING;
+    core_unlock(core);
+    return r;
+}
+
+/* ---- watch --------------------------------------------------------------------------------------------------- */
+
+void core_watch(Core *core, CoreRef *ref, uint64_t cookie) {
+    core_lock(core);
+    vec_push(&ref->watches, cookie);
+    core->watches++;
+    if (ref->kind != VALUE_KIND_PENDING) {
+        tell_watches(core, ref);
+    } else {
+        ref_fetch(core, ref);
+        if (!core->leader) {
+            /* Nobody may be reading: the pump is woken by each ring while there are watches. */
+            doorbell_prepare(&core->bell, DOORBELL_EVENT);
+            peers_drain_rings(core);
+        }
+    }
+    core_unlock(core);
+}
+
+int core_watch_fd(Core *core) {
+    return core->watch_fd;
+}
+
+size_t core_watch_take(Core *core, uint64_t *ret_cookies, size_t max) {
+    core_lock(core);
+    size_t n = MIN(core->watch_done.len, max);
+    if (n)
+        memcpy(ret_cookies, core->watch_done.items, n * sizeof(*ret_cookies));
+    memmove(core->watch_done.items, core->watch_done.items + n,
+            (core->watch_done.len - n) * sizeof(uint64_t));
+    core->watch_done.len -= n;
+    if (!core->watch_done.len) {
+        uint64_t count;
+        ssize_t r = read(core->watch_fd, &count, sizeof(count));
+        UNUSED(r);
+    }
+    core_unlock(core);
+    return n;
+}
+
+/* ---- put -------------------------------------------------------------------------------------------------------- */
+
+int core_put(Core *core, const CoreBlob *blob, usec_t timeout, CoreRef **ret_ref) {
+    UNUSED(timeout);
+    int r = core_usable(core);
+    if (r < 0)
+        return r;
+    CoreBytes *bytes = bytes_gather(blob->parts, blob->parts_len);
+    core_lock(core);
+    TaskId task;
+    core_task_id(core, &task);
+    ObjectId id = object_id_put(&task, ++core->put_index);
+    CoreRef *ref = ref_new(core, &id, core->info.peer, NULL);
+    own_set_contents(&ref->own, (OwnRef *const *)(const void *)blob->refs, blob->refs_len);
+    ref_set_value(core, ref, VALUE_KIND_INLINE, bytes);
+    core_unlock(core);
+    *ret_ref = ref;
+    return 0;
+}

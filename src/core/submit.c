@@ -1,0 +1,695 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Normal tasks on the submitter's side: templates, classes of calls that may share workers, leases,
+ * and the calls in flight. A lease is asked for while calls wait; each worker gets as many calls
+ * at a time as fit in WINDOW_TIME by their measured mean, so short calls are piped and long ones
+ * are not queued behind each other.
+ */
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "core/core_private.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+void core_hash(const void *data, size_t len, Hash *ret_hash) {
+    XXH128_hash_t a = XXH3_128bits_withSeed(data, len, 0);
+    XXH128_hash_t b = XXH3_128bits_withSeed(data, len, 0x6d6f62756c61u);
+    memcpy(ret_hash->byte, &a, 16);
+    memcpy(ret_hash->byte + 16, &b, sizeof(ret_hash->byte) - 16);
+}
+
+/* ---- templates and classes ------------------------------------------------------------- */
+
+static Resource *resources_copy(const Resource *from, size_t len) {
+    Resource *to = mem_array(Resource, len);
+    for (size_t i = 0; i < len; i++)
+        to[i] = (Resource){ { str_dup_slice(from[i].name), from[i].name.len }, from[i].amount };
+    return to;
+}
+
+static void resources_free(Resource *resources, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        mem_free((char *)(uintptr_t)resources[i].name.data);
+    mem_free(resources);
+}
+
+static Strategy strategy_copy(const Strategy *from) {
+    Strategy to = *from;
+    to.labels = mem_array(Pair, from->labels_len);
+    for (size_t i = 0; i < from->labels_len; i++) {
+        const Pair *p = &from->labels[i];
+        to.labels[i].key = (Slice){ str_dup_slice(p->key), p->key.len };
+        to.labels[i].value = (Slice){ str_dup_slice(p->value), p->value.len };
+    }
+    return to;
+}
+
+static void strategy_free(Strategy *s) {
+    for (size_t i = 0; i < s->labels_len; i++) {
+        mem_free((char *)(uintptr_t)s->labels[i].key.data);
+        mem_free((char *)(uintptr_t)s->labels[i].value.data);
+    }
+    mem_free(s->labels);
+}
+
+static char *class_key(const CoreTemplateSpec *spec) {
+    LeaseRequest m = { .resources = (Resource *)(uintptr_t)spec->resources,
+                       .resources_len = spec->resources_len,
+                       .strategy = spec->strategy,
+                       .runtime_env = slice_str(spec->runtime_env) };
+    _cleanup_buf_ Buf body = { 0 };
+    lease_request_encode(&m, &body);
+    char *key = mem_alloc(2 * body.len + 1);
+    hex_encode(body.data, body.len, key);
+    return key;
+}
+
+static CoreClass *class_get(Core *core, const CoreTemplateSpec *spec) {
+    _cleanup_free_ char *key = class_key(spec);
+    CoreClass *c = strmap_get(&core->classes, key);
+    if (c)
+        return c;
+    c = mem_new(CoreClass);
+    c->resources = resources_copy(spec->resources, spec->resources_len);
+    c->resources_len = spec->resources_len;
+    c->strategy = strategy_copy(&spec->strategy);
+    c->runtime_env = str_dup(spec->runtime_env);
+    list_init(&c->queue);
+    list_init(&c->workers);
+    list_init(&c->asks);
+    strmap_put(&core->classes, key, c);
+    return c;
+}
+
+CoreTemplate *core_template_new(Core *core, const CoreTemplateSpec *spec) {
+    CoreTemplate *t = mem_new(CoreTemplate);
+    t->core = core;
+    t->count = 1;
+    t->kind = spec->kind;
+    t->function = spec->function;
+    t->name = str_dup(spec->name);
+    t->method = str_dup(spec->method);
+    t->runtime_env = str_dup(spec->runtime_env);
+    t->options = str_dup(spec->options);
+    t->num_returns = spec->num_returns;
+    t->max_retries = spec->max_retries;
+    t->retry_exceptions = spec->retry_exceptions;
+    t->resources = resources_copy(spec->resources, spec->resources_len);
+    t->resources_len = spec->resources_len;
+    t->placement = resources_copy(spec->placement, spec->placement_len);
+    t->placement_len = spec->placement_len;
+    t->strategy = strategy_copy(&spec->strategy);
+    core_lock(core);
+    core->outstanding++;
+    if (spec->kind == CALL_KIND_TASK)
+        t->class_ = class_get(core, spec);
+    core_unlock(core);
+    return t;
+}
+
+static void template_unref(CoreTemplate *t) {
+    if (--t->count)
+        return;
+    resources_free(t->resources, t->resources_len);
+    resources_free(t->placement, t->placement_len);
+    strategy_free(&t->strategy);
+    mem_free(t->name);
+    mem_free(t->method);
+    mem_free(t->runtime_env);
+    mem_free(t->options);
+    mem_free(t);
+}
+
+void core_template_free(CoreTemplate *t) {
+    if (!t)
+        return;
+    Core *core = t->core;
+    if (core_usable(core) == -ESTALE)
+        return;
+    core_lock(core);
+    template_unref(t);
+    bool last = core->outstanding == 1;
+    if (!last)
+        core->outstanding--;
+    pthread_mutex_unlock(&core->lock);
+    if (last)
+        core_release(core);
+}
+
+/* ---- a call's record ------------------------------------------------------------------------ */
+
+static void pending_use(CorePending *p, uint32_t at, CoreRef *ref) {
+    p->uses[at] = &ref->own;
+    own_use(&ref->own);
+}
+
+CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint32_t returns) {
+    CorePending *p = mem_zalloc(sizeof(CorePending) + returns * sizeof(OwnRef *));
+    list_init(&p->link);
+    p->t = t;
+    t->count++;
+    p->args = bytes_new(args->bytes, args->bytes_len);
+    p->refs_len = returns;
+    p->top_len = (uint32_t)args->top_len;
+    p->uses_len = (uint32_t)(args->top_len + args->nested_len);
+    if (p->uses_len)
+        p->uses = mem_array(OwnRef *, p->uses_len);
+    for (uint32_t i = 0; i < p->top_len; i++) {
+        CoreRef *ref = args->top[i];
+        pending_use(p, i, ref);
+        if (ref->kind != VALUE_KIND_PENDING)
+            continue;
+        p->missing++;
+        vec_push(&ref->dependents, p);
+        ref_fetch(core, ref);
+    }
+    for (size_t i = 0; i < args->nested_len; i++)
+        pending_use(p, p->top_len + (uint32_t)i, args->nested[i]);
+    return p;
+}
+
+/* Ends the record: what it used is let go. Its references have their values by now. */
+void submit_end(Core *core, CorePending *p) {
+    list_remove(&p->link);
+    map_remove(&core->tasks, p->task.byte);
+    if (p->worker) {
+        p->worker->in_flight--;
+        p->worker->idle_since = time_mono_now();
+    }
+    for (uint32_t i = 0; i < p->refs_len; i++)
+        if (p->refs[i])
+            ref_of(p->refs[i])->maker = NULL;
+    for (uint32_t i = 0; i < p->uses_len; i++) {
+        CoreRef *ref = ref_of(p->uses[i]);
+        for (size_t d = 0; p->missing && i < p->top_len && d < ref->dependents.len; d++)
+            if (ref->dependents.items[d] == p)
+                vec_remove_swap(&ref->dependents, d--);
+        own_unuse(&core->own, p->uses[i]);
+    }
+    bytes_drop(p->args);
+    template_unref(p->t);
+    mem_free(p->uses);
+    mem_free(p);
+}
+
+void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
+    for (uint32_t i = 0; i < p->refs_len; i++)
+        if (p->refs[i] && ref_of(p->refs[i])->kind == VALUE_KIND_PENDING)
+            ref_set_error(core, ref_of(p->refs[i]), error);
+    if (p->actor)
+        actor_on_result(core, p, NULL);
+    submit_end(core, p);
+}
+
+/* When an argument is an error the call does not run: its results are that error. */
+bool pending_failed_argument(Core *core, CorePending *p) {
+    for (uint32_t i = 0; i < p->top_len; i++) {
+        CoreRef *arg = ref_of(p->uses[i]);
+        if (arg->kind != VALUE_KIND_ERROR)
+            continue;
+        for (uint32_t r = 0; r < p->refs_len; r++)
+            if (p->refs[r])
+                ref_set_value(core, ref_of(p->refs[r]), VALUE_KIND_ERROR, bytes_hold(arg->value));
+        if (p->actor)
+            actor_on_result(core, p, NULL);
+        submit_end(core, p);
+        return true;
+    }
+    return false;
+}
+
+static Value *wire_arguments(Core *core, CorePending *p, Arena *arena) {
+    Value *values = arena_array(arena, Value, p->top_len);
+    for (uint32_t i = 0; i < p->top_len; i++)
+        values[i] = ref_wire_value(core, ref_of(p->uses[i]), 0, arena);
+    return values;
+}
+
+void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *out) {
+    UNUSED(to);
+    CoreTemplate *t = p->t;
+    size_t nested = p->uses_len - p->top_len;
+    Call m = {
+        .task = p->task,
+        .kind = (uint8_t)t->kind,
+        .function = t->function,
+        .name = slice_str(t->name),
+        .method = slice_str(t->method),
+        .args = { (const char *)p->args->data, p->args->size },
+        .num_returns = t->num_returns,
+        .job = core->info.job,
+        .attempt = p->attempt,
+        .sequence = p->sequence,
+        .options = slice_str(t->options),
+        .caller = core->info.worker,
+        .values_len = p->top_len,
+        .refs_len = nested,
+    };
+    if (p->actor)
+        m.actor = p->actor->id;
+    if (p->worker)
+        m.lease = p->worker->lease;
+    if (core->running) {
+        m.parent = core->running->task.call.task;
+        m.depth = core->running->task.call.depth + 1;
+    }
+    if (p->top_len)
+        m.values = wire_arguments(core, p, arena);
+    if (nested)
+        m.refs = refs_wire(core, p->uses + p->top_len, nested, arena);
+    call_encode(&m, out);
+}
+
+/* ---- leases --------------------------------------------------------------------------------------- */
+
+typedef struct Ask {
+    List link; /* in its class's `asks` */
+    Core *core;
+    CoreClass *class_;
+    LeaseId lease;
+    bool cancelled;
+} Ask;
+
+static void class_pump(Core *core, CoreClass *c);
+
+static void lease_return(Core *core, const LeaseId *lease, PeerId worker, bool kill) {
+    LeaseReturn m = { .lease = *lease, .worker = worker, .kill = kill };
+    _cleanup_buf_ Buf body = { 0 };
+    lease_return_encode(&m, &body);
+    /* To the worker's own raylet: it may be another node's. */
+    peer_send(core, peer_raylet(worker), MSG_LEASE_RETURN, 0, 0, body.data, body.len);
+    core->counts.leases--;
+}
+
+static void worker_free(Core *core, CoreWorker *w, bool give_back) {
+    ASSERT(list_empty(&w->sent));
+    list_remove(&w->link);
+    w->peer->leased = NULL;
+    if (give_back)
+        lease_return(core, &w->lease, w->peer->id, false);
+    else
+        core->counts.leases--;
+    mem_free(w);
+}
+
+static void class_fail_queue(Core *core, CoreClass *c, const ErrorInfo *error) {
+    while (!list_empty(&c->queue)) {
+        c->queued--;
+        submit_fail(core, LIST_ITEM(c->queue.next, CorePending, link), error);
+    }
+}
+
+static void class_granted(Core *core, CoreClass *c, const LeaseGrant *grant) {
+    CorePeer *peer = peer_get(core, grant->worker);
+    core->counts.leases++;
+    if (peer->state == PEER_GONE || peer->leased) {
+        lease_return(core, &grant->lease, grant->worker, false);
+        class_pump(core, c);
+        return;
+    }
+    CoreWorker *w = mem_new(CoreWorker);
+    w->class_ = c;
+    w->peer = peer;
+    w->lease = grant->lease;
+    w->node = grant->node;
+    w->window = 1;
+    w->idle_since = time_mono_now();
+    list_init(&w->sent);
+    list_push(&c->workers, &w->link);
+    peer->leased = w;
+    class_pump(core, c);
+    core_timer_at(core, w->idle_since + LINGER_TIME);
+}
+
+static ErrorKind lease_error_kind(const RpcReply *reply) {
+    if (reply->result != 1)
+        return ERROR_KIND_RAYLET_DIED;
+    switch (reply->status.code) {
+    case STATUS_CODE_INFEASIBLE:
+        return ERROR_KIND_TASK_UNSCHEDULABLE;
+    case STATUS_CODE_INVALID:
+        return ERROR_KIND_ENV_SETUP;
+    default:
+        return ERROR_KIND_SYSTEM;
+    }
+}
+
+static void on_lease(void *argument, const RpcReply *reply) {
+    Ask *ask = argument;
+    Core *core = ask->core;
+    CoreClass *c = ask->class_;
+    bool cancelled = ask->cancelled;
+    list_remove(&ask->link);
+    c->asked--;
+    mem_free(ask);
+    if (core->closed || reply->result == -ECANCELED)
+        return;
+    _cleanup_arena_ Arena arena = { 0 };
+    LeaseGrant grant;
+    if (reply->result == 0) {
+        if (lease_grant_decode(&grant, reply->body, reply->len, &arena) == 0)
+            class_granted(core, c, &grant);
+        return;
+    }
+    bool asked_to = reply->result == 1 && reply->status.code == STATUS_CODE_CANCELLED;
+    if (!cancelled && !asked_to) {
+        ErrorInfo error = { .kind = (uint8_t)lease_error_kind(reply), .text = reply->status.text };
+        class_fail_queue(core, c, &error);
+    }
+    class_pump(core, c);
+}
+
+static void class_ask(Core *core, CoreClass *c) {
+    Ask *ask = mem_new(Ask);
+    ask->core = core;
+    ask->class_ = c;
+    mem_random(&ask->lease, sizeof(ask->lease));
+    list_push(&c->asks, &ask->link);
+    c->asked++;
+    CorePending *first = LIST_ITEM(c->queue.next, CorePending, link);
+    Hash env_hash;
+    core_hash(c->runtime_env, c->runtime_env ? strlen(c->runtime_env) : 0, &env_hash);
+    LeaseRequest m = {
+        .lease = ask->lease,
+        .job = core->info.job,
+        .resources = c->resources,
+        .resources_len = c->resources_len,
+        .strategy = c->strategy,
+        .runtime_env = slice_str(c->runtime_env),
+        .depth = core->running ? core->running->task.call.depth + 1 : 0,
+        .requester = core->info.peer,
+        .name = slice_str(first->t->name),
+        .backlog = (uint32_t)MIN(c->queued, (size_t)UINT32_MAX),
+    };
+    if (c->runtime_env)
+        memcpy(&m.env_hash, env_hash.byte, sizeof(m.env_hash));
+    _cleanup_buf_ Buf body = { 0 };
+    lease_request_encode(&m, &body);
+    rpc_call(core->rpc, peer_raylet(core->info.peer), MSG_LEASE_REQUEST, &body, USEC_INFINITY,
+             on_lease, ask);
+}
+
+static void class_cancel_asks(Core *core, CoreClass *c) {
+    LIST_EACH(item, &c->asks) {
+        Ask *ask = LIST_ITEM(item, Ask, link);
+        if (ask->cancelled)
+            continue;
+        ask->cancelled = true;
+        LeaseCancel m = { .lease = ask->lease };
+        _cleanup_buf_ Buf body = { 0 };
+        lease_cancel_encode(&m, &body);
+        raylet_send(core, MSG_LEASE_CANCEL, &body);
+    }
+}
+
+static size_t class_asks_open(const CoreClass *c) {
+    size_t open = 0;
+    LIST_EACH(item, &c->asks)
+        open += !LIST_ITEM(item, Ask, link)->cancelled;
+    return open;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------ */
+
+static CoreWorker *class_worker(CoreClass *c) {
+    CoreWorker *best = NULL;
+    LIST_EACH(item, &c->workers) {
+        CoreWorker *w = LIST_ITEM(item, CoreWorker, link);
+        if (w->in_flight < w->window && (!best || w->in_flight < best->in_flight))
+            best = w;
+    }
+    return best;
+}
+
+static void worker_send(Core *core, CoreWorker *w, CorePending *p) {
+    list_remove(&p->link);
+    w->class_->queued--;
+    list_push(&w->sent, &p->link);
+    w->in_flight++;
+    p->worker = w;
+    p->state = PENDING_SENT;
+    p->sent_at = time_mono_now();
+    _cleanup_arena_ Arena arena = { 0 };
+    buf_clear(&core->scratch);
+    pending_encode(core, p, w->peer->id, &arena, &core->scratch);
+    peer_send(core, w->peer->id, MSG_CALL, 0, 0, core->scratch.data, core->scratch.len);
+}
+
+static void class_pump(Core *core, CoreClass *c) {
+    while (!list_empty(&c->queue)) {
+        CoreWorker *w = class_worker(c);
+        if (!w)
+            break;
+        worker_send(core, w, LIST_ITEM(c->queue.next, CorePending, link));
+    }
+    if (list_empty(&c->queue)) {
+        if (c->asked)
+            class_cancel_asks(core, c);
+        return;
+    }
+    size_t open = c->asked ? class_asks_open(c) : 0;
+    for (; open < MIN(c->queued, (size_t)LEASES_ASKED_MAX); open++)
+        class_ask(core, c);
+}
+
+void submit_dependency_ready(Core *core, CorePending *p) {
+    if (pending_failed_argument(core, p))
+        return;
+    if (p->t->kind == CALL_KIND_ACTOR_CREATE) {
+        actor_create_ready(core, p);
+    } else if (p->actor) {
+        actor_pump(core, p->actor);
+    } else {
+        CoreClass *c = p->t->class_;
+        p->state = PENDING_QUEUED;
+        list_remove(&p->link);
+        list_push(&c->queue, &p->link);
+        c->queued++;
+        class_pump(core, c);
+    }
+}
+
+int core_submit(Core *core, CoreTemplate *t, const CoreArgs *args, CoreRef **ret_refs) {
+    int r = core_usable(core);
+    if (r < 0)
+        return r;
+    ASSERT(t->kind == CALL_KIND_TASK);
+    core_lock(core);
+    uint32_t returns = t->num_returns > 0 ? (uint32_t)t->num_returns : 0;
+    CorePending *p = pending_new(core, t, args, returns);
+    p->task = task_id_make(&core->ids, &core->info.job);
+    map_put(&core->tasks, p->task.byte, p);
+    for (uint32_t i = 0; i < returns; i++) {
+        ObjectId id = object_id_return(&p->task, i + 1);
+        ret_refs[i] = ref_new(core, &id, core->info.peer, NULL);
+        ret_refs[i]->maker = p;
+        p->refs[i] = &ret_refs[i]->own;
+    }
+    if (p->missing == 0)
+        submit_dependency_ready(core, p);
+    core_run_actions(core);
+    core_unlock(core);
+    return 0;
+}
+
+/* ---- what comes back -------------------------------------------------------------------------------------- */
+
+static void requeue(Core *core, CorePending *p) {
+    CoreClass *c = p->t->class_;
+    UNUSED(core);
+    list_remove(&p->link);
+    if (p->worker)
+        p->worker->in_flight--;
+    p->worker = NULL;
+    p->state = PENDING_QUEUED;
+    list_push_front(&c->queue, &p->link);
+    c->queued++;
+}
+
+void submit_retry_or_fail(Core *core, CorePending *p, const ErrorInfo *error, bool may_retry) {
+    int32_t max = p->t->max_retries;
+    if (may_retry && !p->cancelled && (max < 0 || p->attempt < (uint32_t)max)) {
+        p->attempt++;
+        requeue(core, p);
+        return;
+    }
+    submit_fail(core, p, error);
+}
+
+static void worker_learn(CoreWorker *w, CorePending *p, usec_t now) {
+    usec_t from = MAX(p->sent_at, w->last_result);
+    double took = (double)MAX(now - from, 1);
+    double weight = took < w->mean_usec ? 0.5 : 0.2;
+    w->mean_usec = w->mean_usec > 0 ? w->mean_usec * (1 - weight) + took * weight : took;
+    w->window = (uint32_t)CLAMP((double)WINDOW_TIME / w->mean_usec, 1.0, (double)WINDOW_MAX);
+    w->last_result = now;
+}
+
+static void keep_retained(Core *core, const Result *m, PeerId from) {
+    for (size_t i = 0; i < m->retained_len; i++) {
+        OwnRef *own = own_find(&core->own, &m->retained[i]);
+        if (own)
+            own_hand_over(own, from);
+    }
+}
+
+static void take_results(Core *core, CorePending *p, const Result *m, PeerId from) {
+    bool one_error = m->values_len == 1 && m->values[0].kind == VALUE_KIND_ERROR;
+    for (uint32_t i = 0; i < MAX(p->refs_len, (uint32_t)m->values_len); i++) {
+        CoreRef *ref = i < p->refs_len && p->refs[i] ? ref_of(p->refs[i]) : NULL;
+        if (i < m->values_len)
+            ref_take_value(core, ref, &m->values[i], from);
+        else if (ref && one_error)
+            ref_set_value(core, ref, VALUE_KIND_ERROR,
+                          bytes_new(m->values[0].data.data, m->values[0].data.len));
+    }
+    ErrorInfo missing = { .kind = ERROR_KIND_SYSTEM,
+                          .text = SLICE("The worker returned too few values.") };
+    for (uint32_t i = 0; i < p->refs_len; i++)
+        if (p->refs[i] && ref_of(p->refs[i])->kind == VALUE_KIND_PENDING)
+            ref_set_error(core, ref_of(p->refs[i]), &missing);
+}
+
+void submit_on_result(Core *core, CorePeer *from, const Result *m) {
+    CorePending *p = map_get(&core->tasks, m->task.byte);
+    PeerId peer = from ? from->id : 0;
+    if (!p || p->state != PENDING_SENT || m->attempt != p->attempt) {
+        /* Not ours any more (cancelled, answered): what it handed over is still confirmed. */
+        for (size_t i = 0; i < m->values_len; i++)
+            ref_take_value(core, NULL, &m->values[i], peer);
+        return;
+    }
+    keep_retained(core, m, peer);
+    CoreWorker *w = p->worker;
+    if (w)
+        worker_learn(w, p, time_mono_now());
+    bool again = m->application_error && m->retry && p->t->retry_exceptions && !p->cancelled &&
+                 (p->t->max_retries < 0 || p->attempt < (uint32_t)p->t->max_retries);
+    if (again && !p->actor) {
+        for (size_t i = 0; i < m->values_len; i++)
+            ref_take_value(core, NULL, &m->values[i], peer);
+        p->attempt++;
+        requeue(core, p);
+    } else {
+        CoreActor *actor = p->actor;
+        take_results(core, p, m, peer);
+        if (actor)
+            actor_on_result(core, p, from);
+        submit_end(core, p);
+    }
+    if (w)
+        class_pump(core, w->class_);
+    if (w && w->in_flight == 0)
+        core_timer_at(core, time_mono_now() + LINGER_TIME);
+}
+
+/* The worker has something long to do, or waits: what was queued behind it runs elsewhere. */
+void submit_on_taken_back(Core *core, CorePeer *from, const TakenBack *m) {
+    if (!from || !from->leased)
+        return;
+    CoreWorker *w = from->leased;
+    w->window = 1;
+    w->mean_usec = (double)LONG_CALL_TIME;
+    for (size_t i = m->tasks_len; i-- > 0;) {
+        CorePending *p = map_get(&core->tasks, m->tasks[i].byte);
+        if (p && p->state == PENDING_SENT && p->worker == w)
+            requeue(core, p);
+    }
+    class_pump(core, w->class_);
+}
+
+void submit_worker_dead(Core *core, CoreWorker *w, const PeerDead *dead) {
+    CoreClass *c = w->class_;
+    ErrorInfo error = { .kind = dead->oom          ? ERROR_KIND_OUT_OF_MEMORY
+                                : dead->whole_node ? ERROR_KIND_NODE_DIED
+                                                   : ERROR_KIND_WORKER_CRASHED,
+                        .text = dead->text,
+                        .node = dead->node,
+                        .pid = dead->pid };
+    List lost;
+    list_init(&lost);
+    list_splice(&lost, &w->sent);
+    while (!list_empty(&lost)) {
+        CorePending *p = LIST_ITEM(lost.prev, CorePending, link);
+        /* Only the oldest can have run; those behind it lose no attempt. */
+        bool oldest = lost.next == lost.prev;
+        if (oldest || p->cancelled) {
+            submit_retry_or_fail(core, p, &error, true);
+        } else {
+            requeue(core, p);
+        }
+    }
+    worker_free(core, w, false);
+    class_pump(core, c);
+}
+
+/* Gives idle leases back. */
+void submit_tick(Core *core, usec_t now) {
+    CoreClass *c;
+    for (size_t pos = 0; (c = strmap_next(&core->classes, &pos, NULL)) != NULL;) {
+        LIST_EACH_SAFE(item, &c->workers) {
+            CoreWorker *w = LIST_ITEM(item, CoreWorker, link);
+            if (w->in_flight)
+                continue;
+            if (w->idle_since + LINGER_TIME <= now)
+                worker_free(core, w, true);
+            else
+                core->timer = MIN(core->timer, w->idle_since + LINGER_TIME);
+        }
+    }
+}
+
+int core_cancel(Core *core, CoreRef *ref, bool force, bool recursive) {
+    int r = core_usable(core);
+    if (r < 0)
+        return r;
+    core_lock(core);
+    CorePending *p = ref->maker;
+    if (p && !p->cancelled) {
+        p->cancelled = true;
+        ErrorInfo error = { .kind = ERROR_KIND_TASK_CANCELLED,
+                            .task = p->task,
+                            .name = slice_str(p->t->name) };
+        if (p->state == PENDING_QUEUED && !p->actor)
+            p->t->class_->queued--;
+        CorePeer *peer = p->worker ? p->worker->peer : p->actor ? p->actor->peer : NULL;
+        if (p->state != PENDING_SENT || !peer) {
+            submit_fail(core, p, &error);
+        } else {
+            Cancel m = { .task = p->task, .force = force, .recursive = recursive };
+            _cleanup_buf_ Buf body = { 0 };
+            cancel_encode(&m, &body);
+            peer_send(core, peer->id, MSG_CANCEL, 0, 0, body.data, body.len);
+            if (force && !p->actor) {
+                WorkerKill kill = { .peer = peer->id, .force = true };
+                buf_clear(&body);
+                worker_kill_encode(&kill, &body);
+                peer_send(core, peer_raylet(peer->id), MSG_WORKER_KILL, 0, 0, body.data, body.len);
+            }
+        }
+    }
+    core_run_actions(core);
+    core_unlock(core);
+    return 0;
+}
+
+/* After core_fail_all(): no call is left. */
+void submit_done(Core *core) {
+    CoreClass *c;
+    for (size_t pos = 0; (c = strmap_next(&core->classes, &pos, NULL)) != NULL;) {
+        while (!list_empty(&c->workers)) {
+            CoreWorker *w = LIST_ITEM(c->workers.next, CoreWorker, link);
+            list_remove(&w->link);
+            w->peer->leased = NULL;
+            mem_free(w);
+        }
+        resources_free(c->resources, c->resources_len);
+        strategy_free(&c->strategy);
+        mem_free(c->runtime_env);
+        mem_free(c);
+    }
+    strmap_done(&core->classes);
+}
