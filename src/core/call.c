@@ -152,11 +152,41 @@ bool core_log_take(Core *core, Buf *out) {
     return any;
 }
 
-void core_assigned(Core *core, Arena *arena, TaskAssign *ret_assign) {
+static void add_json_text(Buf *out, Slice text) {
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (c < 0x20)
+            buf_printf(out, "\\u%04x", c);
+        else if (c == '"' || c == '\\')
+            buf_printf(out, "\\%c", c);
+        else
+            buf_add_char(out, (char)c);
+    }
+    buf_add_char(out, '"');
+}
+
+char *core_assigned(Core *core) {
+    Buf out = { 0 };
     core_lock(core);
-    size_t len = core->assigned.len;
-    char *kept = arena_dup(arena, core->assigned.data, len);
+    const TaskAssign *m = &core->assign;
+    buf_add_str(&out, "{\"resources\":{");
+    for (size_t i = 0; i < m->resources_len; i++) {
+        buf_add_str(&out, i ? "," : "");
+        add_json_text(&out, m->resources[i].name);
+        buf_printf(&out, ":%.4f", (double)m->resources[i].amount / 10000);
+    }
+    buf_add_str(&out, "},\"gpu_ids\":[");
+    for (size_t i = 0; i < m->gpu_ids_len; i++)
+        buf_printf(&out, "%s%u", i ? "," : "", m->gpu_ids[i]);
+    buf_add_str(&out, "],\"namespace\":");
+    add_json_text(&out, m->namespace);
+    buf_add_str(&out, ",\"job_config\":");
+    if (m->job_config.len)
+        buf_add(&out, m->job_config.data, m->job_config.len);
+    else
+        buf_add_str(&out, "{}");
+    buf_add_char(&out, '}');
     core_unlock(core);
-    if (task_assign_decode(ret_assign, kept, len, arena) < 0)
-        *ret_assign = (TaskAssign){ 0 };
+    return buf_steal(&out);
 }

@@ -257,8 +257,8 @@ typedef struct CoreCurrent {
     uint32_t restarts;
 } CoreCurrent;
 void core_current(Core *core, CoreCurrent *ret_current);
-/* What the lease gave: decoded into `arena`. Zero before the first call. */
-void core_assigned(Core *core, Arena *arena, TaskAssign *ret_assign);
+/* JSON {"resources":{..},"gpu_ids":[..],"namespace":..,"job_config":..} of the lease. Owned. */
+char *core_assigned(Core *core);
 
 /* ---- everything else ------------------------------------------------------------------------------ */
 
