@@ -13,6 +13,7 @@
 #include "base/vec.h"
 #include "operator/names.h"
 #include "operator/object.h"
+#include "operator/plan.h"
 #include "operator/pod.h"
 #include "operator/rbac.h"
 #include "operator/service.h"
@@ -309,6 +310,32 @@ static void test_objects(void **state) {
     CHECK_INT(unexpected, 0);
 }
 
+/* From the same pods and Services, with no status before, the status that KubeRay had written. */
+static void test_statuses(void **state) {
+    _cleanup_json_ json_t *cases = load("statuses.json");
+    const char *key;
+    json_t *item, *condition;
+    unexpected = 0;
+    json_object_foreach(cases, key, item) {
+        json_t *cluster = json_object_get(item, "cluster");
+        _cleanup_json_ json_t *wanted = json_incref(json_object_get(cluster, "status"));
+        json_object_set_new(cluster, "status", json_object());
+        ClusterView view = {
+            .cluster = cluster,
+            .pods = json_object_get(item, "pods"),
+            .services = json_object_get(item, "services"),
+        };
+        _cleanup_json_ json_t *got = cluster_status(&view, NULL, 1700000000 * USEC_PER_SEC);
+        size_t i;
+        json_object_del(got, "lastUpdateTime");
+        json_object_del(got, "stateTransitionTimes");
+        json_array_foreach(json_object_get(got, "conditions"), i, condition)
+            json_object_del(condition, "lastTransitionTime");
+        compare(key, wanted, got);
+    }
+    CHECK_INT(unexpected, 0);
+}
+
 int main(void) {
-    return TEST_RUN(TEST(test_objects));
+    return TEST_RUN(TEST(test_objects), TEST(test_statuses));
 }
