@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "local/agent_keeper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "local/agent_packet.h"
+
+enum {
+    LAUNCH_WAIT_MSEC = 5000
+};
+
+struct Keeper {
+    Loop *loop;
+    LoopFd *watch;
+    int fd;
+    const KeeperEvents *events;
+    void *ctx;
+    bool inside, dead; /* freed inside a callback: the memory goes when that returns */
+};
+
+int launcher_launch(int launcher, const char *pod_dir) {
+    _cleanup_json_ json_t *request = json_pack("{s:s}", "dir", pod_dir), *answer = NULL;
+    int r = packet_send(launcher, request, NULL, 0);
+    struct pollfd wait = { .fd = launcher, .events = POLLIN };
+    if (r == 0 && poll(&wait, 1, LAUNCH_WAIT_MSEC) <= 0)
+        r = error_origin(-ETIMEDOUT, "the launcher of pods does not answer");
+    int fds[PACKET_FDS];
+    if (r == 0)
+        r = packet_receive(launcher, &answer, fds);
+    if (r != 0)
+        return r < 0 ? r : error_origin(-EPIPE, "the launcher of pods is gone");
+    const char *error = json_str_at(answer, "error");
+    return error ? error_origin(-EIO, "start a pod's keeper: %s", error) : 0;
+}
+
+/* Through /proc/self/fd, since a socket's path must be short and a state folder's need not be. */
+static int open_socket(const char *pod_dir, int *ret_fd) {
+    _cleanup_close_ int dir = open(pod_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return error_last("open %s", pod_dir);
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return error_last("make a socket");
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/keeper.sock", dir);
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return error_last("connect to the keeper in %s", pod_dir);
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static void deliver(Keeper *keeper, const json_t *event, int fds[static PACKET_FDS]) {
+    const KeeperEvents *events = keeper->events;
+    const char *kind = json_str_at(event, "ev");
+    uint64_t id = (uint64_t)json_int_at(event, 0, "id");
+    if (str_eq(kind, "ready")) {
+        events->ready(keeper->ctx, (pid_t)json_int_at(event, 0, "pid"));
+    } else if (str_eq(kind, "failed")) {
+        const char *message = json_str_at(event, "message");
+        events->failed(keeper->ctx, message ? message : "");
+    } else if (str_eq(kind, "container")) {
+        events->container(keeper->ctx, event);
+    } else if (str_eq(kind, "exec")) {
+        events->exec(keeper->ctx, id, (int)json_int_at(event, 0, "code"),
+                     json_str_at(event, "error"));
+    } else if (str_eq(kind, "socket")) {
+        int fd = fds[0];
+        fds[0] = -1;
+        events->socket(keeper->ctx, id, fd);
+    }
+}
+
+static void keeper_readable(void *ctx, unsigned ready) {
+    UNUSED(ready);
+    Keeper *keeper = ctx;
+    keeper->inside = true;
+    while (!keeper->dead) {
+        _cleanup_json_ json_t *event = NULL;
+        int fds[PACKET_FDS];
+        int r = packet_receive(keeper->fd, &event, fds);
+        if (r == PACKET_NONE)
+            break;
+        if (r != 0) {
+            keeper->watch = loop_fd_free(keeper->watch);
+            keeper->events->gone(keeper->ctx);
+            break;
+        }
+        deliver(keeper, event, fds);
+        for (int i = 0; i < PACKET_FDS; i++)
+            fd_close(fds[i]);
+    }
+    keeper->inside = false;
+    if (keeper->dead)
+        keeper_free(keeper);
+}
+
+int keeper_connect(Loop *loop, const char *pod_dir, const KeeperEvents *events, void *ctx,
+                   Keeper **ret_keeper) {
+    int fd;
+    int r = open_socket(pod_dir, &fd);
+    if (r < 0)
+        return r;
+    Keeper *keeper = mem_new(Keeper);
+    *keeper = (Keeper){ .loop = loop, .fd = fd, .events = events, .ctx = ctx };
+    r = loop_fd_new(loop, fd, LOOP_READABLE, keeper_readable, keeper, &keeper->watch);
+    if (r < 0) {
+        keeper_free(keeper);
+        return r;
+    }
+    *ret_keeper = keeper;
+    return 0;
+}
+
+Keeper *keeper_free(Keeper *keeper) {
+    if (!keeper)
+        return NULL;
+    keeper->watch = loop_fd_free(keeper->watch);
+    keeper->fd = fd_close(keeper->fd);
+    keeper->dead = true;
+    if (keeper->inside)
+        return NULL;
+    return mem_free(keeper);
+}
+
+static int send_take(Keeper *keeper, json_t *message, const int *fds, size_t fd_count) {
+    int r = packet_send(keeper->fd, message, fds, fd_count);
+    json_decref(message);
+    return r;
+}
+
+int keeper_start_container(Keeper *keeper, const char *name, int attempt) {
+    return send_take(
+        keeper, json_pack("{s:s,s:s,s:i}", "op", "start", "container", name, "attempt", attempt),
+        NULL, 0);
+}
+
+int keeper_signal(Keeper *keeper, const char *name, int signal) {
+    return send_take(
+        keeper, json_pack("{s:s,s:s,s:i}", "op", "signal", "container", name, "signal", signal),
+        NULL, 0);
+}
+
+int keeper_exec(Keeper *keeper, uint64_t id, const char *container, json_t *argv, bool tty,
+                const int fds[static 3]) {
+    _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int all[3];
+    for (int i = 0; i < 3; i++)
+        all[i] = fds[i] >= 0 ? fds[i] : null;
+    return send_take(keeper,
+                     json_pack("{s:s,s:I,s:s,s:O,s:b}", "op", "exec", "id", (json_int_t)id,
+                               "container", container, "argv", argv, "tty", (int)tty),
+                     all, 3);
+}
+
+int keeper_exec_kill(Keeper *keeper, uint64_t id) {
+    return send_take(keeper, json_pack("{s:s,s:I}", "op", "exec-kill", "id", (json_int_t)id), NULL,
+                     0);
+}
+
+int keeper_socket(Keeper *keeper, uint64_t id) {
+    return send_take(keeper, json_pack("{s:s,s:I}", "op", "socket", "id", (json_int_t)id), NULL, 0);
+}
+
+int keeper_stop(Keeper *keeper) {
+    return send_take(keeper, json_pack("{s:s}", "op", "stop"), NULL, 0);
+}
+
+int keeper_end_now(const char *pod_dir, usec_t timeout) {
+    _cleanup_close_ int fd = -1;
+    int r = open_socket(pod_dir, &fd);
+    if (r == -ENOENT || r == -ECONNREFUSED)
+        return 0;
+    if (r < 0)
+        return r;
+    _cleanup_json_ json_t *stop = json_pack("{s:s}", "op", "stop");
+    r = packet_send(fd, stop, NULL, 0);
+    usec_t deadline = time_mono_now() + timeout;
+    while (r == 0) {
+        usec_t left = deadline - time_mono_now();
+        struct pollfd wait = { .fd = fd, .events = POLLIN };
+        if (left <= 0)
+            return error_origin(-ETIMEDOUT, "the keeper in %s does not end", pod_dir);
+        if (poll(&wait, 1, (int)(left / 1000 + 1)) < 0 && errno != EINTR)
+            return error_last("wait for a keeper");
+        json_t *event = NULL;
+        int fds[PACKET_FDS];
+        int got = packet_receive(fd, &event, fds);
+        if (got == 0)
+            json_decref(event);
+        else if (got != PACKET_NONE)
+            return 0;
+    }
+    return r == -EPIPE ? 0 : r;
+}
