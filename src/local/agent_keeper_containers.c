@@ -11,11 +11,11 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "local/agent_file.h"
 #include "local/agent_init.h"
 #include "local/agent_keeper_private.h"
 
 enum {
-    SPEC_MAX = 4 * 1024 * 1024,
     OUTPUT_ROUNDS = 64 /* reads of one stream before the others get their turn */
 };
 
@@ -48,8 +48,8 @@ void kept_tell(KeeperProcess *keeper, const Kept *kept) {
 /* On disk before anybody hears of it: what was told stays true whoever dies next. */
 static void kept_record(KeeperProcess *keeper, const Kept *kept) {
     _cleanup_json_ json_t *event = kept_event(kept);
-    _cleanup_free_ char *text = json_text(event, 0), *path = str_printf("%s/state.json", kept->dir);
-    int r = file_write_atomic(path, text, strlen(text), 0600);
+    _cleanup_free_ char *path = str_printf("%s/state.json", kept->dir);
+    int r = state_write(path, event);
     UNUSED(r); /* a full disk must not keep the container from being watched */
     kept_tell(keeper, kept);
 }
@@ -86,12 +86,8 @@ static Kept *kept_new(KeeperProcess *keeper, const char *name, int attempt) {
 
 static int spec_load(Kept *kept) {
     _cleanup_free_ char *path = str_printf("%s/spec.json", kept->dir);
-    _cleanup_buf_ Buf text = { 0 };
     _cleanup_json_ json_t *json = NULL;
-    JsonLimits limits = { SPEC_MAX, 1000000, 32 };
-    int r = file_read(path, SPEC_MAX, &text);
-    if (r == 0)
-        r = json_parse(text.data, text.len, &limits, 0, &json);
+    int r = state_read(path, &json);
     return r < 0 ? r : container_spec_decode(json, &kept->spec);
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "local/agent_file.h"
 #include "local/agent_keeper.h"
 #include "local/agent_keeper_private.h"
 #include "local/agent_packet.h"
@@ -22,7 +23,6 @@
 
 enum {
     POLL_MAX = 3 + KEEPER_CONTAINERS_MAX * 3 + KEEPER_EXECS_MAX,
-    POD_MAX = 1024 * 1024,
     STOP_ROUND_MSEC = 20
 };
 
@@ -240,9 +240,7 @@ static int keeper_signals(void) {
 
 static int pod_load(const char *dir, json_t **ret_pod) {
     _cleanup_free_ char *path = str_printf("%s/pod.json", dir);
-    _cleanup_buf_ Buf text = { 0 };
-    int r = file_read(path, POD_MAX, &text);
-    return r < 0 ? r : json_parse(text.data, text.len, NULL, 0, ret_pod);
+    return state_read(path, ret_pod);
 }
 
 _noreturn_ static void keeper_main(const char *dir, int listener) {

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* `mobula node-agent`: runs the pods of one machine as isolated processes. */
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "local/agent_once.h"
+
+typedef struct AgentCommand {
+    HostOptions host;
+    OnceOptions once;
+    StrList env;
+    bool purge;
+} AgentCommand;
+
+static int run(AgentCommand *command, Loop *loop, int launcher) {
+    AgentHost host;
+    int status = 0;
+    int r = agent_host_init(loop, launcher, &command->host, &host);
+    if (r < 0) {
+        log_error("%s", error_text(r));
+        return 1;
+    }
+    if (host.notes)
+        log_warn("%s", host.notes);
+    if (command->once.file)
+        r = agent_once(&host, &command->once, &status);
+    if (r == 0 && (command->purge || (command->once.file && !command->once.keep)))
+        agent_host_purge(&host);
+    if (r < 0)
+        log_error("%s", error_text(r));
+    agent_host_done(&host);
+    return r < 0 ? 1 : status;
+}
+
+int cmd_node_agent(int argc, char **argv) {
+    AgentCommand command = { .host = { .state_dir = "/var/lib/mobula" } };
+    HostOptions *host = &command.host;
+    host->env = &command.env;
+    const Option options[] = {
+        { "state", OPTION_TEXT, &host->state_dir, "Folder for pods and their state.",
+          .metavar = "DIR" },
+        { "bin-dir", OPTION_TEXT, &host->bin_dir, "Folder that comes first in PATH of pods.",
+          .metavar = "DIR" },
+        { "python", OPTION_TEXT, &host->python, "Interpreter that pods see as python.",
+          .metavar = "FILE" },
+        { "cache-dir", OPTION_TEXT, &host->cache_dir, "Folder that all pods share.",
+          .metavar = "DIR" },
+        { "home", OPTION_TEXT, &host->home, "HOME of pods.", .metavar = "DIR" },
+        { "env", OPTION_LIST, &command.env, "Environment variable of all pods.",
+          .metavar = "NAME=VALUE" },
+        { "pod-cidr", OPTION_TEXT, &host->pod_range, "Addresses of pods.", .metavar = "RANGE" },
+        { "service-cidr", OPTION_TEXT, &host->service_range, "Addresses of services.",
+          .metavar = "RANGE" },
+        { "cluster-domain", OPTION_TEXT, &host->cluster_domain, "Domain of service names.",
+          .metavar = "NAME" },
+        { "no-network", OPTION_FLAG, &host->no_network, "Do not connect pods." },
+        { "pod", OPTION_TEXT, &command.once.file, "Run the pods of a JSON file, then end.",
+          .metavar = "FILE" },
+        { "keep", OPTION_FLAG, &command.once.keep, "With --pod: leave pods as they are." },
+        { "purge", OPTION_FLAG, &command.purge, "End all pods of the state folder, then exit." },
+    };
+    const OptionTable table = { .command = "mobula node-agent",
+                                .about = "Run the pods of one machine as isolated processes.",
+                                .options = options,
+                                .len = ARRAY_LEN(options) };
+    int first, launcher;
+    int r = options_parse(&table, argc, argv, &first);
+    if (r != 0)
+        return options_exit(r);
+    log_setup("node-agent", LOG_INFO, false);
+    r = launcher_start(&launcher); /* before threads and secrets */
+    Loop *loop = NULL;
+    if (r == 0)
+        r = loop_new(&loop);
+    if (r < 0) {
+        log_error("%s", error_text(r));
+        return 1;
+    }
+    int status = run(&command, loop, launcher);
+    loop_free(loop);
+    strlist_done(&command.env);
+    return status;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "local/agent_host.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "local/agent_env.h"
+#include "local/agent_file.h"
+
+#define USUAL_PATH        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define POD_RANGE         "10.88.0.0/16"
+#define SERVICE_RANGE     "10.96.0.0/16"
+#define PIP_CONFIG_MAX    (64 * 1024)
+#define NETWORK_MTU_LEAST 576
+
+/* ---- the machine ---- */
+
+/* The address others on the network know this machine by; loopback if it has none. */
+static char *find_host_ip(unsigned *ret_mtu) {
+    struct ifaddrs *all = NULL;
+    char text[INET_ADDRSTRLEN] = "127.0.0.1";
+    *ret_mtu = 1500;
+    if (getifaddrs(&all) < 0)
+        return str_dup(text);
+    for (struct ifaddrs *at = all; at; at = at->ifa_next) {
+        if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || !(at->ifa_flags & IFF_UP) ||
+            (at->ifa_flags & IFF_LOOPBACK) || str_starts(at->ifa_name, "mb-"))
+            continue;
+        struct sockaddr_in address;
+        memcpy(&address, at->ifa_addr, sizeof(address));
+        inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text));
+        _cleanup_free_ char *path = str_printf("/sys/class/net/%s/mtu", at->ifa_name);
+        _cleanup_buf_ Buf mtu = { 0 };
+        unsigned value;
+        if (file_read(path, 32, &mtu) == 0 && sscanf(mtu.data, "%u", &value) == 1 &&
+            value >= NETWORK_MTU_LEAST && value < 65536)
+            *ret_mtu = value;
+        break;
+    }
+    freeifaddrs(all);
+    return str_dup(text);
+}
+
+static bool find_program(const char *name, const char *path, char **ret_full) {
+    for (const char *at = path; at;) {
+        size_t len = strcspn(at, ":");
+        _cleanup_free_ char *full = str_printf("%.*s/%s", (int)len, at, name);
+        if (access(full, X_OK) == 0) {
+            *ret_full = TAKE(full);
+            return true;
+        }
+        at = at[len] ? at + len + 1 : NULL;
+    }
+    return false;
+}
+
+static void note(AgentHost *host, const char *text) {
+    char *more = host->notes ? str_printf("%s; %s", host->notes, text) : str_dup(text);
+    mem_free(host->notes);
+    host->notes = more;
+}
+
+/* ---- programs ---- */
+
+/* A program under another name. Not a link: an interpreter would take the link's folder for its
+ * own, and that changes from one state folder to the next. */
+static int write_wrapper(const AgentHost *host, const char *name, const char *command) {
+    _cleanup_free_ char *path = str_printf("%s/%s", host->links_dir, name);
+    _cleanup_free_ char *text = str_printf("#!/bin/sh\nexec %s \"$@\"\n", command);
+    return state_write_text(path, slice_str(text), 0755);
+}
+
+static int write_programs(AgentHost *host, const HostOptions *options) {
+    _cleanup_free_ char *python = NULL, *found = NULL;
+    int r = 0;
+    if (options->python) {
+        python = str_dup(options->python);
+        r = write_wrapper(host, "python3", python);
+    } else if (!find_program("python3", USUAL_PATH, &python)) {
+        note(host, "there is no python3 on this machine, so no Python program can run in pods");
+        python = NULL;
+    }
+    if (r == 0 && python && (options->python || !find_program("python", USUAL_PATH, &found)))
+        r = write_wrapper(host, "python", python);
+    found = mem_free(found);
+    if (r == 0 && !find_program("wget", USUAL_PATH, &found)) {
+        _cleanup_free_ char *command = str_printf("%s/mobula wget", host->bin_dir);
+        r = write_wrapper(host, "wget", command);
+    }
+    return r;
+}
+
+/* A login shell starts its PATH over; what is ours is put back in front. */
+static int write_profile(const AgentHost *host) {
+    _cleanup_free_ char *path = str_printf("%s/profile.sh", host->links_dir);
+    _cleanup_free_ char *text =
+        str_printf("PATH=%s:%s:$PATH\nexport PATH\n", AGENT_POD_LINKS, host->bin_dir);
+    return state_write_text(path, slice_str(text), 0644);
+}
+
+/* ---- environment ---- */
+
+static void pass_on(AgentHost *host, const char *name) {
+    const char *value = getenv(name);
+    if (value)
+        env_set(&host->base_env, name, value);
+}
+
+extern char **environ;
+
+/* What decides how this machine reaches package registries decides it for pods too. */
+static void pass_registry_settings(AgentHost *host) {
+    static const char *const names[] = { "http_proxy",
+                                         "https_proxy",
+                                         "all_proxy",
+                                         "no_proxy",
+                                         "HTTP_PROXY",
+                                         "HTTPS_PROXY",
+                                         "ALL_PROXY",
+                                         "NO_PROXY",
+                                         "SSL_CERT_FILE",
+                                         "SSL_CERT_DIR",
+                                         "REQUESTS_CA_BUNDLE",
+                                         "CURL_CA_BUNDLE",
+                                         "UV_INDEX_URL",
+                                         "UV_DEFAULT_INDEX",
+                                         "LANG",
+                                         "LC_ALL",
+                                         "TZ" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        pass_on(host, names[i]);
+    for (char **at = environ; *at; at++)
+        if (str_starts(*at, "PIP_")) {
+            _cleanup_free_ char *name = str_dup_slice((Slice){ *at, strcspn(*at, "=") });
+            pass_on(host, name);
+        }
+}
+
+/* Addresses inside the cluster never go through a proxy. */
+static void extend_no_proxy(AgentHost *host, const HostOptions *options) {
+    static const char *const names[] = { "no_proxy", "NO_PROXY" };
+    if (!env_get(&host->base_env, "http_proxy") && !env_get(&host->base_env, "https_proxy") &&
+        !env_get(&host->base_env, "HTTP_PROXY") && !env_get(&host->base_env, "HTTPS_PROXY"))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *before = env_get(&host->base_env, names[i]);
+        _cleanup_free_ char *value =
+            str_printf("%s%slocalhost,127.0.0.1,.svc,.%s,%s,%s", before ? before : "",
+                       str_empty(before) ? "" : ",", host->pods.cluster_domain,
+                       options->pod_range ? options->pod_range : POD_RANGE,
+                       options->service_range ? options->service_range : SERVICE_RANGE);
+        env_set(&host->base_env, names[i], value);
+    }
+}
+
+/* The user's own pip configuration lies in a home that pods do not have. */
+static void pass_pip_config(AgentHost *host) {
+    static const char *const places[] = { ".config/pip/pip.conf", ".pip/pip.conf" };
+    const char *home = getenv("HOME");
+    if (!home || env_get(&host->base_env, "PIP_CONFIG_FILE"))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        _cleanup_free_ char *from = str_printf("%s/%s", home, places[i]);
+        _cleanup_free_ char *to = str_printf("%s/pip.conf", host->links_dir);
+        _cleanup_buf_ Buf text = { 0 };
+        if (file_read(from, PIP_CONFIG_MAX, &text) < 0 ||
+            state_write_text(to, buf_slice(&text), 0644) < 0)
+            continue;
+        env_set(&host->base_env, "PIP_CONFIG_FILE", AGENT_POD_LINKS "/pip.conf");
+        return;
+    }
+}
+
+static void build_env(AgentHost *host, const HostOptions *options) {
+    _cleanup_free_ char *path = str_printf("%s:%s:%s", AGENT_POD_LINKS, host->bin_dir, USUAL_PATH);
+    env_set(&host->base_env, "PATH", path);
+    env_set(&host->base_env, "HOME", options->home ? options->home : "/home/ray");
+    env_set(&host->base_env, "MOBULA_CACHE_DIR", host->cache_dir);
+    pass_registry_settings(host);
+    pass_pip_config(host);
+    extend_no_proxy(host, options);
+    for (size_t i = 0; options->env && i < options->env->len; i++) {
+        const char *entry = options->env->items[i], *equals = strchr(entry, '=');
+        if (!equals)
+            continue;
+        _cleanup_free_ char *name = str_dup_slice((Slice){ entry, (size_t)(equals - entry) });
+        env_set(&host->base_env, name, equals + 1);
+    }
+}
+
+/* ---- folders ---- */
+
+static char *default_cache(void) {
+    const char *own = getenv("MOBULA_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    if (!str_empty(own))
+        return str_dup(own);
+    if (!str_empty(cache))
+        return str_printf("%s/mobula", cache);
+    return str_printf("%s/.cache/mobula", str_empty(home) ? "" : home);
+}
+
+/* Where this program lies: `mobula` and `ray` lie beside it. */
+static char *own_folder(void) {
+    char path[4096];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (len <= 0)
+        return str_dup("/usr/bin");
+    path[len] = 0;
+    char *slash = strrchr(path, '/');
+    *slash = 0;
+    return str_dup(path);
+}
+
+static int take_lock(AgentHost *host, const char *state_dir) {
+    _cleanup_free_ char *path = str_printf("%s/agent.lock", state_dir);
+    host->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (host->lock < 0)
+        return error_last("open %s", path);
+    if (flock(host->lock, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK
+                   ? error_origin(-EBUSY, "another node agent has the state folder %s", state_dir)
+                   : error_last("lock %s", path);
+    return 0;
+}
+
+static int make_folders(AgentHost *host, const HostOptions *options) {
+    const char *state = options->state_dir;
+    host->claims_dir = str_printf("%s/claims", state);
+    host->links_dir = str_printf("%s/bin", state);
+    host->bin_dir = options->bin_dir ? str_dup(options->bin_dir) : own_folder();
+    host->cache_dir = options->cache_dir ? str_dup(options->cache_dir) : default_cache();
+    _cleanup_free_ char *pods = str_printf("%s/pods", state);
+    int r = dir_make(state, 0700);
+    if (r == 0)
+        r = take_lock(host, state);
+    if (r == 0)
+        r = dir_make(pods, 0700);
+    if (r == 0)
+        r = dir_make(host->claims_dir, 0755);
+    if (r == 0)
+        r = dir_make(host->links_dir, 0755);
+    return r < 0 ? r : dir_make(host->cache_dir, 0755);
+}
+
+/* ---- network ---- */
+
+/* A short name that stays the same for this state folder. */
+static void state_tag(const char *state_dir, char out[static NETWORK_TAG_MAX]) {
+    uint32_t hash = 2166136261u; /* FNV-1a: the same in every process */
+    for (const char *at = state_dir; *at; at++)
+        hash = (hash ^ (uint8_t)*at) * 16777619u;
+    snprintf(out, NETWORK_TAG_MAX, "%08x", hash);
+}
+
+static int take_address(void *ctx, const char *wanted, char ret_address[static 16]) {
+    AgentHost *host = ctx;
+    return network_take(&host->network, wanted, ret_address);
+}
+
+static void release_address(void *ctx, const char *address) {
+    AgentHost *host = ctx;
+    network_release(&host->network, address);
+}
+
+static int make_network(AgentHost *host, const HostOptions *options, const char *tag) {
+    unsigned mtu;
+    host->host_ip = find_host_ip(&mtu);
+    host->pods.host_ip = host->host_ip;
+    if (options->no_network)
+        return 0;
+    int r = network_open(tag, options->pod_range ? options->pod_range : POD_RANGE,
+                         options->service_range ? options->service_range : SERVICE_RANGE, mtu,
+                         &host->network);
+    if (r == -EPERM || r == -EOPNOTSUPP) {
+        note(host, "pods have a network each that leads nowhere: making a bridge is not permitted");
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    host->has_network = true;
+    if (host->network.lacks)
+        note(host, host->network.lacks);
+    host->pods.network = (PodNetwork){ .bridge = host->network.bridge,
+                                       .gateway = host->network.gateway,
+                                       .dns = host->network.gateway,
+                                       .mtu = mtu,
+                                       .take = take_address,
+                                       .release = release_address,
+                                       .ctx = host };
+    return 0;
+}
+
+static void find_limits(AgentHost *host) {
+    struct sysinfo info;
+    CgroupHost cgroups;
+    if (sysinfo(&info) == 0)
+        host->pods.node_memory = (uint64_t)info.totalram * info.mem_unit;
+    host->pods.node_cpu_milli = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000;
+    if (cgroup_host_init(&cgroups) < 0)
+        return;
+    if (cgroups.lacks)
+        note(host, cgroups.lacks);
+    cgroup_host_done(&cgroups);
+}
+
+int agent_host_init(Loop *loop, int launcher, const HostOptions *options, AgentHost *ret_host) {
+    AgentHost *host = ret_host;
+    char tag[NETWORK_TAG_MAX];
+    *host = (AgentHost){ .lock = -1 };
+    state_tag(options->state_dir, tag);
+    host->cgroup_root = str_printf("mobula-%s", tag);
+    int r = make_folders(host, options);
+    host->pods.loop = loop;
+    host->pods.launcher = launcher;
+    host->pods.state_dir = options->state_dir;
+    host->pods.claims_dir = host->claims_dir;
+    host->pods.share_dir = host->cache_dir;
+    host->pods.links_dir = host->links_dir;
+    host->pods.cgroup_root = host->cgroup_root;
+    host->pods.cluster_domain = options->cluster_domain ? options->cluster_domain : "cluster.local";
+    host->pods.base_env = &host->base_env;
+    host->pods.hide = &host->hide;
+    if (r == 0)
+        r = make_network(host, options, tag);
+    if (r == 0)
+        r = write_programs(host, options);
+    if (r == 0)
+        r = write_profile(host);
+    if (r < 0) {
+        agent_host_done(host);
+        return r;
+    }
+    find_limits(host);
+    build_env(host, options);
+    strlist_add(&host->hide, options->state_dir);
+    return 0;
+}
+
+void agent_host_done(AgentHost *host) {
+    network_done(&host->network);
+    strlist_done(&host->base_env);
+    strlist_done(&host->hide);
+    mem_free(host->claims_dir);
+    mem_free(host->links_dir);
+    mem_free(host->cgroup_root);
+    mem_free(host->bin_dir);
+    mem_free(host->cache_dir);
+    mem_free(host->host_ip);
+    mem_free(host->notes);
+    fd_close(host->lock);
+    *host = (AgentHost){ .lock = -1 };
+}
+
+static bool nobody(void *ctx, const char *uid) {
+    UNUSED(ctx);
+    UNUSED(uid);
+    return false;
+}
+
+void agent_host_purge(AgentHost *host) {
+    agent_pods_sweep(host->pods.state_dir, host->cgroup_root, nobody, NULL);
+    if (host->has_network)
+        network_remove(&host->network);
+    CgroupHost cgroups;
+    Cgroup group;
+    if (cgroup_host_init(&cgroups) < 0)
+        return;
+    if (cgroup_open(&cgroups, host->cgroup_root, &group) == 0) {
+        (void)!cgroup_remove(&group);
+        cgroup_done(&group);
+    }
+    cgroup_host_done(&cgroups);
+}
