@@ -214,7 +214,7 @@ int quantity_from_double(double value, Quantity *ret_quantity) {
     return 0;
 }
 
-int quantity_parse(const char *text, Quantity *ret_quantity) {
+int resource_quantity_parse(const char *text, Quantity *ret_quantity) {
     double value;
     int r = str_to_double(text, &value);
     if (r < 0)
@@ -222,7 +222,7 @@ int quantity_parse(const char *text, Quantity *ret_quantity) {
     return quantity_from_double(value, ret_quantity);
 }
 
-void quantity_format(Quantity quantity, Buf *out) {
+void resource_quantity_format(Quantity quantity, Buf *out) {
     uint64_t magnitude = quantity < 0 ? -(uint64_t)quantity : (uint64_t)quantity;
     uint64_t whole = magnitude / QUANTITY_ONE, part = magnitude % QUANTITY_ONE;
     char digits[8];
@@ -240,7 +240,7 @@ void resources_format(const ResourceSet *set, Buf *out) {
     buf_add_char(out, '{');
     for (size_t i = 0; resources_at(set, i, &name, &quantity); i++) {
         buf_printf(out, "%s'%s': ", i ? ", " : "", name);
-        quantity_format(quantity, out);
+        resource_quantity_format(quantity, out);
     }
     buf_add_char(out, '}');
 }

@@ -72,13 +72,13 @@ void resources_sub(ResourceSet *from, const ResourceSet *what);
 
 /* Number text as Python's float() takes it: "0.5", "4", "1e3". Rounded to 1/10000; -EINVAL if it is no
  * finite number or is negative, -ERANGE if too large, 0 < x < 1/10000 is 1/10000. */
-_must_check_ int quantity_parse(const char *text, Quantity *ret_quantity);
+_must_check_ int resource_quantity_parse(const char *text, Quantity *ret_quantity);
 _must_check_ int quantity_from_double(double value, Quantity *ret_quantity);
 static inline double quantity_to_double(Quantity q) {
     return (double)q / (double)QUANTITY_ONE;
 }
 /* Shortest exact decimal, as Python writes a float: "1.0", "0.5", "0.0001". */
-void quantity_format(Quantity quantity, Buf *out);
+void resource_quantity_format(Quantity quantity, Buf *out);
 
 /* As Python writes a dict: {'CPU': 1.0, 'memory': 1024.0}. */
 void resources_format(const ResourceSet *set, Buf *out);

@@ -5,7 +5,7 @@
 
 static void put(ResourceSet *set, const char *name, const char *text) {
     Quantity q;
-    CHECK_OK(quantity_parse(text, &q));
+    CHECK_OK(resource_quantity_parse(text, &q));
     CHECK_OK(resources_set(set, name, q));
 }
 
@@ -32,11 +32,11 @@ static void test_text(void **state) {
 
 static void test_parse_faults(void **state) {
     Quantity q = 7;
-    CHECK_INT(quantity_parse("-1", &q), -EINVAL);
-    CHECK_INT(quantity_parse("nan", &q), -EINVAL);
-    CHECK_INT(quantity_parse("inf", &q), -EINVAL);
-    CHECK_INT(quantity_parse("1 CPU", &q), -EINVAL);
-    CHECK_INT(quantity_parse("1e300", &q), -ERANGE);
+    CHECK_INT(resource_quantity_parse("-1", &q), -EINVAL);
+    CHECK_INT(resource_quantity_parse("nan", &q), -EINVAL);
+    CHECK_INT(resource_quantity_parse("inf", &q), -EINVAL);
+    CHECK_INT(resource_quantity_parse("1 CPU", &q), -EINVAL);
+    CHECK_INT(resource_quantity_parse("1e300", &q), -ERANGE);
     CHECK_INT(q, 7);
     _cleanup_resources_ ResourceSet set = { 0 };
     CHECK_INT(resources_set(&set, "", 1), -EINVAL);
