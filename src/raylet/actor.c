@@ -103,7 +103,7 @@ static void answer(Lease *lease, const Result *result) {
         .pid = (uint32_t)worker->pid,
         .failed = failed,
         .error = failed ? result->values[0].data : (Slice){ 0 },
-        .repr = !failed && result->values_len ? result->values[0].data : (Slice){ 0 },
+        .repr = result->repr,
     };
     struct ActorBirth *birth = lease->birth;
     actor_started_encode(&message, &birth->answer);

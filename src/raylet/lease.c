@@ -148,7 +148,7 @@ static void grant(Lease *lease) {
 
 void lease_worker_ready(Lease *lease, Worker *worker) {
     Raylet *raylet = lease->raylet;
-    const Job *job = jobs_find(raylet, &lease->job);
+    const Job *job = job_cache_find(raylet, &lease->job);
     lease->worker = worker;
     worker->lease = lease;
     if (!job) { /* it ended meanwhile */
@@ -253,7 +253,7 @@ void leases_dispatch(void *ctx) {
         for (size_t i = 0; i < stuck_len; i++)
             same |= stuck[i] == lease->shape;
         list_push(&raylet->waiting, &lease->link);
-        if ((same && !passed_on) || !jobs_find(raylet, &lease->job))
+        if ((same && !passed_on) || !job_cache_find(raylet, &lease->job))
             continue;
         uint64_t shape = lease->shape;
         if (passed_on)

@@ -197,7 +197,7 @@ static void on_job_added(void *argument, const RpcReply *reply) {
     local->job = added.job;
     free(local->namespace_);
     local->namespace_ = str_dup_slice(added.namespace);
-    jobs_learn(raylet, &local->job, local->peer, slice_str(local->config), added.namespace);
+    job_cache_learn(raylet, &local->job, local->peer, slice_str(local->config), added.namespace);
     log_info("driver %d is job %u", (int)local->pid, job_id_number(&local->job));
     welcome(local);
 }

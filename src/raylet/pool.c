@@ -78,7 +78,7 @@ static void worker_dead(Worker *worker) {
 }
 
 /* The process is a zombie or gone: no ring of it will be written any more. */
-static void on_exit(void *ctx, const LoopExit *end) {
+static void on_process_end(void *ctx, const LoopExit *end) {
     Worker *worker = ctx;
     UNUSED(end);
     if (worker->local)
@@ -205,7 +205,7 @@ static Worker *worker_start(Raylet *raylet) {
 void worker_forked(Worker *worker, pid_t pid, int pidfd) {
     worker->pid = pid;
     worker->state = WORKER_STARTING;
-    int r = loop_child_new(worker->raylet->loop, pidfd, on_exit, worker, &worker->exit);
+    int r = loop_child_new(worker->raylet->loop, pidfd, on_process_end, worker, &worker->exit);
     if (r < 0) {
         log_error("worker %d can't be watched: %s", (int)pid, error_text(r));
         fd_close(pidfd);

@@ -100,13 +100,14 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     raylet->events = *events;
     set_texts(raylet, options);
     mem_random(&raylet->id, sizeof(raylet->id));
+    id_hex(&raylet->id, sizeof(raylet->id), raylet->id_hex);
     mem_random(&raylet->sched.random, sizeof(raylet->sched.random));
     list_init(&raylet->locals);
     map_init(&raylet->local_by_peer, sizeof(PeerId));
     map_init(&raylet->births, sizeof(TaskId));
     raylet->rpc = rpc_new(rpc_out, raylet);
     raylet->rpc_timer = loop_timer_new(loop, rpc_tick, raylet);
-    jobs_init(raylet);
+    job_cache_init(raylet);
     leases_init(raylet);
     pool_init(raylet);
     peers_init(raylet);
@@ -132,7 +133,7 @@ Raylet *raylet_free(Raylet *raylet) {
     locals_done(raylet);
     peers_done(raylet);
     logs_done(raylet);
-    jobs_done(raylet);
+    job_cache_done(raylet);
     loop_timer_free(raylet->rpc_timer);
     map_done(&raylet->births);
     sched_node_done(&raylet->here);
@@ -150,12 +151,11 @@ Raylet *raylet_free(Raylet *raylet) {
 }
 
 void raylet_info(const Raylet *raylet, RayletInfo *ret_info) {
-    static _Thread_local char node_id[ID_HEX_MAX];
     *ret_info = (RayletInfo){
         .session_dir = raylet->session.dir,
         .session_name = raylet->session.name,
         .socket_path = raylet->socket_path,
-        .node_id = id_hex(&raylet->id, sizeof(raylet->id), node_id),
+        .node_id = raylet->id_hex,
         .address = listener_address(raylet->peer_listener),
     };
 }

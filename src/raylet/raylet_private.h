@@ -137,7 +137,7 @@ typedef struct Remote {
     usec_t retry_at;   /* through gcs until then: it could not be dialled */
 } Remote;
 
-/* ---- jobs.c: what is known of jobs ---- */
+/* ---- job_cache.c: what is known of jobs ---- */
 typedef struct Job {
     JobId id;
     PeerId driver;
@@ -167,6 +167,7 @@ struct Raylet {
     bool head, ready, ending;
     uint32_t agent_port, metrics_port, prestart;
     NodeId id;
+    char id_hex[ID_HEX_MAX];
     Hash cluster;
     PeerId self; /* 0 until registered */
     Session session;
@@ -303,13 +304,14 @@ _must_check_ int lease_add(Raylet *raylet, const LeaseRequest *request, const Fr
                            Lease **ret_lease);
 size_t leases_demands(const Raylet *raylet, Arena *arena, Demand **ret_demands);
 
-/* ---- jobs.c ---- */
-void jobs_init(Raylet *raylet);
-void jobs_done(Raylet *raylet);
+/* ---- job_cache.c ---- */
+void job_cache_init(Raylet *raylet);
+void job_cache_done(Raylet *raylet);
 /* NULL: gcs is asked, and the leases are looked at again when it has answered. */
-const Job *jobs_find(Raylet *raylet, const JobId *id);
-void jobs_learn(Raylet *raylet, const JobId *id, PeerId driver, Slice config, Slice namespace_);
-void jobs_forget(Raylet *raylet, const JobId *id);
+const Job *job_cache_find(Raylet *raylet, const JobId *id);
+void job_cache_learn(Raylet *raylet, const JobId *id, PeerId driver, Slice config,
+                     Slice namespace_);
+void job_cache_forget(Raylet *raylet, const JobId *id);
 
 /* ---- actor.c ---- */
 void actor_on_start(Raylet *raylet, RayletCall *call);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,7 +53,7 @@ static void zygote_free(Zygote *zygote, const char *text) {
     free(zygote);
 }
 
-static void on_exit(void *ctx, const LoopExit *end) {
+static void on_process_end(void *ctx, const LoopExit *end) {
     Zygote *zygote = ctx;
     _cleanup_free_ char *text = str_printf(
         "the process that starts workers (%s -m ray._private.zygote) ended %s %d: look at "
@@ -84,7 +85,7 @@ static void on_forked(Zygote *zygote, const json_t *packet, int *pidfd) {
     *pidfd = -1;
 }
 
-static void on_exited(Zygote *zygote, const json_t *packet) {
+static void on_process_ended(Zygote *zygote, const json_t *packet) {
     pid_t pid = (pid_t)json_int_at(packet, 0, "exited");
     LIST_EACH(item, &zygote->raylet->workers) {
         Worker *worker = LIST_ITEM(item, Worker, link);
@@ -107,7 +108,7 @@ static void on_packet(Zygote *zygote, const char *data, size_t len, int *fd) {
     else if (json_at(packet, "forked"))
         on_forked(zygote, packet, fd);
     else if (json_at(packet, "exited"))
-        on_exited(zygote, packet);
+        on_process_ended(zygote, packet);
 }
 
 static ssize_t receive(int socket, char *data, size_t size, int *ret_fd) {
@@ -207,7 +208,7 @@ static int spawn(Zygote *zygote, int socket) {
     if (r < 0)
         return r;
     zygote->pid = child.pid;
-    r = loop_child_new(raylet->loop, child.pidfd, on_exit, zygote, &zygote->exit);
+    r = loop_child_new(raylet->loop, child.pidfd, on_process_end, zygote, &zygote->exit);
     if (r < 0) {
         child_signal(&child, SIGKILL);
         child_release(&child);

@@ -16,7 +16,8 @@ static void job_free(Job *job) {
     free(job);
 }
 
-void jobs_learn(Raylet *raylet, const JobId *id, PeerId driver, Slice config, Slice namespace_) {
+void job_cache_learn(Raylet *raylet, const JobId *id, PeerId driver, Slice config,
+                     Slice namespace_) {
     if (map_get(&raylet->jobs, id))
         return;
     Job *job = mem_new(Job);
@@ -27,7 +28,7 @@ void jobs_learn(Raylet *raylet, const JobId *id, PeerId driver, Slice config, Sl
     map_put(&raylet->jobs, id, job);
 }
 
-void jobs_forget(Raylet *raylet, const JobId *id) {
+void job_cache_forget(Raylet *raylet, const JobId *id) {
     Job *job = map_remove(&raylet->jobs, id);
     if (job)
         job_free(job);
@@ -44,12 +45,12 @@ static void on_table(void *argument, const RpcReply *reply) {
         return;
     /* Finished ones too: their detached actors may start anew here. */
     for (size_t i = 0; i < table.jobs_len; i++)
-        jobs_learn(raylet, &table.jobs[i].job, table.jobs[i].driver, table.jobs[i].config,
-                   table.jobs[i].namespace);
+        job_cache_learn(raylet, &table.jobs[i].job, table.jobs[i].driver, table.jobs[i].config,
+                        table.jobs[i].namespace);
     loop_task_arm(raylet->dispatch_task);
 }
 
-const Job *jobs_find(Raylet *raylet, const JobId *id) {
+const Job *job_cache_find(Raylet *raylet, const JobId *id) {
     Job *job = map_get(&raylet->jobs, id);
     if (!job && !raylet->jobs_call)
         raylet->jobs_call =
@@ -57,11 +58,11 @@ const Job *jobs_find(Raylet *raylet, const JobId *id) {
     return job;
 }
 
-void jobs_init(Raylet *raylet) {
+void job_cache_init(Raylet *raylet) {
     map_init(&raylet->jobs, sizeof(JobId));
 }
 
-void jobs_done(Raylet *raylet) {
+void job_cache_done(Raylet *raylet) {
     Job *job;
     MAP_EACH(&raylet->jobs, pos, job)
         job_free(job);
