@@ -17,7 +17,8 @@
 extern char **environ;
 
 enum {
-    OUTPUT_LINES = 20,
+    OUTPUT_LINES = 6,
+    LINE_MAX_SHOWN = 160,
     OUTPUT_MAX = 16 * 1024,
     SCRIPT_MAX = 1024 * 1024,
 };
@@ -71,21 +72,34 @@ void venv_run_done(VenvRun *run) {
     run->log = fd_close(run->log);
 }
 
+/* Cuts what is too long in a line: pip lists every version of a package in one. */
+static void add_line(const char *line, size_t len, Buf *out) {
+    bool cut = len > LINE_MAX_SHOWN;
+    buf_printf(out, "%.*s%s\n", (int)MIN(len, (size_t)LINE_MAX_SHOWN), line, cut ? " ..." : "");
+}
+
 /* What was written behind `start`: the last lines of it. Owned. */
 static char *last_lines(int log, off_t start) {
     off_t end = lseek(log, 0, SEEK_END);
     off_t from = MAX(start, end - OUTPUT_MAX);
     _cleanup_free_ char *text = mem_zalloc(OUTPUT_MAX + 1);
     ssize_t len = pread(log, text, (size_t)MIN(end - from, OUTPUT_MAX), from);
-    if (len <= 0)
-        return str_dup("(it printed nothing)");
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
         text[--len] = 0;
+    if (len <= 0)
+        return str_dup("(it printed nothing)");
     size_t lines = 0;
     char *at = text + len;
     while (at > text && (at[-1] != '\n' || ++lines < OUTPUT_LINES))
         at--;
-    return str_dup(at);
+    _cleanup_buf_ Buf out = { 0 };
+    while (*at) {
+        size_t line = strcspn(at, "\n");
+        add_line(at, line, &out);
+        at += line + (at[line] == '\n');
+    }
+    out.data[--out.len] = 0;
+    return buf_steal(&out);
 }
 
 int venv_run(VenvRun *run, const StrList *argv, char **ret_output) {

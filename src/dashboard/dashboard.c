@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+#include "base/log.h"
+#include "dashboard/dashboard_private.h"
+
+enum {
+    CONNECTIONS_MAX = 4096
+};
+#define BODY_MAX ((uint64_t)512 << 20) /* a package */
+
+/* ------------------------------------------------------------------------------- answers */
+
+void respond_json(HttpRequest *request, int status, json_t *value) {
+    _cleanup_json_ json_t *owned = value;
+    _cleanup_buf_ Buf text = { 0 };
+    json_encode(owned, 0, &text);
+    http_respond(request, status, "application/json; charset=utf-8", buf_slice(&text));
+}
+
+void respond_envelope(HttpRequest *request, bool ok, const char *message, json_t *data) {
+    json_t *envelope = json_object();
+    json_object_set_new(envelope, "result", json_boolean(ok));
+    json_object_set_new(envelope, "msg", json_string(message));
+    json_object_set_new(envelope, "data", data);
+    respond_json(request, ok ? 200 : 500, envelope);
+}
+
+void respond_failure(HttpRequest *request, const RpcReply *reply) {
+    if (reply->result < 0) {
+        http_respond_text(request, 500, "The cluster's control plane (gcs) %s; try again later.",
+                          reply->result == -ETIMEDOUT ? "did not answer in time"
+                                                      : "is not reachable");
+        return;
+    }
+    int status = reply_is(reply, STATUS_CODE_NOT_FOUND) ? 404
+                 : reply_is(reply, STATUS_CODE_INVALID) ? 400
+                                                        : 500;
+    http_respond_text(request, status, "%.*s", (int)reply->status.text.len,
+                      reply->status.text.data);
+}
+
+/* ----------------------------------------------------------------------------------- ask */
+
+static void on_answer(void *argument, const RpcReply *reply) {
+    Ask *ask = argument;
+    ask->then(ask, reply);
+    mem_free(ask);
+}
+
+void ask(Dashboard *dashboard, HttpRequest *request, MessageType type, const Buf *body, AskFn *then,
+         void *more) {
+    Ask *ask = mem_new(Ask);
+    *ask = (Ask){ dashboard, request, then, more };
+    dial_call(dashboard->gcs, PEER_GCS, type, body, CALL_TIMEOUT, on_answer, ask);
+}
+
+/* --------------------------------------------------------------------------------- proxy */
+
+typedef struct Proxy {
+    HttpRequest *request;
+    char *url;
+} Proxy;
+
+static void on_proxied(void *ctx, const HttpResult *result) {
+    Proxy *proxy = ctx;
+    if (result->r < 0)
+        http_respond_text(proxy->request, 500, "%s: %s", proxy->url, result->error);
+    else
+        http_respond(proxy->request, result->status,
+                     http_headers_get(result->headers, "content-type"), result->body);
+    mem_free(proxy->url);
+    mem_free(proxy);
+}
+
+void proxy_get(Dashboard *dashboard, HttpRequest *request, char *url) {
+    static const HttpCallEvents events = { .done = on_proxied };
+    Proxy *proxy = mem_new(Proxy);
+    *proxy = (Proxy){ request, url };
+    const HttpCallSpec spec = {
+        .url = url,
+        .bearer = dashboard->auth->token,
+        .no_proxy = true,
+        .body_max = (size_t)BODY_MAX,
+    };
+    HttpCall *call;
+    int r = http_call_new(dashboard->client, &spec, &events, proxy, &call);
+    if (r < 0)
+        on_proxied(proxy, &(HttpResult){ .r = r, .error = error_text(r) });
+}
+
+/* ---------------------------------------------------------------------------------- life */
+
+static void on_request(void *ctx, HttpRequest *request) {
+    Dashboard *dashboard = ctx;
+    if (auth_admit(dashboard->auth, request) && !auth_refuse_browser(request))
+        http_router_handle(dashboard->router, request);
+}
+
+static void on_gcs_lost(void *ctx, int r, const char *sentence) {
+    log_warn("gcs: %s", sentence);
+}
+
+static const DialEvents dial_events = { .lost = on_gcs_lost };
+
+static int dashboard_open(Dashboard *dashboard, const DashboardOptions *options) {
+    const DialSpec gcs = {
+        .address = options->gcs_address,
+        .role = ROLE_DASHBOARD,
+        .token = slice_str(options->auth->token),
+    };
+    const HttpServerOptions server = { .connections_max = CONNECTIONS_MAX, .body_max = BODY_MAX };
+    int r = dial_new(dashboard->loop, &gcs, &dial_events, dashboard, &dashboard->gcs);
+    if (r == 0)
+        r = http_client_new(dashboard->loop, &dashboard->client);
+    if (r < 0)
+        return r;
+    dashboard->server = http_server_new(dashboard->loop, &server, on_request, dashboard);
+    return http_server_listen(dashboard->server, &options->listen, NULL, &dashboard->bound);
+}
+
+int dashboard_new(Loop *loop, const DashboardOptions *options, Dashboard **ret_dashboard) {
+    _cleanup_(dashboard_freep) Dashboard *dashboard = mem_new(Dashboard);
+    dashboard->loop = loop;
+    dashboard->auth = options->auth;
+    dashboard->session_dir = str_dup(options->session_dir);
+    dashboard->session_name = str_dup(options->session_name);
+    dashboard->ray_version = str_dup(options->ray_version);
+    dashboard->ray_commit = str_dup(options->ray_commit);
+    dashboard->router = http_router_new();
+    jobs_routes(dashboard);
+    logs_routes(dashboard);
+    packages_routes(dashboard);
+    cluster_routes(dashboard);
+    int r = dashboard_open(dashboard, options);
+    if (r == 0)
+        *ret_dashboard = TAKE(dashboard);
+    return r;
+}
+
+Dashboard *dashboard_free(Dashboard *dashboard) {
+    if (!dashboard)
+        return NULL;
+    /* The calls first: each answers its request with a failure while the server is there. */
+    dial_free(dashboard->gcs);
+    http_client_free(dashboard->client);
+    http_server_free(dashboard->server);
+    http_router_free(dashboard->router);
+    watched_done(dashboard);
+    mem_free(dashboard->session_dir);
+    mem_free(dashboard->session_name);
+    mem_free(dashboard->ray_version);
+    mem_free(dashboard->ray_commit);
+    return mem_free(dashboard);
+}
+
+const NetAddress *dashboard_address(const Dashboard *dashboard) {
+    return &dashboard->bound;
+}
