@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What a kind does beyond its schema when it is written: initial status, fields the server sets or
+ * keeps, allocation, admission. One entry a built-in kind that needs it; the rest have none.
+ */
+
+#include "local/api.h"
+
+typedef struct Strategy {
+    const char *group, *plural;
+    /* NULL: a DNS subdomain. */
+    const char *(*check_name)(const char *name);
+    /* Sets what the server decides. The object has its metadata. */
+    void (*prepare_create)(ApiCall *call, json_t *object);
+    void (*prepare_update)(ApiCall *call, const json_t *old, json_t *object);
+    /* 0 or a status: may refuse, may fill in from other objects. */
+    int (*admit_create)(ApiCall *call, json_t *object);
+    void (*validate)(ApiCall *call, const json_t *object, const json_t *old, Faults *faults);
+    /* After the object is in the store. */
+    void (*created)(ApiCall *call, const json_t *object);
+} Strategy;
+
+/* Never NULL. */
+const Strategy *strategy_find(const Resource *resource);
+
+/* The pod's grace period for a deletion in seconds: what was asked for (-1: nothing), else its
+ * own; 0 when nothing runs. */
+int64_t strategy_pod_grace(const json_t *pod, int64_t asked);
+
+/* In their own files. */
+extern const Strategy strategy_pod, strategy_service, strategy_job, strategy_namespace,
+    strategy_service_account, strategy_crd, strategy_secret, strategy_node, strategy_claim;
