@@ -223,7 +223,8 @@ struct Core {
     int wake_fd;         /* wakes the pump: eventfd */
     uint32_t generation; /* of forks at connect */
     Role role;
-    bool closed, lost, stopping, exit_asked, pump_runs;
+    _Atomic bool closed, lost; /* written under the lock, looked at without it */
+    bool stopping, exit_asked, pump_runs;
     uint32_t outstanding; /* CoreRef records alive; the struct goes with the last one */
 
     CoreInfo info;

@@ -184,6 +184,8 @@ void execute_done(Core *core) {
         run_free(run);
     }
     core->calls_len = 0;
+    if (core->running)
+        run_free(TAKE(core->running));
 }
 
 /* ---- running ------------------------------------------------------------------------------------ */

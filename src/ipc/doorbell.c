@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "ipc/fence.h"
 
 static int doorbell_map(Doorbell *bell) {
     void *page = mmap(NULL, DOORBELL_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, bell->memfd, 0);
@@ -80,7 +81,7 @@ static void event_write(Doorbell *bell) {
 }
 
 void doorbell_ring(Doorbell *bell) {
-    atomic_thread_fence(memory_order_seq_cst);
+    ipc_fence(&bell->page->mode);
     uint32_t mode = atomic_load_explicit(&bell->page->mode, memory_order_relaxed);
     if (mode == DOORBELL_BUSY) {
         if (!atomic_load_explicit(&bell->page->kicked, memory_order_relaxed) &&
@@ -116,7 +117,7 @@ bool doorbell_spin(Doorbell *bell, uint32_t rounds) {
 
 void doorbell_prepare(Doorbell *bell, uint32_t mode) {
     atomic_store(&bell->page->mode, mode);
-    atomic_thread_fence(memory_order_seq_cst);
+    ipc_fence(&bell->page->mode);
 }
 
 void doorbell_wake_up(Doorbell *bell) {

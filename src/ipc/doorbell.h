@@ -21,7 +21,9 @@
 enum {
     DOORBELL_BUSY = 0,
     DOORBELL_FUTEX = 1,
-    DOORBELL_EVENT = 2, DOORBELL_SPIN = 3 };
+    DOORBELL_EVENT = 2,
+    DOORBELL_SPIN = 3
+};
 enum {
     DOORBELL_PAGE = 4096
 };

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "ipc/fence.h"
 
 enum {
     RECORD_HEAD = 8
@@ -131,7 +132,7 @@ static bool ring_put_or_ask(RingWriter *out, uint32_t kind, const FrameHeader *h
     if (LIKELY(ring_put(out, kind, header, body, body_len, skip, take)))
         return true;
     atomic_store(&out->control->want_room, 1);
-    atomic_thread_fence(memory_order_seq_cst);
+    ipc_fence(&out->control->want_room);
     out->head_seen = out->tail - RING_BYTES; /* forces a fresh look at the head */
     return ring_put(out, kind, header, body, body_len, skip, take);
 }
@@ -164,7 +165,7 @@ static void ring_release(RingReader *in, bool *ret_want_room) {
         return;
     in->head = in->next;
     atomic_store_explicit(&in->control->head, in->head, memory_order_release);
-    atomic_thread_fence(memory_order_seq_cst);
+    ipc_fence(&in->control->want_room);
     if (UNLIKELY(atomic_load_explicit(&in->control->want_room, memory_order_relaxed)) &&
         atomic_exchange(&in->control->want_room, 0))
         *ret_want_room = true;

@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The runtime against a raylet in miniature: a thread of this test that welcomes drivers and
+ * workers, grants each lease to the next worker, makes rings and tells deaths. Several Cores live
+ * in this process, so the thread sanitizer sees both ends of every ring.
+ */
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/test.h"
+#include "core/core_private.h"
+#include "ipc/doorbell.h"
+#include "ipc/ring.h"
+#include "ipc/sock.h"
+
+enum {
+    CLIENTS_MAX = 8
+};
+
+typedef struct Client {
+    Sock sock;
+    Doorbell bell;
+    PeerId peer;
+    Role role;
+    bool leased, open;
+} Client;
+
+typedef struct Waiting { /* a lease request */
+    FrameHeader header;
+    LeaseId lease;
+    int client;
+} Waiting;
+
+typedef struct Mini {
+    char path[64];
+    int listener, stop[2];
+    pthread_t thread;
+    Client clients[CLIENTS_MAX];
+    int clients_len;
+    Waiting waiting[256];
+    size_t waiting_len;
+    Buf functions; /* the last export */
+    _Atomic int blocked, returned, leases;
+} Mini;
+
+static void mini_send_fds(Client *c, const FrameHeader *h, const Buf *body, const int *fds, int n) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = { 0 };
+    struct iovec parts[2] = { { (void *)(uintptr_t)h, sizeof(*h) },
+                              { body ? body->data : NULL, body ? body->len : 0 } };
+    struct msghdr msg = { .msg_iov = parts, .msg_iovlen = 2 };
+    if (n) {
+        msg.msg_control = control;
+        msg.msg_controllen = CMSG_SPACE((size_t)n * sizeof(int));
+        struct cmsghdr *cm = CMSG_FIRSTHDR(&msg);
+        cm->cmsg_level = SOL_SOCKET;
+        cm->cmsg_type = SCM_RIGHTS;
+        cm->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+        memcpy(CMSG_DATA(cm), fds, (size_t)n * sizeof(int));
+    }
+    struct pollfd p = { .fd = c->sock.fd, .events = POLLOUT };
+    poll(&p, 1, 1000);
+    ssize_t sent = sendmsg(c->sock.fd, &msg, MSG_NOSIGNAL);
+    UNUSED(sent);
+}
+
+static FrameHeader mini_header(MessageType type, unsigned flags, uint32_t stream, PeerId from,
+                               PeerId to, const Buf *body) {
+    return (FrameHeader){ .length = body ? (uint32_t)body->len : 0,
+                          .type = (uint16_t)type,
+                          .flags = (uint16_t)flags,
+                          .stream = stream,
+                          .source = from,
+                          .destination = to };
+}
+
+static void mini_welcome(Mini *mini, Client *c, const FrameHeader *h, const void *data) {
+    UNUSED(mini);
+    _cleanup_arena_ Arena arena = { 0 };
+    Hello hello;
+    CHECK_OK(hello_decode(&hello, data, h->length, &arena));
+    c->role = hello.role;
+    CHECK_OK(doorbell_create(&c->bell));
+    Welcome w = { .version = 1, .peer = c->peer, .job = job_id_from_number(1) };
+    _cleanup_buf_ Buf body = { 0 };
+    welcome_encode(&w, &body);
+    FrameHeader answer = mini_header(MSG_WELCOME, FRAME_REPLY | FRAME_FDS, h->stream,
+                                     peer_raylet(c->peer), c->peer, &body);
+    int fds[2] = { c->bell.memfd, c->bell.eventfd };
+    mini_send_fds(c, &answer, &body, fds, 2);
+}
+
+static void mini_ring(Client *a, Client *b, FrameHeader *answer, Buf *body) {
+    _cleanup_close_ int ring = -1;
+    CHECK_OK(ring_create(&ring));
+    PeerRing told = { .peer = a->peer, .side = 1 };
+    _cleanup_buf_ Buf told_body = { 0 };
+    peer_ring_encode(&told, &told_body);
+    FrameHeader h =
+        mini_header(MSG_PEER_RING, FRAME_FDS, 0, peer_raylet(a->peer), b->peer, &told_body);
+    int to_b[3] = { ring, a->bell.memfd, a->bell.eventfd };
+    mini_send_fds(b, &h, &told_body, to_b, 3);
+    int to_a[3] = { ring, b->bell.memfd, b->bell.eventfd };
+    mini_send_fds(a, answer, body, to_a, 3);
+}
+
+static void mini_grant(Mini *mini) {
+    for (size_t i = 0; i < mini->waiting_len; i++) {
+        Client *worker = NULL;
+        for (int n = 0; n < mini->clients_len; n++) {
+            Client *c = &mini->clients[n];
+            if (c->open && c->role == ROLE_WORKER && !c->leased)
+                worker = c;
+        }
+        if (!worker)
+            return;
+        Waiting w = mini->waiting[i];
+        memmove(&mini->waiting[i], &mini->waiting[i + 1],
+                (mini->waiting_len - i - 1) * sizeof(Waiting));
+        mini->waiting_len--;
+        i--;
+        worker->leased = true;
+        mini->leases++;
+        LeaseGrant grant = { .lease = w.lease, .worker = worker->peer, .has_ring = true };
+        _cleanup_buf_ Buf body = { 0 };
+        lease_grant_encode(&grant, &body);
+        FrameHeader h = mini_header(MSG_LEASE_GRANT, FRAME_REPLY | FRAME_FDS, w.header.stream,
+                                    w.header.destination, w.header.source, &body);
+        mini_ring(&mini->clients[w.client], worker, &h, &body);
+    }
+}
+
+static void mini_status(Client *c, const FrameHeader *h, StatusCode code) {
+    Status s = { .code = (uint16_t)code, .text = SLICE("told by the test") };
+    _cleanup_buf_ Buf body = { 0 };
+    status_encode(&s, &body);
+    FrameHeader answer = mini_header(MSG_STATUS, FRAME_REPLY | (code ? FRAME_ERROR : 0), h->stream,
+                                     h->destination, h->source, &body);
+    mini_send_fds(c, &answer, &body, NULL, 0);
+}
+
+static Client *mini_client(Mini *mini, PeerId peer) {
+    for (int i = 0; i < mini->clients_len; i++)
+        if (mini->clients[i].peer == peer)
+            return &mini->clients[i];
+    return NULL;
+}
+
+static void mini_frame(Mini *mini, int index, const FrameHeader *h, const void *data) {
+    Client *c = &mini->clients[index];
+    _cleanup_arena_ Arena arena = { 0 };
+    switch (h->type) {
+    case MSG_HELLO:
+        mini_welcome(mini, c, h, data);
+        mini_grant(mini);
+        break;
+    case MSG_LEASE_REQUEST: {
+        LeaseRequest m;
+        CHECK_OK(lease_request_decode(&m, data, h->length, &arena));
+        mini->waiting[mini->waiting_len++] = (Waiting){ *h, m.lease, index };
+        mini_grant(mini);
+        break;
+    }
+    case MSG_LEASE_CANCEL: {
+        LeaseCancel m;
+        CHECK_OK(lease_cancel_decode(&m, data, h->length, &arena));
+        for (size_t i = 0; i < mini->waiting_len; i++) {
+            if (!id_equal(&mini->waiting[i].lease, &m.lease))
+                continue;
+            mini_status(c, &mini->waiting[i].header, STATUS_CODE_CANCELLED);
+            mini->waiting[i] = mini->waiting[--mini->waiting_len];
+        }
+        break;
+    }
+    case MSG_LEASE_RETURN: {
+        LeaseReturn m;
+        CHECK_OK(lease_return_decode(&m, data, h->length, &arena));
+        mini_client(mini, m.worker)->leased = false;
+        mini->returned++;
+        mini_grant(mini);
+        break;
+    }
+    case MSG_PEER_CONNECT: {
+        PeerConnect m;
+        CHECK_OK(peer_connect_decode(&m, data, h->length, &arena));
+        Client *other = mini_client(mini, m.peer);
+        if (!other || !other->open) {
+            mini_status(c, h, STATUS_CODE_DEAD);
+            break;
+        }
+        PeerRing told = { .peer = m.peer, .side = 0 };
+        _cleanup_buf_ Buf body = { 0 };
+        peer_ring_encode(&told, &body);
+        FrameHeader answer = mini_header(MSG_PEER_RING, FRAME_REPLY | FRAME_FDS, h->stream,
+                                         h->destination, h->source, &body);
+        mini_ring(c, other, &answer, &body);
+        break;
+    }
+    case MSG_BLOCKED:
+        mini->blocked++;
+        break;
+    case MSG_KV_PUT: {
+        KvPut m;
+        CHECK_OK(kv_put_decode(&m, data, h->length, &arena));
+        buf_clear(&mini->functions);
+        buf_add(&mini->functions, m.value.data, m.value.len);
+        mini_status(c, h, STATUS_CODE_OK);
+        break;
+    }
+    case MSG_KV_GET: {
+        KvReply reply = { .found = true, .value = buf_slice(&mini->functions) };
+        _cleanup_buf_ Buf body = { 0 };
+        kv_reply_encode(&reply, &body);
+        FrameHeader answer =
+            mini_header(MSG_KV_REPLY, FRAME_REPLY, h->stream, h->destination, h->source, &body);
+        mini_send_fds(c, &answer, &body, NULL, 0);
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+static void mini_lost(Mini *mini, int index) {
+    Client *c = &mini->clients[index];
+    c->open = false;
+    for (int i = 0; i < mini->clients_len; i++) {
+        Client *other = &mini->clients[i];
+        if (!other->open)
+            continue;
+        PeerDead dead = { .peer = c->peer, .text = SLICE("killed by the test") };
+        _cleanup_buf_ Buf body = { 0 };
+        peer_dead_encode(&dead, &body);
+        FrameHeader h = mini_header(MSG_PEER_DEAD, 0, 0, peer_raylet(c->peer), other->peer, &body);
+        mini_send_fds(other, &h, &body, NULL, 0);
+    }
+    sock_done(&c->sock);
+    doorbell_done(&c->bell);
+}
+
+static void *mini_main(void *data) {
+    Mini *mini = data;
+    for (;;) {
+        struct pollfd fds[CLIENTS_MAX + 2] = { { .fd = mini->listener, .events = POLLIN },
+                                               { .fd = mini->stop[0], .events = POLLIN } };
+        int n = mini->clients_len;
+        for (int i = 0; i < n; i++)
+            fds[i + 2] =
+                (struct pollfd){ .fd = mini->clients[i].open ? mini->clients[i].sock.fd : -1,
+                                 .events = POLLIN };
+        poll(fds, (nfds_t)n + 2, -1);
+        if (fds[1].revents)
+            return NULL;
+        if (fds[0].revents) {
+            int fd = accept4(mini->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+            Client *c = &mini->clients[mini->clients_len];
+            *c = (Client){ .sock = { .fd = fd },
+                           .open = true,
+                           .bell = { NULL, -1, -1 },
+                           .peer = peer_make(1, 1, (uint32_t)mini->clients_len + 1) };
+            mini->clients_len++;
+        }
+        for (int i = 0; i < n; i++) {
+            FrameHeader h;
+            const void *body;
+            int r = 0;
+            while (fds[i + 2].revents && (r = sock_recv(&mini->clients[i].sock, &h, &body)) == 1)
+                mini_frame(mini, i, &h, body);
+            if (r < 0)
+                mini_lost(mini, i);
+        }
+    }
+}
+
+static void mini_start(Mini *mini) {
+    memset(mini, 0, sizeof(*mini));
+    snprintf(mini->path, sizeof(mini->path), "/tmp/core_test.%d.sock", getpid());
+    unlink(mini->path);
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    memcpy(address.sun_path, mini->path, sizeof(mini->path));
+    mini->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    CHECK(bind(mini->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+    CHECK(listen(mini->listener, 16) == 0);
+    CHECK(pipe(mini->stop) == 0);
+    CHECK(pthread_create(&mini->thread, NULL, mini_main, mini) == 0);
+}
+
+static void mini_stop(Mini *mini) {
+    CHECK(write(mini->stop[1], "x", 1) == 1);
+    pthread_join(mini->thread, NULL);
+    for (int i = 0; i < mini->clients_len; i++) {
+        sock_done(&mini->clients[i].sock);
+        doorbell_done(&mini->clients[i].bell);
+    }
+    buf_done(&mini->functions);
+    close(mini->listener);
+    close(mini->stop[0]);
+    close(mini->stop[1]);
+    unlink(mini->path);
+}
+
+/* ---- a worker: echoes its arguments, or does what the first byte says ------------------------ */
+
+typedef struct Worker {
+    Core *core;
+    pthread_t thread;
+    _Atomic(CoreRef *) kept; /* a reference it retained */
+    _Atomic int ran;
+    bool die_on_x;
+} Worker;
+
+static Core *connect_as(Mini *mini, Role role) {
+    CoreOptions options = { .role = role,
+                            .raylet_socket = mini->path,
+                            .timeout = 5 * USEC_PER_SEC };
+    Core *core = NULL;
+    CHECK_OK(core_connect(&options, &core));
+    return core;
+}
+
+static void worker_run(Worker *w, CoreTask *task) {
+    const Call *call = &task->call;
+    char first = call->args.len ? call->args.data[0] : 0;
+    w->ran++;
+    if (first == 'k' && call->refs_len) /* keep the reference */
+        w->kept = core_ref_import(w->core, &call->refs[0].object, call->refs[0].owner,
+                                  &call->refs[0].owner_worker);
+    if (first == 'e') {
+        ErrorInfo error = { .kind = ERROR_KIND_APPLICATION, .text = SLICE("raised") };
+        _cleanup_buf_ Buf body = { 0 };
+        error_info_encode(&error, &body);
+        core_task_done(w->core, task, &(CoreTaskEnd){ .error = body.data, .error_len = body.len });
+        return;
+    }
+    struct iovec parts[2] = { { (void *)(uintptr_t)call->args.data, call->args.len }, { NULL, 0 } };
+    CoreRef *made = NULL;
+    if (first == 'p') { /* return a value that contains a reference of ours */
+        CoreBlob inner = { .parts = parts, .parts_len = 1 };
+        CHECK_OK(core_put(w->core, &inner, 0, &made));
+    }
+    if (call->values_len)
+        parts[1] = (struct iovec){ (void *)(uintptr_t)task->values[0].data, task->values[0].size };
+    CoreBlob blob = { .parts = parts, .parts_len = 2, .refs = &made, .refs_len = made ? 1 : 0 };
+    CHECK_OK(core_task_return(w->core, task, 0, &blob));
+    core_ref_drop(made);
+    core_task_done(w->core, task, &(CoreTaskEnd){ 0 });
+}
+
+static void *worker_main(void *data) {
+    Worker *w = data;
+    for (;;) {
+        CoreTask *task;
+        int r = core_task_next(w->core, 100 * USEC_PER_MSEC, &task);
+        if (r == CORE_INTERRUPTED)
+            continue;
+        if (r == CORE_TIMEOUT && !w->die_on_x)
+            continue;
+        if (r != 0)
+            return NULL;
+        if (w->die_on_x && task->call.args.len && task->call.args.data[0] == 'x') {
+            shutdown(w->core->sock.fd, SHUT_RDWR); /* as kill -9 looks to the raylet */
+            return NULL;
+        }
+        worker_run(w, task);
+    }
+}
+
+static void worker_start(Worker *w, Mini *mini) {
+    memset(w, 0, sizeof(*w));
+    w->core = connect_as(mini, ROLE_WORKER);
+    CHECK(pthread_create(&w->thread, NULL, worker_main, w) == 0);
+}
+
+static void worker_stop(Worker *w) {
+    core_lock(w->core);
+    w->core->exit_asked = true;
+    core_happened(w->core);
+    core_unlock(w->core);
+    pthread_join(w->thread, NULL);
+    core_ref_drop(w->kept);
+    core_disconnect(w->core, 0);
+}
+
+static CoreTemplate *echo_template(Core *core) {
+    Resource cpu = { SLICE("CPU"), 10000 };
+    CoreTemplateSpec spec = { .kind = CALL_KIND_TASK,
+                              .name = "echo",
+                              .num_returns = 1,
+                              .resources = &cpu,
+                              .resources_len = 1,
+                              .max_retries = 3,
+                              .strategy = { .bundle = -1 } };
+    return core_template_new(core, &spec);
+}
+
+static void get_one(Core *core, CoreRef *ref, CoreValue *ret_value) {
+    int r;
+    while ((r = core_get(core, &ref, 1, 20 * USEC_PER_SEC, ret_value)) == CORE_INTERRUPTED)
+        ;
+    CHECK_INT(r, 0);
+}
+
+static void check_echo(Core *core, CoreRef *ref, const void *bytes, size_t len) {
+    CoreValue value;
+    get_one(core, ref, &value);
+    if (value.kind == VALUE_KIND_ERROR) {
+        Arena arena = { 0 };
+        ErrorInfo error = { 0 };
+        CHECK_OK(error_info_decode(&error, value.data, value.size, &arena));
+        fail_msg("error %u: %.*s", error.kind, (int)error.text.len, error.text.data);
+    }
+    CHECK_INT(value.kind, VALUE_KIND_INLINE);
+    CHECK_INT(value.size, len);
+    CHECK_MEM(value.data, bytes, len);
+    core_value_release(&value);
+}
+
+static void counts_go_to_zero(Core *core) {
+    CoreCounts c;
+    usec_t until = time_mono_now() + 10 * USEC_PER_SEC;
+    do
+        core_counts(core, &c);
+    while ((c.refs_owned || c.refs_borrowed || c.tasks_pending || c.leases) &&
+           time_mono_now() < until);
+    CHECK_INT(c.refs_owned, 0);
+    CHECK_INT(c.refs_borrowed, 0);
+    CHECK_INT(c.tasks_pending, 0);
+    CHECK_INT(c.values_bytes, 0);
+    CHECK_INT(c.leases, 0);
+}
+
+static void test_calls_one_by_one(void **state) {
+    UNUSED(state);
+    Mini mini;
+    Worker w;
+    mini_start(&mini);
+    worker_start(&w, &mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    for (int i = 0; i < 2000; i++) {
+        CoreRef *ref;
+        int bytes[2] = { 0, i };
+        CHECK_OK(
+            core_submit(core, t, &(CoreArgs){ .bytes = bytes, .bytes_len = sizeof(bytes) }, &ref));
+        check_echo(core, ref, bytes, sizeof(bytes));
+        core_ref_drop(ref);
+    }
+    counts_go_to_zero(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    worker_stop(&w);
+    mini_stop(&mini);
+}
+
+static void test_many_calls_large_and_small(void **state) {
+    UNUSED(state);
+    enum {
+        N = 3000
+    };
+    Mini mini;
+    Worker w[2];
+    mini_start(&mini);
+    worker_start(&w[0], &mini);
+    worker_start(&w[1], &mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    _cleanup_free_ char *bytes = mem_zalloc(2000000);
+    CoreRef **refs = mem_array(CoreRef *, N);
+    for (int i = 0; i < N; i++) {
+        size_t len = i % 500 == 0 ? 2000000 : (size_t)i;
+        CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = bytes, .bytes_len = len }, &refs[i]));
+    }
+    for (int i = N; i-- > 0;) {
+        check_echo(core, refs[i], bytes, i % 500 == 0 ? 2000000 : (size_t)i);
+        core_ref_drop(refs[i]);
+    }
+    CHECK_INT(w[0].ran + w[1].ran, N);
+    mem_free(refs);
+    counts_go_to_zero(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    worker_stop(&w[0]);
+    worker_stop(&w[1]);
+    mini_stop(&mini);
+}
+
+static void test_arguments_by_reference_and_errors(void **state) {
+    UNUSED(state);
+    Mini mini;
+    Worker w;
+    mini_start(&mini);
+    worker_start(&w, &mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    CoreRef *a, *b, *c, *bad, *after;
+    CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "one", .bytes_len = 3 }, &a));
+    CHECK_OK(core_submit(
+        core, t, &(CoreArgs){ .bytes = "two", .bytes_len = 3, .top = &a, .top_len = 1 }, &b));
+    CHECK_OK(core_submit(core, t,
+                         &(CoreArgs){ .bytes = "3", .bytes_len = 1, .top = &b, .top_len = 1 }, &c));
+    CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "e", .bytes_len = 1 }, &bad));
+    CHECK_OK(core_submit(
+        core, t, &(CoreArgs){ .bytes = "4", .bytes_len = 1, .top = &bad, .top_len = 1 }, &after));
+    core_ref_drop(a);
+    core_ref_drop(b);
+    check_echo(core, c, "3twoone", 7);
+    CoreValue value;
+    get_one(core, after, &value);
+    CHECK_INT(value.kind, VALUE_KIND_ERROR);
+    core_value_release(&value);
+    core_ref_drop(c);
+    core_ref_drop(bad);
+    core_ref_drop(after);
+    counts_go_to_zero(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    worker_stop(&w);
+    mini_stop(&mini);
+}
+
+static void test_borrowed_references(void **state) {
+    UNUSED(state);
+    Mini mini;
+    Worker w;
+    mini_start(&mini);
+    worker_start(&w, &mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    /* The worker keeps an argument's reference: ours lives as long as it does. */
+    CoreRef *put, *kept;
+    struct iovec part = { (void *)(uintptr_t)"value", 5 };
+    CHECK_OK(core_put(core, &(CoreBlob){ .parts = &part, .parts_len = 1 }, 0, &put));
+    CHECK_OK(core_submit(
+        core, t, &(CoreArgs){ .bytes = "k", .bytes_len = 1, .nested = &put, .nested_len = 1 },
+        &kept));
+    check_echo(core, kept, "k", 1);
+    core_ref_drop(kept);
+    core_ref_drop(put);
+    CoreCounts c;
+    core_counts(core, &c);
+    CHECK_INT(c.refs_owned, 1);
+    check_echo(w.core, w.kept, "value", 5);
+    core_ref_drop(atomic_exchange(&w.kept, NULL));
+    counts_go_to_zero(core);
+    /* A value that contains a reference of the worker's: we borrow it, and let go. */
+    CoreRef *outer;
+    CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "p!", .bytes_len = 2 }, &outer));
+    check_echo(core, outer, "p!", 2);
+    core_counts(core, &c);
+    CHECK_INT(c.refs_borrowed, 1);
+    core_ref_drop(outer);
+    counts_go_to_zero(core);
+    counts_go_to_zero(w.core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    worker_stop(&w);
+    mini_stop(&mini);
+}
+
+static void test_a_dead_worker_is_retried_elsewhere(void **state) {
+    UNUSED(state);
+    Mini mini;
+    Worker bad, good;
+    mini_start(&mini);
+    worker_start(&good, &mini);
+    worker_start(&bad, &mini); /* the newest gets the first lease */
+    bad.die_on_x = true;
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    CoreRef *ref;
+    CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "x", .bytes_len = 1 }, &ref));
+    check_echo(core, ref, "x", 1);
+    CHECK_INT(good.ran, 1);
+    core_ref_drop(ref);
+    counts_go_to_zero(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    pthread_join(bad.thread, NULL);
+    core_disconnect(bad.core, 0);
+    worker_stop(&good);
+    mini_stop(&mini);
+}
+
+static void test_get_times_out_and_the_raylet_goes(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    CoreRef *ref;
+    CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "a", .bytes_len = 1 }, &ref));
+    CoreValue value;
+    CHECK_INT(core_get(core, &ref, 1, 20 * USEC_PER_MSEC, &value), CORE_TIMEOUT);
+    bool ready = true;
+    CHECK_INT(core_wait(core, &ref, 1, 1, 0, true, &ready), CORE_TIMEOUT);
+    CHECK(!ready);
+    mini_stop(&mini);
+    get_one(core, ref, &value);
+    CHECK_INT(value.kind, VALUE_KIND_ERROR);
+    core_value_release(&value);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    core_ref_drop(ref); /* after the end: a no-op but for its memory */
+}
+
+static void test_functions(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    Hash hash;
+    core_hash("body", 4, &hash);
+    CHECK_OK(core_export(core, &hash, "body", 4, USEC_PER_SEC));
+    _cleanup_buf_ Buf out = { 0 };
+    CHECK_OK(core_import(core, &hash, USEC_PER_SEC, &out));
+    CHECK_STR(out.data, "body");
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
+int main(void) {
+    return TEST_RUN(TEST(test_calls_one_by_one), TEST(test_many_calls_large_and_small),
+                    TEST(test_arguments_by_reference_and_errors), TEST(test_borrowed_references),
+                    TEST(test_a_dead_worker_is_retried_elsewhere),
+                    TEST(test_get_times_out_and_the_raylet_goes), TEST(test_functions));
+}
