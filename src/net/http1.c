@@ -282,6 +282,37 @@ int http1_head_parse(Slice input, const Http1Limits *limits, size_t *scanned, Ht
     return 0;
 }
 
+int http1_response_parse(Slice input, const Http1Limits *limits, size_t *scanned,
+                         HttpHeaders *ret_headers, size_t *ret_size, int *ret_status) {
+    int refused;
+    size_t end = head_end(input, scanned);
+    int r = check_size(input, end, limits, &refused);
+    if (r < 0 || !end)
+        return r < 0 ? r : HTTP1_MORE;
+    Slice bytes = { input.data, end };
+    r = check_lines(bytes, &refused);
+    if (r < 0)
+        return r;
+    Http1Head head = { 0 };
+    HeadParse parse = { .limits = limits, .head = &head };
+    http_parser_init(&parse.parser, HTTP_RESPONSE);
+    parse.parser.data = &parse;
+    http_parser_execute(&parse.parser, &settings, bytes.data, bytes.len);
+    enum http_errno error = HTTP_PARSER_ERRNO(&parse.parser);
+    buf_done(&parse.name);
+    buf_done(&parse.value);
+    if (error != HPE_OK) {
+        http1_head_done(&head);
+        return parse.status
+                   ? -EPROTO
+                   : error_origin(-EPROTO, "malformed response: %s", http_errno_description(error));
+    }
+    *ret_headers = head.headers;
+    *ret_size = end;
+    *ret_status = parse.parser.status_code;
+    return 0;
+}
+
 /* Chunked bodies. */
 
 /* The next line without its CR LF. */

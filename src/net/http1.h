@@ -37,6 +37,11 @@ _must_check_ int http1_head_parse(Slice input, const Http1Limits *limits, size_t
                                   Http1Head *ret_head, size_t *ret_size, int *ret_status);
 void http1_head_done(Http1Head *head);
 
+/* The head of a response, for the client half of an upgrade: as above, with *ret_status the status
+ * of the response (interim ones other than 101 are not skipped). */
+_must_check_ int http1_response_parse(Slice input, const Http1Limits *limits, size_t *scanned,
+                                      HttpHeaders *ret_headers, size_t *ret_size, int *ret_status);
+
 /* A chunked body, fed piece by piece. Zero-initialised is at its start. */
 typedef struct Http1Chunks {
     uint64_t left; /* of the chunk that is running */

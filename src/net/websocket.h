@@ -45,7 +45,8 @@ typedef struct WebSocketOptions {
 } WebSocketOptions;
 
 /* Server: answers the upgrade request, which is over then. Of `protocols` (NULL-terminated, ours,
- * preferred first; NULL: none) the first that the client offers is chosen. Positive
+ * preferred first; NULL: none) the first that the client offers is chosen; an "" among them accepts a
+ * client that offers none. Positive
  * WEBSOCKET_REFUSED: it was no valid upgrade, offers no protocol of ours, or the client left;
  * answered (400, 403 or 426) and over as well. */
 enum {
@@ -75,6 +76,7 @@ void websocket_send(WebSocket *ws, WebSocketKind kind, Slice data);
 /* The message in two pieces: channel protocols put a byte in front. */
 void websocket_send_prefixed(WebSocket *ws, WebSocketKind kind, Slice prefix, Slice data);
 bool websocket_congested(const WebSocket *ws);
+/* Messages stop coming, but for those within the few KiB that were read already. */
 void websocket_pause(WebSocket *ws, bool paused);
 /* Says goodbye; `closed` follows when the peer has answered, or after 5 s. */
 void websocket_close(WebSocket *ws, int code, const char *reason);
