@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemons that init() starts for a cluster of its own, and ends with it."""
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+
+def binary():
+    """The `mobula` program: MOBULA_BINARY, beside this package, or on PATH."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    candidates = [os.environ.get("MOBULA_BINARY"), os.path.join(here, "bin", "mobula")]
+    candidates += [os.path.join(path, "mobula") for path in os.get_exec_path()]
+    for path in candidates:
+        if path and os.access(path, os.X_OK):
+            return path
+    raise FileNotFoundError(
+        "The program `mobula` was not found beside the package, on PATH or by MOBULA_BINARY: "
+        "install the wheel, or source build/env.sh."
+    )
+
+
+class _Daemon:
+    """One process, and the pipe on which it says that it is ready."""
+
+    def __init__(self, role, arguments, environment, log_path, stay_alive_fd):
+        self.role = role
+        self.log_path = log_path
+        self._ready, theirs = os.pipe2(os.O_CLOEXEC)
+        # 3: where it says that it is ready. 4: closes when we die, and it with us.
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, f"{log_path}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_OPEN, 2, f"{log_path}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+        ]
+        kept = [_above(theirs), _above(stay_alive_fd)]
+        actions += [(os.POSIX_SPAWN_DUP2, fd, 3 + i) for i, fd in enumerate(kept)]
+        try:
+            self.pid = os.posix_spawn(
+                binary(),
+                ["mobula", role, *arguments, "--ready-fd", "3", "--life-fd", "4"],
+                environment,
+                file_actions=actions,
+                setsid=True,
+            )
+        finally:
+            for fd in (theirs, *kept):
+                os.close(fd)
+        self.status = None
+
+    def ready(self, deadline):
+        """What it said when it was ready. RuntimeError if it ended or took too long."""
+        text = b""
+        poll = select.poll()
+        poll.register(self._ready, select.POLLIN)
+        while not text.endswith(b"\n"):
+            if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+                raise RuntimeError(f"{self.role} was not ready in time: {self._last_words()}")
+            piece = os.read(self._ready, 65536)
+            if not piece:
+                raise RuntimeError(f"{self.role} ended at its start: {self._last_words()}")
+            text += piece
+        os.close(self._ready)
+        self._ready = None
+        said = json.loads(text)
+        if said.get("error"):
+            raise RuntimeError(f"{self.role}: {said['error']}")
+        return said
+
+    def _last_words(self):
+        try:
+            with open(f"{self.log_path}.err", "rb") as file:
+                words = file.read()[-2000:].decode(errors="replace").strip()
+        except OSError:
+            words = ""
+        return words or f"see {self.log_path}.err"
+
+    def signal(self, number):
+        if not self.ended():
+            os.kill(self.pid, number)
+
+    def ended(self):
+        if self.status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # somebody else reaped it
+                pid, status = self.pid, 0
+            if pid:
+                self.status = status
+        return self.status is not None
+
+
+def _above(fd):
+    """A copy of `fd` that no number of a daemon's own collides with."""
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+
+
+def _resources_json(options):
+    resources = dict(options["resources"] or {})
+    for key, name in (("num_cpus", "CPU"), ("num_gpus", "GPU"), ("_memory", "memory")):
+        if options.get(key) is not None:
+            resources[name] = options[key]
+    return json.dumps(resources)
+
+
+class LocalCluster:
+    """gcs, raylet and dashboard of a cluster on this machine that lives as long as its driver."""
+
+    def __init__(self, options, token):
+        from ray._private import address
+
+        self.temp_dir = options.get("_temp_dir") or os.environ.get("RAY_TMPDIR") or "/tmp/ray"
+        self.node_ip = options.get("_node_ip_address") or address.node_ip()
+        self.session_name = _session_name()
+        self.session_dir = os.path.join(self.temp_dir, self.session_name)
+        self.daemons = []
+        for folder in ("logs", "sockets", "runtime_resources"):
+            os.makedirs(os.path.join(self.session_dir, folder), exist_ok=True)
+        # The daemons see the end of this pipe when this process is gone, however it went.
+        self._life, self._our_life = os.pipe2(os.O_CLOEXEC)
+        self._environment = self._make_environment(token)
+        try:
+            self._start(options)
+        except BaseException:
+            self.stop(wait=True)
+            raise
+
+    def _make_environment(self, token):
+        environment = dict(os.environ)
+        environment["RAY_AUTH_MODE"] = "token" if token else "disabled"
+        if token:
+            environment["RAY_AUTH_TOKEN"] = token
+        environment.pop("RAY_ADDRESS", None)
+        environment.pop("RAY_JOB_CONFIG_JSON_ENV_VAR", None)
+        return environment
+
+    def _spawn(self, role, log_name, *arguments):
+        path = os.path.join(self.session_dir, "logs", log_name)
+        daemon = _Daemon(role, arguments, self._environment, path, self._life)
+        self.daemons.append(daemon)
+        return daemon
+
+    def _start(self, options):
+        deadline = time.monotonic() + 30
+        common = ("--temp-dir", self.temp_dir, "--node-ip", self.node_ip)
+        settings = options.get("_system_config") or {}
+        gcs = self._spawn(
+            "gcs",
+            "gcs_server",
+            "--listen",
+            f"{self.node_ip}:0",
+            "--session-name",
+            self.session_name,
+            *common,
+            *(("--settings", json.dumps(settings)) if settings else ()),
+        )
+        _warm_up()
+        self.gcs_address = gcs.ready(deadline)["address"]
+        raylet = self._spawn("raylet", "raylet", *self._raylet_arguments(options), *common)
+        dashboard = None
+        if options["include_dashboard"] is not False:
+            dashboard = self._spawn(
+                "dashboard",
+                "dashboard",
+                "--gcs",
+                self.gcs_address,
+                "--host",
+                options["dashboard_host"],
+                "--port",
+                str(options["dashboard_port"] or 8265),
+                *(() if options["dashboard_port"] else ("--any-port",)),
+                "--session-dir",
+                self.session_dir,
+            )
+        self.raylet = raylet.ready(deadline)
+        self.dashboard = dashboard.ready(deadline) if dashboard else {}
+
+    def _raylet_arguments(self, options):
+        arguments = ["--head", "--gcs", self.gcs_address, "--python", sys.executable]
+        arguments += ["--resources", _resources_json(options)]
+        if options["object_store_memory"] is not None:
+            arguments += ["--object-store-memory", str(int(options["object_store_memory"]))]
+        if options["labels"]:
+            arguments += ["--labels", ",".join(f"{k}={v}" for k, v in options["labels"].items())]
+        if options.get("_node_name"):
+            arguments += ["--node-name", options["_node_name"]]
+        if options.get("_metrics_export_port"):
+            arguments += ["--metrics-port", str(options["_metrics_export_port"])]
+        return arguments
+
+    @property
+    def raylet_socket(self):
+        return self.raylet["socket"]
+
+    def stop(self, wait):
+        """Asks all to end, and insists after 5 s."""
+        for fd in (self._life, self._our_life):
+            os.close(fd)
+        for daemon in reversed(self.daemons):
+            daemon.signal(signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while not all(daemon.ended() for daemon in self.daemons):
+            if time.monotonic() > deadline:
+                for daemon in self.daemons:
+                    daemon.signal(signal.SIGKILL)
+                if not wait:
+                    return
+            time.sleep(0.005)
+
+
+def _session_name():
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(now))
+    return f"session_{stamp}_{int(now % 1 * 1e6):06d}_{os.getpid()}"
+
+
+def _warm_up():
+    """While gcs starts: what the first task needs of this process."""
+    from ray._private import driver_logs, runtime_env, serialization  # noqa: F401

@@ -1,0 +1,516 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ray.init() and ray.shutdown()."""
+import atexit
+import glob
+import json
+import os
+import sys
+import threading
+import time
+
+from ray import _mobula
+from ray._private import worker
+
+lock = threading.RLock()
+
+_HIDDEN = (
+    "_enable_object_reconstruction",
+    "_plasma_directory",
+    "object_spilling_directory",
+    "_node_ip_address",
+    "_driver_object_store_memory",
+    "_memory",
+    "_redis_username",
+    "_redis_password",
+    "_temp_dir",
+    "_metrics_export_port",
+    "_system_config",
+    "_tracing_startup_hook",
+    "_node_name",
+    "_skip_env_hook",
+)
+
+# What only a new cluster takes: (option, sentence).
+_NEW_ONLY = (
+    ("num_cpus", "When connecting to an existing cluster, num_cpus and num_gpus must not be provided."),
+    ("num_gpus", "When connecting to an existing cluster, num_cpus and num_gpus must not be provided."),
+    ("resources", "When connecting to an existing cluster, resources must not be provided."),
+    ("labels", "When connecting to an existing cluster, labels must not be provided."),
+    (
+        "object_store_memory",
+        "When connecting to an existing cluster, object_store_memory must not be provided.",
+    ),
+    ("_system_config", "When connecting to an existing cluster, _system_config must not be provided."),
+    (
+        "_enable_object_reconstruction",
+        "When connecting to an existing cluster, "
+        "_enable_object_reconstruction must not be provided.",
+    ),
+    (
+        "_node_name",
+        "_node_name cannot be configured when connecting to an existing cluster.",
+    ),
+)
+
+
+class RayContext:
+    """What init() returns: where the cluster is. A context manager that shuts down at its end."""
+
+    def __init__(self, address_info):
+        import ray
+
+        self.dashboard_url = address_info.get("webui_url")
+        self.python_version = "{}.{}.{}".format(*sys.version_info[:3])
+        self.ray_version = ray.__version__
+        self.ray_commit = ray.__commit__
+        self.address_info = address_info
+
+    def __repr__(self):
+        return (
+            f"RayContext(dashboard_url={self.dashboard_url!r}, "
+            f"python_version={self.python_version!r}, ray_version={self.ray_version!r}, "
+            f"ray_commit={self.ray_commit!r})"
+        )
+
+    def _warn(self, text):
+        import warnings
+
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+
+    def __getitem__(self, key):
+        self._warn(
+            f'Accessing values through ctx["{key}"] is deprecated. '
+            f'Use ctx.address_info["{key}"] instead.'
+        )
+        return self.address_info[key]
+
+    def __len__(self):
+        self._warn("len(ctx) is deprecated. Use len(ctx.address_info) instead.")
+        return len(self.address_info)
+
+    def __iter__(self):
+        self._warn("iter(ctx) is deprecated. Use iter(ctx.address_info) instead.")
+        return iter(self.address_info)
+
+    def keys(self):
+        return self.address_info.keys()
+
+    def get(self, key, default=None):
+        return self.address_info.get(key, default)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        worker.shutdown()
+
+    def disconnect(self):
+        worker.shutdown()
+
+
+class Session:
+    """The cluster that this driver is connected to: `global_worker.node`."""
+
+    def __init__(self, cluster, job_config):
+        self.cluster = cluster  # a LocalCluster if we started it
+        self.info = _mobula.info()
+        self.session_name = self.info["session_name"]
+        self.runtime_env_text = json.dumps(job_config.get("runtime_env") or {}, sort_keys=True)
+        self.detached_by_default = job_config.get("default_actor_lifetime") == "detached"
+        self.logs = None
+
+    @property
+    def webui_url(self):
+        url = os.environ.get("RAY_OVERRIDE_DASHBOARD_URL") or self.info["dashboard_url"] or ""
+        return url.split("://", 1)[-1]
+
+    @property
+    def address_info(self):
+        info = self.info
+        return {
+            "node_ip_address": info["node_ip"],
+            "redis_address": None,
+            "object_store_address": info["raylet_socket"],
+            "raylet_socket_name": info["raylet_socket"],
+            "webui_url": self.webui_url,
+            "session_dir": info["session_dir"],
+            "metrics_export_port": info["metrics_port"],
+            "gcs_address": info["gcs_address"],
+            "address": info["gcs_address"],
+            "dashboard_agent_listen_port": 52365,
+            "node_id": info["node_id"].hex(),
+        }
+
+    @property
+    def address(self):
+        return self.info["gcs_address"]
+
+    def get_session_dir_path(self):
+        return self.info["session_dir"]
+
+    def get_logs_dir_path(self):
+        return os.path.join(self.info["session_dir"], "logs")
+
+
+def _log():
+    from ray._private import logging_setup
+
+    return logging_setup.ensure()
+
+
+def init(options, hidden):
+    with lock:
+        _set_up_logging(options)
+        _handle_sigterm()
+        address = _address(options)
+        _refuse_unknown(options, hidden)
+        for name in _HIDDEN:
+            options.setdefault(name, None)
+        _raise_fd_limit()
+        job_config = _job_config(options)
+        found = _existing(address, options)
+        if options["local_mode"]:
+            raise RuntimeError(
+                "`local_mode` is no longer supported. For interactive debugging consider using the Ray distributed debugger."
+            )
+        if _mobula.is_connected():
+            return _again(options)
+        if options["_system_config"] is not None and not isinstance(options["_system_config"], dict):
+            raise TypeError("The _system_config must be a dict.")
+        if found is None:
+            _start(options, job_config)
+        else:
+            _join(found, address, options, job_config)
+        return _connected(options)
+
+
+# ---- before anything is touched --------------------------------------------------------------
+
+
+def _set_up_logging(options):
+    from ray._private import logging_setup
+
+    if options["configure_logging"]:
+        logging_setup.setup(
+            os.environ.get("RAY_LOGGER_LEVEL") or options["logging_level"],
+            options["logging_format"],
+        )
+    else:
+        import logging
+
+        logging_setup.ensure()
+        logging.getLogger("ray").handlers.clear()
+    encoding = os.environ.get("RAY_LOGGING_CONFIG_ENCODING")
+    if options["logging_config"] is None and encoding:
+        from ray import LoggingConfig
+
+        options["logging_config"] = LoggingConfig(encoding=encoding)
+    if options["logging_config"] is not None:
+        options["logging_config"]._apply()
+
+
+def _handle_sigterm():
+    import signal
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+    else:
+        _log().warning(
+            "SIGTERM handler is not set because current thread is not the main thread."
+        )
+
+
+def _address(options):
+    address = options["address"]
+    environment = os.environ.get("RAY_ADDRESS")
+    if environment and address in (None, "auto"):
+        address = environment
+        _log().info(f"Using address {environment} set in the environment variable RAY_ADDRESS")
+    if address is not None and "://" in address:
+        raise NotImplementedError(
+            f"{address}: Ray Client is not part of Mobula yet. Run the driver on a node of the "
+            "cluster, or submit it with `ray job submit`."
+        )
+    return address
+
+
+def _refuse_unknown(options, hidden):
+    if options.get("allow_multiple"):
+        raise RuntimeError(
+            "`allow_multiple` argument is passed to `ray.init` when the "
+            "ray client is not used ("
+            "https://docs.ray.io/en/releases-2.60.0/cluster"
+            "/running-applications/job-submission"
+            "/ray-client.html#connect-to-multiple-ray-clusters-experimental). "
+            "Do not pass the `allow_multiple` to `ray.init` to fix the issue."
+        )
+    if options.get("storage"):
+        raise RuntimeError(
+            "Cluster-wide storage configuration has been removed. "
+            "The last Ray version supporting the `storage` argument is `ray==2.47`."
+        )
+    unknown = ", ".join(name for name in hidden if name not in _HIDDEN)
+    if unknown:
+        raise RuntimeError(f"Unknown keyword argument(s): {unknown}")
+
+
+def _raise_fd_limit():
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536)
+    if wanted > soft:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except ValueError:
+            pass
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft < 4096:
+        _log().warning(
+            f"File descriptor limit {soft} is too low for production "
+            "servers and may result in connection errors. "
+            "At least 8192 is recommended. --- "
+            "Fix with 'ulimit -n 8192'"
+        )
+
+
+# ---- the job ------------------------------------------------------------------------------------
+
+
+def _job_config(options):
+    """What the cluster is told of this driver's job, as a dict."""
+    given = options["job_config"]
+    own_env = options["runtime_env"]
+    metadata = dict(given.metadata) if given else {}
+    injected_text = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
+    if injected_text:
+        from ray._private.runtime_env import merge_for_driver
+
+        injected = json.loads(injected_text)
+        override = os.environ.get("RAY_OVERRIDE_JOB_RUNTIME_ENV") == "1"
+        env = merge_for_driver(injected.get("runtime_env"), own_env, override)
+        if env is None:
+            raise ValueError(
+                "Failed to merge the Job's runtime env "
+                f"{injected.get('runtime_env')} with "
+                f"a ray.init's runtime env {own_env} because "
+                "of a conflict. Specifying the same runtime_env fields "
+                "or the same environment variable keys is not allowed. "
+                "Use RAY_OVERRIDE_JOB_RUNTIME_ENV=1 to instruct Ray to "
+                "combine Job and Driver's runtime environment in the event of "
+                "a conflict."
+            )
+        metadata.update(injected.get("metadata") or {})
+    else:
+        env = own_env if own_env else given.runtime_env if given else None
+    if env:
+        from ray._private.runtime_env import check
+
+        check(env)
+    namespace = options["namespace"] or (given.ray_namespace if given else None)
+    options["namespace"] = namespace
+    return {
+        "runtime_env": dict(env or {}),
+        "metadata": metadata,
+        "namespace": namespace,
+        "entrypoint": _entrypoint(),
+        "sys_path": _module_paths(given),
+        "default_actor_lifetime": getattr(given, "_default_actor_lifetime", "non_detached"),
+    }
+
+
+def _entrypoint():
+    import shlex
+
+    prefix = "(interactive_shell) " if hasattr(sys, "ps1") else ""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            words = file.read().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        words = sys.argv
+    return prefix + shlex.join(words)
+
+
+def _module_paths(given):
+    """Where workers look for the modules that this script imports: beside the script."""
+    paths = [os.path.abspath(path) for path in getattr(given, "code_search_path", None) or ()]
+    script = sys.path[0] if sys.path else ""
+    paths.append(os.path.abspath(script) if script else os.getcwd())
+    return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
+
+
+# ---- an existing cluster ---------------------------------------------------------------------------
+
+
+def _existing(address, options):
+    """host:port of the cluster to join, or None to start one."""
+    from ray._private.address import resolve
+
+    found = resolve(address, options["_temp_dir"])
+    if found is not None:
+        _log().info("Connecting to existing Ray cluster at address: %s...", found)
+    return found
+
+
+def _again(options):
+    if not options["ignore_reinit_error"]:
+        raise RuntimeError(
+            "Maybe you called ray.init twice by accident? "
+            "This error can be suppressed by passing in "
+            "'ignore_reinit_error=True' or by calling "
+            "'ray.shutdown()' prior to 'ray.init()'."
+        )
+    _log().info("Calling ray.init() again after it has already been called.")
+    return RayContext(worker.global_worker.node.address_info)
+
+
+def _join(gcs_address, address, options, job_config):
+    for name, sentence in _NEW_ONLY:
+        value = options[name]
+        if value is not None and value is not False and value != {}:
+            raise ValueError(sentence)
+    from ray._private import auth
+
+    token = auth.for_existing_cluster(address in (None, "auto"))
+    errors = []
+    for socket in _raylet_sockets(options["_temp_dir"]):
+        try:
+            _connect(socket, token, options, job_config)
+        except ConnectionError as e:
+            errors.append(f"{socket}: {e}")
+            continue
+        if _mobula.info()["gcs_address"] == gcs_address:
+            worker.global_worker.node = Session(None, job_config)
+            return
+        _mobula.disconnect(0)  # a node of another cluster on this machine
+    _explain_no_raylet(gcs_address, options, errors)
+
+
+def _raylet_sockets(temp_dir):
+    """The sockets of this machine's raylets, newest session first."""
+    pattern = os.path.join(temp_dir or os.environ.get("RAY_TMPDIR", "/tmp/ray"), "session_2*")
+    for session in sorted(glob.glob(pattern), reverse=True):
+        yield from sorted(glob.glob(os.path.join(session, "sockets", "raylet*")))
+
+
+def _explain_no_raylet(gcs_address, options, errors):
+    from ray._private.address import current_cluster
+
+    if gcs_address == current_cluster(options["_temp_dir"]):
+        _log().info(
+            "Failed to connect to the default Ray cluster address at "
+            f"{gcs_address}. This is most likely due to a previous Ray "
+            "instance that has since crashed. To reset the default "
+            "address to connect to, run `ray stop` or restart Ray with "
+            "`ray start`."
+        )
+    cause = ConnectionError(
+        "; ".join(errors[:3])
+        or f"no raylet of that cluster runs on this machine: `ray start --address={gcs_address}`"
+    )
+    raise ConnectionError(f"Failed to connect to Ray cluster at {gcs_address}") from cause
+
+
+# ---- a new one -----------------------------------------------------------------------------------------
+
+
+def _start(options, job_config):
+    from ray._private import auth, cluster
+
+    token = auth.for_new_cluster()
+    started = cluster.LocalCluster(options, token)
+    try:
+        _connect(started.raylet_socket, token, options, job_config)
+    except BaseException:
+        started.stop(wait=True)
+        raise
+    worker.global_worker.node = Session(started, job_config)
+
+
+def _connect(socket, token, options, job_config):
+    _mobula.connect(
+        1,
+        socket,
+        token.encode() if token else None,
+        None,
+        0,
+        json.dumps(job_config),
+        options["namespace"],
+        os.environ.get("RAY_JOB_SUBMISSION_ID") or os.environ.get("MOBULA_SUBMISSION_ID"),
+        30.0,
+    )
+
+
+# ---- once connected ------------------------------------------------------------------------------------
+
+
+def _connected(options):
+    session = worker.global_worker.node
+    worker._global_node = session
+    worker.global_worker.mode = worker.SCRIPT_MODE
+    _upload_environment(session)
+    started = session.cluster is not None
+    text = "Started a local Ray instance." if started else "Connected to Ray cluster."
+    url = session.webui_url
+    if url:
+        _log().info(
+            text + " View the dashboard at %s%s%s %s%s",
+            "\x1b[1m",
+            "\x1b[32m",
+            "http://" + url,
+            "\x1b[39m",
+            "\x1b[22m",
+        )
+    else:
+        _log().info(text)
+    _show_logs(options, session)
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)
+    for hook in worker._post_init_hooks:
+        hook()
+    return RayContext(session.address_info)
+
+
+def _upload_environment(session):
+    """Packages of a job's own directories go to the cluster before the first task does."""
+    env = json.loads(session.runtime_env_text)
+    if not (env.get("working_dir") or env.get("py_modules")):
+        return
+    from ray._private import packages
+
+    session.runtime_env_text = json.dumps(packages.upload(env), sort_keys=True)
+
+
+def _show_logs(options, session):
+    wanted = options["log_to_driver"]
+    if wanted is None:
+        wanted = os.environ.get("RAY_LOG_TO_DRIVER", "1").lower() in ("1", "true")
+    if wanted:
+        from ray._private.driver_logs import LogThread
+
+        session.logs = LogThread(session.info["node_ip"], options["logging_config"] is not None)
+
+
+def _at_exit():
+    worker.shutdown(_exiting_interpreter=True)
+
+
+# How long an ending driver waits for the last lines of its workers. Raylets send them at once.
+_LAST_LINES_S = 0.05
+
+
+def shutdown(wait_for_processes, exiting_interpreter):
+    with lock:
+        session = worker.global_worker.node
+        if session is not None and session.logs is not None:
+            if exiting_interpreter:
+                time.sleep(_LAST_LINES_S)
+            session.logs.stop()
+        serialization = sys.modules.get("ray._private.serialization")
+        if serialization is not None:
+            serialization.forget_session()
+        _mobula.disconnect(0)
+        worker.global_worker.node = worker._global_node = None
+        worker.global_worker.mode = None
+        if session is not None and session.cluster is not None:
+            session.cluster.stop(wait=True)
