@@ -11,7 +11,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdio.h>
 #include <structmember.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "core/core.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/prctl.h>
+
 #include "base/clock.h"
+#include "base/fd.h"
 #include "model/ids.h"
 #include "python/module.h"
 
@@ -249,7 +252,60 @@ static PyObject *log_take(PyObject *module, PyObject *none) {
                 : NULL;
 }
 
+/* ---- this process ---------------------------------------------------------------------------------- */
+
+/* Where the kernel finds our command line: fields 48 and 49 of /proc/self/stat. */
+static bool command_line(char **ret_start, size_t *ret_len) {
+    _cleanup_buf_ Buf text = { 0 };
+    if (file_read("/proc/self/stat", 4096, &text) < 0)
+        return false;
+    const char *at = strrchr(text.data, ')'); /* the name may hold anything: count after it */
+    unsigned long long start = 0, end = 0;
+    for (int field = 2; at && field < 48; field++)
+        at = strchr(at + 1, ' ');
+    if (!at || sscanf(at, "%llu %llu", &start, &end) != 2 || end <= start)
+        return false;
+    *ret_start = (char *)(uintptr_t)start;
+    *ret_len = end - start;
+    return true;
+}
+
+/* set_title(text): what ps shows; cut to the length of the original command line. */
+static PyObject *set_title(PyObject *module, PyObject *title) {
+    UNUSED(module);
+    const char *text = PyUnicode_AsUTF8AndSize(title, NULL);
+    char *start;
+    size_t len;
+    if (!text)
+        return NULL;
+    prctl(PR_SET_NAME, text, 0, 0, 0);
+    if (command_line(&start, &len)) {
+        memset(start, 0, len);
+        memcpy(start, text, MIN(strlen(text), len - 1));
+    }
+    Py_RETURN_NONE;
+}
+
+/* actor_exited(text): tells gcs that this actor ends because it wants to. */
+static PyObject *actor_exited(PyObject *module, PyObject *text) {
+    State *state = state_of(module);
+    const char *sentence = PyUnicode_AsUTF8AndSize(text, NULL);
+    if (!sentence || state_need_core(state) < 0)
+        return NULL;
+    CoreCurrent now;
+    core_current(state->core, &now);
+    ActorExited exited = { .actor = now.actor, .text = slice_str(sentence) };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_exited_encode(&exited, &body);
+    int r = core_send(state->core, PEER_GCS, MSG_ACTOR_EXITED, &body);
+    if (r < 0)
+        return raise_error(r);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef runtime_functions[] = {
+    { "set_title", set_title, METH_O, NULL },
+    { "actor_exited", actor_exited, METH_O, NULL },
     { "connect", runtime_connect, METH_VARARGS, NULL },
     { "disconnect", runtime_disconnect, METH_O, NULL },
     { "is_connected", is_connected, METH_NOARGS, NULL },

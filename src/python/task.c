@@ -20,12 +20,13 @@ static PyObject *text_of(Slice slice) {
 /* What Python's hooks and the runtime context want to know of a call. */
 static PyObject *task_info(State *state, const CoreTask *task) {
     const Call *call = &task->call;
-    return Py_BuildValue("{s:i,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:I,s:i}", "kind", (int)call->kind,
+    return Py_BuildValue("{s:i,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:y#,s:I,s:i}", "kind", (int)call->kind,
                          "name", text_of(call->name), "method", text_of(call->method), "namespace",
                          text_of(call->namespace), "options", text_of(call->options), "task_id",
                          id_object(state->task_id, &call->task, sizeof(call->task)), "actor_id",
                          id_object(state->actor_id, &call->actor, sizeof(call->actor)), "job_id",
-                         id_object(state->job_id, &call->job, sizeof(call->job)), "attempt",
+                         id_object(state->job_id, &call->job, sizeof(call->job)), "function", call->function.byte,
+        (Py_ssize_t)sizeof(call->function), "attempt",
                          call->attempt, "num_returns", (int)call->num_returns);
 }
 

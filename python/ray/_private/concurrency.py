@@ -59,6 +59,7 @@ class _Threads:
         pool = self._pools.get(_group_of(method, info))
         if pool is None:
             raise ValueError(f"The actor has no concurrency group {_group_of(method, info)!r}.")
+        info["token"] = token
         pool.submit(self._run, token, method, args, kwargs or {}, info)
 
     @staticmethod
@@ -83,7 +84,7 @@ class _Loop:
         group = _group_of(method, info)
         if group not in self._semaphores:
             raise ValueError(f"The actor has no concurrency group {group!r}.")
-        info["asyncio"] = True
+        info["asyncio"], info["token"] = True, token
         self._loop.call_soon_threadsafe(self._start, token, method, args, kwargs or {}, info, group)
 
     def _start(self, token, method, args, kwargs, info, group):

@@ -21,6 +21,7 @@ class _Self:
     module = None
     class_name = None
     name = None
+    unordered = False
 
 
 # ---- loading ----------------------------------------------------------------------------------
@@ -85,12 +86,22 @@ def create(cls, args, kwargs, options_text):
     limit = options.get("max_concurrency", 1)
     groups = options.get("concurrency_groups")
     if options.get("asyncio") or limit > 1 or groups:
+        _Self.unordered = True
         from ray._private import concurrency
 
         runner = concurrency.runner(instance, options.get("asyncio"), limit, groups)
         _mobula.set_dispatch(runner.dispatch)
     _set_title(f"ray::{log_name(instance)}")
     return instance
+
+
+def own_handle(actor_id):
+    """A handle of the actor that this worker is; it does not keep the actor alive."""
+    from ray.actor import _ActorClassMetadata
+
+    metadata = _ActorClassMetadata(type(_Self.instance), {})
+    meta = metadata.meta(0, -1, _Self.unordered)
+    return _mobula.import_actor(actor_id.binary(), None, _Self.unordered, 0, meta)
 
 
 def _set_title(title):

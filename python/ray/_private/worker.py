@@ -53,12 +53,14 @@ class Worker:
     @property
     def current_task_name(self):
         info = current_task()
-        return _display_name(info["name"]) if info else ""
+        return info["name"] if info else ""
 
     @property
     def current_task_function_name(self):
+        from ray._private.execution import function_name
+
         info = current_task()
-        return info["name"] if info else ""
+        return function_name(info) if info else ""
 
     @property
     def actor_id(self):
@@ -161,10 +163,6 @@ def assigned():
     import json
 
     return json.loads(_mobula.assigned())
-
-
-def _display_name(name):
-    return name
 
 
 global_worker = Worker()

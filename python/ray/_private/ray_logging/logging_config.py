@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Structured logging of a driver: `ray.init(logging_config=ray.LoggingConfig(encoding="JSON"))`."""
+import json
+import logging
+
+_STANDARD = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
+_ENCODINGS = ["TEXT", "JSON"]
+
+
+def _context():
+    """What every record carries: where it was logged."""
+    from ray import _mobula
+    from ray._private.worker import WORKER_MODE, global_worker
+
+    if not _mobula.is_connected():
+        return {}
+    context = {
+        "job_id": global_worker.current_job_id.hex(),
+        "worker_id": global_worker.worker_id.hex(),
+        "node_id": global_worker.current_node_id.hex(),
+    }
+    if global_worker.mode == WORKER_MODE:
+        context["task_id"] = global_worker.current_task_id.hex()
+        context["task_name"] = global_worker.current_task_name
+        context["task_func_name"] = global_worker.current_task_function_name
+        if not global_worker.actor_id.is_nil():
+            context["actor_id"] = global_worker.actor_id.hex()
+            context["actor_name"] = global_worker.actor_name
+    return context
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, encoding, attributes):
+        super().__init__("%(asctime)s\t%(levelname)s %(filename)s:%(lineno)s -- %(message)s")
+        self._json = encoding == "JSON"
+        self._attributes = attributes
+
+    def _fields(self, record):
+        fields = {name: getattr(record, name, None) for name in self._attributes}
+        fields.update(_context())
+        extra = {k: v for k, v in vars(record).items() if k not in _STANDARD}
+        fields.update(extra)
+        fields["timestamp_ns"] = int(record.created * 1e9)
+        return fields
+
+    def format(self, record):
+        text = super().format(record)
+        fields = self._fields(record)
+        if not self._json:
+            return text + " " + " ".join(f"{k}={v}" for k, v in fields.items())
+        entry = {
+            "asctime": record.asctime,
+            "levelname": record.levelname,
+            "message": record.getMessage(),
+            "filename": record.filename,
+            "lineno": record.lineno,
+        }
+        if record.exc_info:
+            entry["exc_text"] = self.formatException(record.exc_info)
+        return json.dumps({**entry, **fields}, default=str)
+
+
+class LoggingConfig:
+    """How the root logger and Ray's own write."""
+
+    def __init__(self, encoding="TEXT", log_level="INFO", additional_log_standard_attrs=()):
+        if encoding not in _ENCODINGS:
+            raise ValueError(
+                f"Invalid encoding type: {encoding}. Valid encoding types are: {_ENCODINGS}"
+            )
+        for name in additional_log_standard_attrs:
+            if name not in _STANDARD:
+                raise ValueError(
+                    f"Unknown python logging standard attribute: {name}. "
+                    f"The valid attributes are: {_STANDARD}"
+                )
+        self.encoding = encoding
+        self.log_level = log_level
+        self.additional_log_standard_attrs = list(additional_log_standard_attrs)
+
+    def to_dict(self):
+        return dict(vars(self))
+
+    @classmethod
+    def from_dict(cls, fields):
+        names = ("encoding", "log_level", "additional_log_standard_attrs")
+        return cls(**{name: fields[name] for name in names if name in fields})
+
+    def _apply(self):
+        handler = logging.StreamHandler()
+        handler.setLevel(self.log_level)
+        handler.setFormatter(_Formatter(self.encoding, self.additional_log_standard_attrs))
+        root, ray_logger = logging.getLogger(), logging.getLogger("ray")
+        root.setLevel(self.log_level)
+        root.addHandler(handler)
+        ray_logger.setLevel(self.log_level)
+        ray_logger.handlers[:] = [handler]
+        ray_logger.propagate = False
