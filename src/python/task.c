@@ -25,8 +25,8 @@ static PyObject *task_info(State *state, const CoreTask *task) {
                          text_of(call->namespace), "options", text_of(call->options), "task_id",
                          id_object(state->task_id, &call->task, sizeof(call->task)), "actor_id",
                          id_object(state->actor_id, &call->actor, sizeof(call->actor)), "job_id",
-                         id_object(state->job_id, &call->job, sizeof(call->job)), "function", call->function.byte,
-        (Py_ssize_t)sizeof(call->function), "attempt",
+                         id_object(state->job_id, &call->job, sizeof(call->job)), "function",
+                         call->function.byte, (Py_ssize_t)sizeof(call->function), "attempt",
                          call->attempt, "num_returns", (int)call->num_returns);
 }
 
