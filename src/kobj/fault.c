@@ -54,7 +54,7 @@ static void faults_take(Faults *faults, FaultType type, const char *field, char 
 
 /* Strings in Go's quotes, everything else as JSON. */
 static char *value_text(const json_t *value) {
-    return value ? json_text(value, JSON_SORTED | JSON_GO) : str_dup("null");
+    return value ? json_text(value, JSON_GO) : str_dup("null");
 }
 
 static void add_value(Faults *faults, FaultType type, const char *field, const char *words,

@@ -134,26 +134,42 @@ void schema_find_unknown(const Schema *schema, const json_t *object, StrList *un
 
 /* --- defaults --- */
 
-static json_t *default_make(const Schema *schema) {
+json_t *schema_default_value(const Schema *schema) {
     json_t *value = NULL;
 
-    ASSERT(json_parse(schema->default_text, strlen(schema->default_text), NULL, 0, &value) == 0);
+    if (schema->default_text)
+        ASSERT(json_parse(schema->default_text, strlen(schema->default_text), NULL, 0, &value) ==
+               0);
     return value;
 }
 
+/* Whether a Go struct would take the value for an unset field. */
+static bool is_unset(const Schema *schema, const json_t *value) {
+    if (!(schema->flags & SCHEMA_BUILTIN))
+        return false;
+    if (json_is_string(value))
+        return !*json_string_value(value);
+    return (schema->flags & SCHEMA_ZERO_ABSENT) && json_is_integer(value) &&
+           json_integer_value(value) == 0;
+}
+
+static void default_field(const SchemaField *field, json_t *object) {
+    const Schema *schema = field->schema;
+    json_t *value = json_object_get(object, field->name);
+    bool null = json_is_null(value) && !(schema->flags & SCHEMA_NULLABLE);
+
+    if ((!value || null || is_unset(schema, value)) && schema->default_text)
+        json_object_set_new(object, field->name, schema_default_value(schema));
+    else if (null && schema->type != SCHEMA_ANY)
+        json_object_del(object, field->name);
+    value = json_object_get(object, field->name);
+    if (value)
+        schema_default(schema, value);
+}
+
 static void default_object(const Schema *schema, json_t *object) {
-    for (size_t i = 0; i < schema->field_count; i++) {
-        const SchemaField *field = &schema->fields[i];
-        json_t *value = json_object_get(object, field->name);
-        bool nullish = json_is_null(value) && !(field->schema->flags & SCHEMA_NULLABLE);
-        if ((!value || nullish) && field->schema->default_text)
-            json_object_set_new(object, field->name, default_make(field->schema));
-        else if (nullish && field->schema->type != SCHEMA_ANY)
-            json_object_del(object, field->name);
-        value = json_object_get(object, field->name);
-        if (value)
-            schema_default(field->schema, value);
-    }
+    for (size_t i = 0; i < schema->field_count; i++)
+        default_field(&schema->fields[i], object);
 }
 
 void schema_default(const Schema *schema, json_t *object) {

@@ -31,7 +31,7 @@ typedef enum SchemaList { /* x-kubernetes-list-type */
     SCHEMA_LIST_MAP,
 } SchemaList;
 
-enum {                                /* SchemaFlags */
+enum {                                /* Schema.flags */
     SCHEMA_NULLABLE = 1 << 0,         /* null is a value of it */
     SCHEMA_PRESERVE_UNKNOWN = 1 << 1, /* x-kubernetes-preserve-unknown-fields */
     SCHEMA_EMBEDDED = 1 << 2,         /* x-kubernetes-embedded-resource */
@@ -40,13 +40,15 @@ enum {                                /* SchemaFlags */
     SCHEMA_RETAIN_KEYS = 1 << 5,      /* x-kubernetes-patch-strategy: retainKeys */
     SCHEMA_EXCLUSIVE_MIN = 1 << 6,
     SCHEMA_EXCLUSIVE_MAX = 1 << 7,
-    SCHEMA_UNIQUE = 1 << 8,  /* uniqueItems */
-    SCHEMA_BUILTIN = 1 << 9, /* a Go struct there: null is absent, quantities are rewritten */
-    SCHEMA_HAS_MIN = 1 << 10,
-    SCHEMA_HAS_MAX = 1 << 11,
-    SCHEMA_DEFAULTS = 1 << 12,   /* this node or one below has a default */
-    SCHEMA_RULES = 1 << 13,      /* this node or one below has rules */
-    SCHEMA_ANY_OF_INT = 1 << 14, /* int-or-string that says so again by anyOf: two more faults */
+    SCHEMA_UNIQUE = 1 << 8, /* uniqueItems; built-in: keys of the list are checked */
+    SCHEMA_HAS_MIN = 1 << 9,
+    SCHEMA_HAS_MAX = 1 << 10,
+    SCHEMA_RULES = 1 << 11,       /* this node or one below has rules */
+    SCHEMA_ANY_OF_INT = 1 << 12,  /* int-or-string that says so again by anyOf: two more faults */
+    SCHEMA_BUILTIN = 1 << 13,     /* a Go struct there: null and "" are absent */
+    SCHEMA_ZERO_ABSENT = 1 << 14, /* ... and so is 0 */
+    SCHEMA_SERVER_DEFAULT = 1 << 15, /* the default is not told in OpenAPI */
+    SCHEMA_UNCHECKED = 1 << 16,      /* required, but the kind's own checks word the fault */
 };
 
 typedef struct Schema Schema;
@@ -116,6 +118,9 @@ void schema_normalize(const Schema *schema, json_t *object);
 /* Checks types, bounds, enums, patterns, lists, rules. `old` is the stored object or NULL: rules
  * with oldSelf run only then. metadata of the root is not checked here. */
 void schema_validate(const Schema *schema, const json_t *object, const json_t *old, Faults *faults);
+
+/* The JSON text of the default as a value, or NULL. New reference. */
+json_t *schema_default_value(const Schema *schema);
 
 /* A wrong JSON type anywhere below a built-in schema is a decoding failure (400) in Kubernetes:
  * `json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container`.

@@ -142,7 +142,6 @@ static void build_default(Builder *builder, const json_t *json, Schema *schema) 
         return;
     _cleanup_free_ char *text = json_text(value, 0);
     schema->default_text = arena_str(builder->arena, text);
-    schema->flags |= SCHEMA_DEFAULTS;
 }
 
 static size_t path_push(Builder *builder, const char *key) {
@@ -191,7 +190,7 @@ static void build_fields(Builder *builder, const json_t *json, bool facet, Schem
         field->name = arena_str(builder->arena, key);
         field->schema = build_below(builder, value, place, facet);
         field->required = list_has(required, key);
-        schema->flags |= field->schema->flags & (SCHEMA_DEFAULTS | SCHEMA_RULES);
+        schema->flags |= field->schema->flags & SCHEMA_RULES;
     }
     json_array_foreach(required, i, name) {
         if (!json_is_string(name) || json_object_get(properties, json_string_value(name)))
@@ -216,7 +215,7 @@ static void build_object(Builder *builder, const json_t *json, bool facet, Schem
     schema->additional = json_is_true(additional)
                              ? &schema_anything
                              : build_below(builder, additional, "additionalProperties", facet);
-    schema->flags |= schema->additional->flags & (SCHEMA_DEFAULTS | SCHEMA_RULES);
+    schema->flags |= schema->additional->flags & SCHEMA_RULES;
 }
 
 static void build_list_map(Builder *builder, const json_t *json, Schema *schema) {
@@ -236,7 +235,7 @@ static void build_array(Builder *builder, const json_t *json, bool facet, Schema
 
     if (items) {
         schema->items = build_below(builder, items, "items", facet);
-        schema->flags |= schema->items->flags & (SCHEMA_DEFAULTS | SCHEMA_RULES);
+        schema->flags |= schema->items->flags & SCHEMA_RULES;
     } else if (schema->type == SCHEMA_ARRAY && !facet) {
         faults_add_required(builder->faults, fault_at(builder, "items"), "must be specified");
     }

@@ -341,7 +341,8 @@ static bool is_missing(const Schema *schema, const SchemaField *field, const jso
 static void check_required(Check *check, const Schema *schema, const json_t *value) {
     for (size_t i = 0; i < schema->field_count; i++) {
         const SchemaField *field = &schema->fields[i];
-        if (!field->required || !is_missing(schema, field, json_object_get(value, field->name)))
+        if (!field->required || (field->schema->flags & SCHEMA_UNCHECKED) ||
+            !is_missing(schema, field, json_object_get(value, field->name)))
             continue;
         size_t len = schema_path_key(&check->path, field->name);
         faults_add_required(check->faults, place(check), "");
@@ -476,7 +477,8 @@ static void check_value(Check *check, const Schema *schema, const json_t *value)
         return;
     if (!check_type(check, schema, value))
         return;
-    if (schema->enum_values)
+    bool unset = is_builtin(schema) && json_is_string(value) && !*json_string_value(value);
+    if (schema->enum_values && !unset)
         check_enum(check, schema, value);
     if (schema->type == SCHEMA_QUANTITY)
         check_quantity(check, value);
