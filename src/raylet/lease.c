@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "raylet/raylet_private.h"
+
+/*
+ * Leases: who wants a worker waits here until there are resources, on this node or another, and a
+ * worker process; then it deals with the worker directly until it returns it.
+ *
+ *     WAITING -> STARTING -> GRANTED        here
+ *     WAITING -> SPILLED  -> answered       another node took it; or BUSY: WAITING again
+ *
+ * A request that another raylet passed on does not wait here: it is served or answered BUSY.
+ */
+
+enum {
+    SHAPES_SEEN = 32
+};
+
+/* ---- resources ---- */
+
+static bool resources_take(Lease *lease) {
+    Raylet *raylet = lease->raylet;
+    if (!resources_fit(&raylet->here.available, &lease->resources) ||
+        !devices_take(&raylet->gpus, lease->resources.known[RESOURCE_GPU], &lease->gpus))
+        return false;
+    resources_sub(&raylet->here.available, &lease->resources);
+    upstream_changed(raylet);
+    return true;
+}
+
+static void cpus_lend(Lease *lease, bool lend) {
+    Quantity *available = &lease->raylet->here.available.known[RESOURCE_CPU];
+    *available += (lend ? 1 : -1) * lease->resources.known[RESOURCE_CPU];
+    upstream_changed(lease->raylet);
+}
+
+static void resources_release(Lease *lease) {
+    Raylet *raylet = lease->raylet;
+    if (lease->blocked)
+        cpus_lend(lease, false);
+    lease->blocked = false;
+    resources_add(&raylet->here.available, &lease->resources);
+    devices_give(&raylet->gpus, &lease->gpus);
+    upstream_changed(raylet);
+    loop_task_arm(raylet->dispatch_task);
+}
+
+static bool holds_resources(const Lease *lease) {
+    return lease->state == LEASE_STARTING || lease->state == LEASE_GRANTED;
+}
+
+void lease_free(Lease *lease) {
+    if (holds_resources(lease))
+        resources_release(lease);
+    if (lease->spill_call)
+        raylet_forget(lease->raylet, lease->spill_call);
+    if (lease->worker && lease->worker->lease == lease)
+        lease->worker->lease = NULL;
+    actor_birth_free(lease);
+    map_remove(&lease->raylet->leases, &lease->id);
+    list_remove(&lease->link);
+    buf_done(&lease->request);
+    resources_done(&lease->resources);
+    label_selector_done(&lease->labels);
+    free(lease->name);
+    free(lease->runtime_env);
+    free(lease);
+}
+
+/* ---- answers ---- */
+
+/* Ends the lease with a status for whoever asked. */
+static void lease_refuse(Lease *lease, StatusCode code, const char *text) {
+    if (lease->birth)
+        actor_lease_failed(lease, code, text);
+    else
+        raylet_reply_status(lease->raylet, &lease->call, code, "%s", text);
+    lease_free(lease);
+}
+
+static void assign_worker(Lease *lease, const Job *job) {
+    Worker *worker = lease->worker;
+    worker->job = lease->job;
+    logfile_assign(worker->out, &lease->job, job->driver, worker->pid, lease->name);
+    logfile_assign(worker->err, &lease->job, job->driver, worker->pid, lease->name);
+    _cleanup_arena_ Arena arena = { 0 };
+    TaskAssign message = {
+        .lease = lease->id,
+        .job = lease->job,
+        .gpu_ids = lease->gpus.index,
+        .gpu_ids_len = lease->gpus.len,
+        .job_config = slice_str(job->config),
+        .namespace = slice_str(job->namespace_),
+        .driver = job->driver,
+    };
+    message.resources = resources_to_wire(&lease->resources, &arena, &message.resources_len);
+    _cleanup_buf_ Buf body = { 0 };
+    task_assign_encode(&message, &body);
+    local_send(worker->local, MSG_TASK_ASSIGN, &body);
+}
+
+static void grant_send(Lease *lease, LeaseGrant *grant, const int *fds) {
+    Raylet *raylet = lease->raylet;
+    grant->has_ring = fds != NULL;
+    _cleanup_buf_ Buf body = { 0 };
+    lease_grant_encode(grant, &body);
+    if (!fds) {
+        raylet_reply(raylet, &lease->call, MSG_LEASE_GRANT, &body);
+        return;
+    }
+    FrameHeader header = rpc_answer_header(&lease->call, MSG_LEASE_GRANT, &body);
+    header.source = raylet->self;
+    Local *asker = local_get(raylet, lease->asked_by);
+    int r = frame_send_fds(asker->frames, &header, buf_slice(&body), fds, 3);
+    if (r < 0)
+        log_warn("a lease could not be handed out: %s", error_text(r));
+}
+
+static void grant(Lease *lease) {
+    Raylet *raylet = lease->raylet;
+    Worker *worker = lease->worker;
+    _cleanup_arena_ Arena arena = { 0 };
+    LeaseGrant message = {
+        .lease = lease->id,
+        .worker = worker->local->peer,
+        .worker_id = worker->id,
+        .node = raylet->id,
+        .node_ip = slice_str(raylet->node_ip),
+        .pid = (uint32_t)worker->pid,
+        .gpu_ids = lease->gpus.index,
+        .gpu_ids_len = lease->gpus.len,
+    };
+    message.resources = resources_to_wire(&lease->resources, &arena, &message.resources_len);
+    Local *asker = local_get(raylet, lease->asked_by);
+    int fds[3];
+    int r = asker && asker->frames && asker->bell.page ? ring_make(asker, worker->local, fds) : 1;
+    if (r < 0)
+        log_warn("no ring for a lease, frames are relayed: %s", error_text(r));
+    grant_send(lease, &message, r == 0 ? fds : NULL);
+    if (r == 0)
+        fd_close(fds[0]);
+}
+
+void lease_worker_ready(Lease *lease, Worker *worker) {
+    Raylet *raylet = lease->raylet;
+    const Job *job = job_cache_find(raylet, &lease->job);
+    lease->worker = worker;
+    worker->lease = lease;
+    if (!job) { /* it ended meanwhile */
+        lease_refuse(lease, STATUS_CODE_DEAD, "the job has ended");
+        pool_give_back(worker);
+        return;
+    }
+    list_remove(&lease->link);
+    list_push(&raylet->granted, &lease->link);
+    lease->state = LEASE_GRANTED;
+    assign_worker(lease, job);
+    if (lease->birth)
+        actor_lease_ready(lease);
+    else
+        grant(lease);
+}
+
+void lease_worker_failed(Lease *lease, StatusCode code, const char *text) {
+    lease->worker = NULL;
+    lease_refuse(lease, code, text);
+}
+
+void lease_worker_gone(Lease *lease) {
+    lease->worker = NULL;
+    if (lease->state == LEASE_GRANTED) { /* who holds it hears of the worker's death */
+        if (lease->birth)
+            actor_worker_gone(lease);
+        lease_free(lease);
+        return;
+    }
+    resources_release(lease);
+    lease->state = LEASE_WAITING;
+    list_remove(&lease->link);
+    list_push_front(&lease->raylet->waiting, &lease->link);
+}
+
+/* ---- placing ---- */
+
+static void spill(Lease *lease, const SchedNode *node);
+
+static void place_here(Lease *lease) {
+    Raylet *raylet = lease->raylet;
+    lease->state = LEASE_STARTING;
+    list_remove(&lease->link);
+    list_push(&raylet->granted, &lease->link);
+    Worker *worker = pool_take(raylet, lease);
+    if (worker)
+        lease_worker_ready(lease, worker);
+    else
+        pool_start_for(raylet, lease);
+}
+
+static size_t starting_bound(const Raylet *raylet) {
+    return 4 + 2 * (size_t)(raylet->here.total.known[RESOURCE_CPU] / QUANTITY_ONE);
+}
+
+/* Served at once or not at all. */
+static void place_passed_on(Lease *lease) {
+    Raylet *raylet = lease->raylet;
+    if (raylet->starting_len < starting_bound(raylet) && resources_take(lease))
+        place_here(lease);
+    else
+        lease_refuse(lease, STATUS_CODE_BUSY, "no room on this node now");
+}
+
+/* False: it waits on. */
+static bool place(Lease *lease) {
+    Raylet *raylet = lease->raylet;
+    const SchedNode *node = NULL;
+    SchedAnswer answer =
+        sched_pick(&raylet->sched, peers_view(raylet), &raylet->id, &lease->sched, &node);
+    if (answer == SCHED_FAILED) {
+        lease_refuse(lease, STATUS_CODE_INFEASIBLE,
+                     "The task is not schedulable: the node specified via "
+                     "NodeAffinitySchedulingStrategy doesn't exist any more or is infeasible, and "
+                     "soft=False was specified.");
+        return true;
+    }
+    if (answer != SCHED_FOUND)
+        return false;
+    if (node != &raylet->here) {
+        spill(lease, node);
+        return true;
+    }
+    if (raylet->starting_len >= starting_bound(raylet) || !resources_take(lease))
+        return false;
+    place_here(lease);
+    return true;
+}
+
+void leases_dispatch(void *ctx) {
+    Raylet *raylet = ctx;
+    uint64_t stuck[SHAPES_SEEN];
+    size_t stuck_len = 0;
+    List todo;
+    list_init(&todo);
+    list_splice(&todo, &raylet->waiting);
+    List *link;
+    while ((link = list_pop(&todo))) {
+        Lease *lease = LIST_ITEM(link, Lease, link);
+        bool passed_on = lease->birth || lease->spilled > 0, same = false;
+        for (size_t i = 0; i < stuck_len; i++)
+            same |= stuck[i] == lease->shape;
+        list_push(&raylet->waiting, &lease->link);
+        if ((same && !passed_on) || !job_cache_find(raylet, &lease->job))
+            continue;
+        uint64_t shape = lease->shape;
+        if (passed_on)
+            place_passed_on(lease);
+        else if (!place(lease) && stuck_len < SHAPES_SEEN)
+            stuck[stuck_len++] = shape;
+    }
+    upstream_changed(raylet);
+}
+
+/* ---- another node's ---- */
+
+static void on_spill_done(void *argument, const RpcReply *reply) {
+    Lease *lease = argument;
+    Raylet *raylet = lease->raylet;
+    lease->spill_call = 0;
+    if (reply->result == -ECANCELED)
+        return;
+    if (reply->result == 0 && reply->header->type == MSG_LEASE_GRANT) {
+        Buf body = { .data = (char *)(uintptr_t)reply->body, .len = reply->len };
+        raylet_reply(raylet, &lease->call, MSG_LEASE_GRANT, &body);
+        lease_free(lease);
+        return;
+    }
+    if (reply->result == 1 && reply->status.code != STATUS_CODE_BUSY &&
+        reply->status.code != STATUS_CODE_DEAD) {
+        _cleanup_free_ char *text = str_dup_slice(reply->status.text);
+        lease_refuse(lease, (StatusCode)reply->status.code, text);
+        return;
+    }
+    lease->state = LEASE_WAITING; /* the view was old: news make us look again */
+    list_remove(&lease->link);
+    list_push_front(&raylet->waiting, &lease->link);
+}
+
+static void spill(Lease *lease, const SchedNode *node) {
+    Raylet *raylet = lease->raylet;
+    Remote *remote = peers_get(raylet, &node->id);
+    _cleanup_arena_ Arena arena = { 0 };
+    LeaseRequest request;
+    int r = lease_request_decode(&request, lease->request.data, lease->request.len, &arena);
+    ASSERT(r == 0 && remote); /* decoded when it came; the view has remotes only */
+    request.spilled = (uint8_t)(lease->spilled + 1);
+    request.requester = lease->requester;
+    _cleanup_buf_ Buf body = { 0 };
+    lease_request_encode(&request, &body);
+    lease->state = LEASE_SPILLED;
+    lease->spill_node = node->id;
+    list_remove(&lease->link);
+    list_push(&raylet->granted, &lease->link);
+    resources_sub(&remote->sched.available, &lease->resources); /* until its next report */
+    lease->spill_call = raylet_call(raylet, peer_make(remote->index, remote->incarnation, 0),
+                                    MSG_LEASE_REQUEST, &body, USEC_INFINITY, on_spill_done, lease);
+}
+
+void leases_node_dead(Raylet *raylet, const Remote *remote) {
+    rpc_peer_lost(raylet->rpc, peer_make(remote->index, remote->incarnation, 0));
+    LIST_EACH_SAFE(item, &raylet->granted) {
+        Lease *lease = LIST_ITEM(item, Lease, link);
+        if (peer_node(lease->requester) == remote->index && lease->state != LEASE_SPILLED)
+            leases_requester_dead(raylet, lease->requester);
+    }
+}
+
+/* ---- requests ---- */
+
+static SchedKind sched_kind(const Strategy *strategy) {
+    switch (strategy->kind) {
+    case STRATEGY_KIND_SPREAD:
+        return SCHED_SPREAD;
+    case STRATEGY_KIND_NODE_AFFINITY:
+        return SCHED_AFFINITY;
+    default:
+        return SCHED_DEFAULT;
+    }
+}
+
+static uint64_t shape_of(const Lease *lease) {
+    uint64_t parts[5] = { resources_hash(&lease->resources), (uint64_t)lease->sched.kind,
+                          base_hash(&lease->sched.node, sizeof(NodeId)), lease->sched.soft, 0 };
+    for (uint32_t i = 0; i < lease->labels.len; i++)
+        parts[4] = parts[4] * 31 + base_hash(lease->labels.terms[i].values.items[0],
+                                             strlen(lease->labels.terms[i].values.items[0]));
+    return base_hash(parts, sizeof(parts));
+}
+
+static int lease_set(Lease *lease, const LeaseRequest *request) {
+    const Strategy *strategy = &request->strategy;
+    if (strategy->kind == STRATEGY_KIND_PLACEMENT_GROUP)
+        return error_origin(-EINVAL, "placement groups are not supported yet");
+    int r = resources_from_wire(&lease->resources, request->resources, request->resources_len);
+    if (r == 0)
+        r = devices_check(lease->resources.known[RESOURCE_GPU]);
+    if (r == 0)
+        r = label_selector_from_wire(&lease->labels, strategy->labels, strategy->labels_len);
+    if (r == 0)
+        r = text_from_wire(request->name, 4096, "the task's name", &lease->name);
+    if (r == 0)
+        r = text_from_wire(request->runtime_env, 1 << 20, "runtime_env", &lease->runtime_env);
+    lease->sched = (SchedRequest){
+        .kind = sched_kind(strategy),
+        .resources = &lease->resources,
+        .labels = &lease->labels,
+        .node = strategy->node,
+        .soft = strategy->soft,
+        .spill_on_unavailable = strategy->spill_on_unavailable,
+        .fail_on_unavailable = strategy->fail_on_unavailable,
+    };
+    return r;
+}
+
+int lease_add(Raylet *raylet, const LeaseRequest *request, const FrameHeader *call,
+              Lease **ret_lease) {
+    if (map_get(&raylet->leases, &request->lease))
+        return error_origin(-EEXIST, "this lease was asked for already");
+    if (map_len(&raylet->leases) >= RAYLET_LEASES_MAX)
+        return error_origin(-ENOSPC, "%d leases wait on this node, its most", RAYLET_LEASES_MAX);
+    Lease *lease = mem_new(Lease);
+    lease->raylet = raylet;
+    lease->id = request->lease;
+    lease->call = *call;
+    lease->asked_by = call->source;
+    lease->requester = request->requester;
+    lease->job = request->job;
+    lease->actor = request->actor;
+    lease->env_hash = request->env_hash;
+    lease->spilled = request->spilled;
+    list_init(&lease->link);
+    int r = lease_set(lease, request);
+    if (r < 0) {
+        lease_free(lease);
+        return r;
+    }
+    lease->shape = shape_of(lease);
+    map_put(&raylet->leases, &lease->id, lease);
+    list_push(&raylet->waiting, &lease->link);
+    loop_task_arm(raylet->dispatch_task);
+    *ret_lease = lease;
+    return 0;
+}
+
+void lease_on_request(Raylet *raylet, RayletCall *call) {
+    LeaseRequest request;
+    RAYLET_DECODE(raylet, call, lease_request_decode, &request);
+    if (call->local) {
+        request.requester = call->header->source;
+        request.spilled = 0;
+        memset(&request.actor, 0, sizeof(request.actor));
+    } else {
+        request.spilled = MAX(request.spilled, (uint8_t)1);
+    }
+    Lease *lease;
+    int r = lease_add(raylet, &request, call->header, &lease);
+    if (r < 0) {
+        raylet_reply_status(raylet, call->header,
+                            r == -ENOSPC ? STATUS_CODE_FULL : STATUS_CODE_INVALID, "%s",
+                            error_text(r));
+        return;
+    }
+    buf_add(&lease->request, call->body.data, call->body.len);
+}
+
+void lease_on_return(Raylet *raylet, RayletCall *call) {
+    LeaseReturn message;
+    RAYLET_DECODE(raylet, call, lease_return_decode, &message);
+    Lease *lease = map_get(&raylet->leases, &message.lease);
+    if (!lease) {
+        PeerId there = peer_raylet(message.worker);
+        if (call->local && there != raylet->self && peer_node(there) != 0) {
+            FrameHeader header = *call->header;
+            header.destination = there;
+            route_frame(raylet, &header, call->body);
+        }
+        return;
+    }
+    if (lease->requester != call->header->source || lease->state != LEASE_GRANTED)
+        return;
+    Worker *worker = lease->worker;
+    lease_free(lease);
+    if (message.kill)
+        worker_end(worker, true, true, "The worker was returned as not usable any more.");
+    else
+        pool_give_back(worker);
+}
+
+void lease_on_cancel(Raylet *raylet, RayletCall *call) {
+    LeaseCancel message;
+    RAYLET_DECODE(raylet, call, lease_cancel_decode, &message);
+    Lease *lease = map_get(&raylet->leases, &message.lease);
+    PeerId from = call->header->source;
+    if (!lease || (from != lease->requester && from != lease->asked_by))
+        return;
+    Worker *worker = lease->worker;
+    if (lease->birth) { /* gcs has given this start up: whatever it made ends */
+        if (worker && lease->state == LEASE_GRANTED)
+            worker_end(worker, true, true, "The actor was given up.");
+        lease_free(lease);
+        return;
+    }
+    if (lease->state == LEASE_GRANTED)
+        return;
+    if (lease->state == LEASE_SPILLED) {
+        Remote *remote = peers_get(raylet, &lease->spill_node);
+        _cleanup_buf_ Buf body = { 0 };
+        lease_cancel_encode(&message, &body);
+        if (remote)
+            raylet_send(raylet, peer_make(remote->index, remote->incarnation, 0), MSG_LEASE_CANCEL,
+                        &body);
+    }
+    lease_refuse(lease, STATUS_CODE_CANCELLED, "the lease request was cancelled");
+}
+
+void lease_on_blocked(Raylet *raylet, RayletCall *call) {
+    Blocked message;
+    RAYLET_DECODE(raylet, call, blocked_decode, &message);
+    Worker *worker = call->local ? call->local->worker : NULL;
+    Lease *lease = worker ? worker->lease : NULL;
+    if (!lease || lease->state != LEASE_GRANTED || lease->blocked == message.blocked)
+        return;
+    lease->blocked = message.blocked;
+    cpus_lend(lease, message.blocked);
+    loop_task_arm(raylet->dispatch_task);
+}
+
+void leases_requester_dead(Raylet *raylet, PeerId peer) {
+    for (bool again = true; again;) {
+        again = false;
+        Lease *lease;
+        MAP_EACH(&raylet->leases, pos, lease) {
+            if (lease->requester != peer && lease->asked_by != peer)
+                continue;
+            Worker *worker = lease->state == LEASE_GRANTED ? lease->worker : NULL;
+            if (lease->state == LEASE_SPILLED) {
+                RayletCall cancel = { 0 };
+                FrameHeader header = { .source = peer };
+                LeaseCancel message = { .lease = lease->id };
+                _cleanup_buf_ Buf body = { 0 };
+                lease_cancel_encode(&message, &body);
+                cancel.header = &header;
+                cancel.body = buf_slice(&body);
+                lease_on_cancel(raylet, &cancel);
+            } else {
+                lease_free(lease);
+            }
+            if (worker)
+                worker_end(worker, true, true,
+                           "The worker is killed because the process it worked for has died.");
+            again = true; /* the map has changed */
+            break;
+        }
+    }
+}
+
+/* ---- what waits ---- */
+
+size_t leases_demands(const Raylet *raylet, Arena *arena, Demand **ret_demands) {
+    enum {
+        DEMANDS_MAX = 100
+    };
+    Demand *demands = arena_array(arena, Demand, DEMANDS_MAX);
+    uint64_t shapes[DEMANDS_MAX];
+    size_t len = 0;
+    LIST_EACH(item, &raylet->waiting) {
+        const Lease *lease = LIST_ITEM(item, Lease, link);
+        size_t i = 0;
+        while (i < len && shapes[i] != lease->shape)
+            i++;
+        if (i == DEMANDS_MAX)
+            continue;
+        if (i == len) {
+            shapes[len++] = lease->shape;
+            demands[i].resources =
+                resources_to_wire(&lease->resources, arena, &demands[i].resources_len);
+        }
+        demands[i].count++;
+    }
+    *ret_demands = demands;
+    return len;
+}
+
+/* ---- life ---- */
+
+void leases_init(Raylet *raylet) {
+    map_init(&raylet->leases, sizeof(LeaseId));
+    list_init(&raylet->waiting);
+    list_init(&raylet->granted);
+    raylet->dispatch_task = loop_task_new(raylet->loop, leases_dispatch, raylet);
+}
+
+void leases_done(Raylet *raylet) {
+    for (;;) {
+        size_t pos = 0;
+        Lease *lease = map_next(&raylet->leases, &pos, NULL);
+        if (!lease)
+            break;
+        lease_free(lease);
+    }
+    map_done(&raylet->leases);
+    loop_task_free(raylet->dispatch_task);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "raylet/raylet_private.h"
+
+/*
+ * What workers print: their stdout and stderr are files in the session's logs folder; inotify says
+ * when one has grown, and new whole lines go to the driver of the job. A file is named by worker,
+ * job and pid once these are known (renaming does not disturb who writes or watches).
+ */
+
+enum {
+    READ_MAX = 256 * 1024,      /* of one file in one go */
+    LINE_MAX_BYTES = 64 * 1024, /* a longer line is cut into pieces */
+    LINES_MAX = 4096,
+};
+
+struct LogFile {
+    Raylet *raylet;
+    WorkerId worker;
+    bool is_err;
+    char *path;
+    int fd;        /* for reading */
+    int watch;     /* inotify's, -1: none */
+    Buf partial;   /* the beginning of a line */
+    JobId job;
+    PeerId driver; /* 0: nobody's yet */
+    pid_t pid;
+    char *name;
+    LoopTask *more;
+};
+
+typedef struct LogWatch {
+    int inotify;
+    LoopFd *fd;
+    Map by_watch; /* int -> LogFile */
+} LogWatch;
+
+/* ---- lines ---- */
+
+static void lines_send(LogFile *file, Slice *lines, size_t len) {
+    if (len == 0 || file->driver == 0)
+        return;
+    LogLines message = {
+        .pid = (uint32_t)file->pid,
+        .ip = slice_str(file->raylet->node_ip),
+        .lines = lines,
+        .lines_len = len,
+        .is_err = file->is_err,
+        .name = slice_str(file->name),
+        .job = file->job,
+    };
+    _cleanup_buf_ Buf body = { 0 };
+    log_lines_encode(&message, &body);
+    raylet_send(file->raylet, file->driver, MSG_LOG_LINES, &body);
+}
+
+/* Sends the whole lines of `partial`, and all of it at the end of the file's life. */
+static void lines_take(LogFile *file, bool all) {
+    _cleanup_free_ Slice *lines = mem_array(Slice, LINES_MAX);
+    Buf *text = &file->partial;
+    size_t at = 0, len = 0;
+    while (at < text->len) {
+        char *end = memchr(text->data + at, '\n', text->len - at);
+        size_t line = end ? (size_t)(end - text->data) - at : text->len - at;
+        if (!end && !all && line < LINE_MAX_BYTES)
+            break;
+        line = MIN(line, (size_t)LINE_MAX_BYTES);
+        lines[len++] = (Slice){ text->data + at, line };
+        at += line;
+        at += at < text->len && text->data[at] == '\n';
+        if (len == LINES_MAX) {
+            lines_send(file, lines, len);
+            len = 0;
+        }
+    }
+    lines_send(file, lines, len);
+    buf_drop(text, at);
+}
+
+/* Reads what is new. True: there may be more. */
+static bool file_pull(LogFile *file) {
+    size_t got = 0;
+    while (got < READ_MAX) {
+        char *to = buf_reserve(&file->partial, 16 * 1024);
+        ssize_t n = read(file->fd, to, 16 * 1024);
+        if (n <= 0)
+            break;
+        file->partial.len += (size_t)n;
+        file->partial.data[file->partial.len] = 0;
+        got += (size_t)n;
+    }
+    if (got)
+        lines_take(file, false);
+    return got >= READ_MAX;
+}
+
+static void pull_more(void *ctx) {
+    LogFile *file = ctx;
+    if (file->driver && file_pull(file))
+        loop_task_arm(file->more);
+}
+
+/* ---- the watch ---- */
+
+static void on_inotify(void *ctx, unsigned events) {
+    LogWatch *logs = ctx;
+    UNUSED(events);
+    _Alignas(struct inotify_event) char buffer[8192];
+    for (;;) {
+        ssize_t n = read(logs->inotify, buffer, sizeof(buffer));
+        if (n <= 0)
+            return;
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *event = (const void *)(buffer + at);
+            LogFile *file = map_get(&logs->by_watch, &event->wd);
+            if (file)
+                loop_task_arm(file->more);
+            at += (ssize_t)(sizeof(*event) + event->len);
+        }
+    }
+}
+
+int logs_init(Raylet *raylet) {
+    LogWatch *logs = mem_new(LogWatch);
+    raylet->logs = logs;
+    map_init(&logs->by_watch, sizeof(int));
+    logs->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (logs->inotify < 0)
+        return error_last("watch log files (inotify)");
+    return loop_fd_new(raylet->loop, logs->inotify, LOOP_READABLE, on_inotify, logs, &logs->fd);
+}
+
+void logs_done(Raylet *raylet) {
+    LogWatch *logs = raylet->logs;
+    if (!logs)
+        return;
+    loop_fd_free(logs->fd);
+    fd_close(logs->inotify);
+    map_done(&logs->by_watch);
+    raylet->logs = mem_free(logs);
+}
+
+/* ---- files ---- */
+
+static char *file_path(const LogFile *file) {
+    const char *suffix = file->is_err ? "err" : "out";
+    if (file->pid == 0)
+        return str_printf("%s/worker-%s.%s", file->raylet->session.logs, ID_HEX(&file->worker),
+                          suffix);
+    return str_printf("%s/worker-%s-%s-%d.%s", file->raylet->session.logs, ID_HEX(&file->worker),
+                      ID_HEX(&file->job), (int)file->pid, suffix);
+}
+
+int logfile_new(Raylet *raylet, const WorkerId *id, bool is_err, LogFile **ret_file, int *ret_fd) {
+    LogFile *file = mem_new(LogFile);
+    file->raylet = raylet;
+    file->worker = *id;
+    file->is_err = is_err;
+    file->fd = file->watch = -1;
+    file->path = file_path(file);
+    file->more = loop_task_new(raylet->loop, pull_more, file);
+    _cleanup_close_ int out =
+        open(file->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+    if (out >= 0)
+        file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    if (out < 0 || file->fd < 0) {
+        int r = error_last("open %s", file->path);
+        logfile_free(file);
+        return r;
+    }
+    *ret_file = file;
+    *ret_fd = out;
+    out = -1;
+    return 0;
+}
+
+static void file_watch(LogFile *file) {
+    LogWatch *logs = file->raylet->logs;
+    file->watch = inotify_add_watch(logs->inotify, file->path, IN_MODIFY);
+    if (file->watch < 0)
+        log_warn("lines of %s are not shown: %s", file->path,
+                 error_text(error_last("inotify_add_watch")));
+    else
+        map_put(&logs->by_watch, &file->watch, file);
+}
+
+void logfile_assign(LogFile *file, const JobId *job, PeerId driver, pid_t pid, const char *name) {
+    str_set(&file->name, name);
+    file->driver = driver;
+    if (file->pid == 0) {
+        file->pid = pid;
+        file->job = *job;
+        char *path = file_path(file);
+        if (rename(file->path, path) < 0) {
+            log_warn("%s keeps its name: %s", file->path, error_text(error_last("rename")));
+            free(path);
+        } else {
+            free(file->path);
+            file->path = path;
+        }
+        file_watch(file);
+    }
+    loop_task_arm(file->more);
+}
+
+LogFile *logfile_free(LogFile *file) {
+    if (!file)
+        return NULL;
+    if (file->fd >= 0 && file->driver && !file->raylet->ending) {
+        while (file_pull(file))
+            ;
+        lines_take(file, true);
+    }
+    if (file->watch >= 0) {
+        inotify_rm_watch(file->raylet->logs->inotify, file->watch);
+        map_remove(&file->raylet->logs->by_watch, &file->watch);
+    }
+    struct stat st;
+    if (file->fd >= 0 && file->pid == 0 && fstat(file->fd, &st) == 0 && st.st_size == 0)
+        unlink(file->path); /* of a worker that never worked and said nothing */
+    fd_close(file->fd);
+    loop_task_free(file->more);
+    buf_done(&file->partial);
+    free(file->path);
+    free(file->name);
+    free(file);
+    return NULL;
+}

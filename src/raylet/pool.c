@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "raylet/raylet_private.h"
+
+/*
+ * Worker processes: forked by a zygote, idle until a lease takes them, of one job from then on.
+ * Idle ones are kept for a while up to a bound, so that bursts find them warm.
+ */
+
+enum {
+    START_FAILURES_MAX = 3, /* in a row; then who waits is told */
+};
+#define START_TIMEOUT (60 * USEC_PER_SEC)
+#define IDLE_TIMEOUT  (60 * USEC_PER_SEC)
+#define EXIT_GRACE    (5 * USEC_PER_SEC)
+#define STATUS_GRACE  (200 * USEC_PER_MSEC) /* the zygote tells the status after the pidfd */
+
+static size_t idle_bound(const Raylet *raylet) {
+    size_t cpus = (size_t)(raylet->here.total.known[RESOURCE_CPU] / QUANTITY_ONE);
+    return MAX(cpus, (size_t)raylet->prestart);
+}
+
+/* ---- the end of one ---- */
+
+static void worker_free(Worker *worker) {
+    Raylet *raylet = worker->raylet;
+    if (worker->state == WORKER_IDLE)
+        raylet->idle_len--;
+    if (worker->state == WORKER_FORKING || worker->state == WORKER_STARTING)
+        raylet->starting_len--;
+    list_remove(&worker->link);
+    list_remove(&worker->idle);
+    raylet->workers_len--;
+    map_remove(&raylet->worker_by_token, &worker->token);
+    loop_child_free(worker->exit);
+    loop_timer_free(worker->timer);
+    logfile_free(worker->out);
+    logfile_free(worker->err);
+    free(worker->death_text);
+    free(worker);
+}
+
+static char *death_sentence(const Worker *worker) {
+    if (worker->death_text)
+        return str_dup(worker->death_text);
+    if (worker->have_status && WIFSIGNALED(worker->status))
+        return str_printf("Worker unexpectedly exits by signal %d (%s). The process was killed, "
+                          "perhaps because the machine ran out of memory, or it crashed.",
+                          WTERMSIG(worker->status), strsignal(WTERMSIG(worker->status)));
+    if (worker->have_status)
+        return str_printf("Worker exits with an exit code %d.", WEXITSTATUS(worker->status));
+    return str_dup("Worker unexpectedly exits with a connection error code 2. End of file. There "
+                   "are some potential root causes. (1) The process is killed by SIGKILL by OOM "
+                   "killer due to high memory usage. (2) ray stop --force is called. (3) The "
+                   "worker is crashed unexpectedly due to SIGSEGV or other unexpected errors.");
+}
+
+static void worker_dead(Worker *worker) {
+    Raylet *raylet = worker->raylet;
+    bool starting = worker->state == WORKER_STARTING || worker->state == WORKER_FORKING;
+    _cleanup_free_ char *text = death_sentence(worker);
+    Lease *lease = worker->lease;
+    if (worker->local)
+        local_gone(worker->local, text);
+    if (lease) {
+        worker->lease = NULL;
+        lease_worker_gone(lease);
+    }
+    worker_free(worker);
+    if (starting && !raylet->ending)
+        raylet->start_failures++;
+    loop_task_arm(raylet->dispatch_task);
+}
+
+/* The process is a zombie or gone: no ring of it will be written any more. */
+static void on_process_end(void *ctx, const LoopExit *end) {
+    Worker *worker = ctx;
+    UNUSED(end);
+    if (worker->local)
+        rings_drop(worker->local);
+    if (worker->have_status || !worker->zygote)
+        worker_dead(worker);
+    else
+        loop_timer_after(worker->timer, STATUS_GRACE);
+}
+
+void worker_exited(Worker *worker, int status) {
+    worker->have_status = true;
+    worker->status = status;
+    worker_dead(worker);
+}
+
+void worker_disconnected(Worker *worker) {
+    /* Alive or not, it can't work any more. Its real end says with which status. */
+    worker->local->frames = frame_conn_free(worker->local->frames);
+    if (worker->exit && loop_child_gone(worker->exit))
+        return;
+    if (worker->state == WORKER_IDLE) {
+        worker->raylet->idle_len--;
+        list_remove(&worker->idle);
+    }
+    worker->state = WORKER_ENDING;
+    loop_timer_after(worker->timer, EXIT_GRACE);
+}
+
+void worker_end(Worker *worker, bool kill, bool intended, const char *text) {
+    Raylet *raylet = worker->raylet;
+    worker->intended |= intended;
+    if (!worker->death_text && text)
+        worker->death_text = str_dup(text);
+    if (worker->state == WORKER_IDLE) {
+        raylet->idle_len--;
+        list_remove(&worker->idle);
+    }
+    if (worker->state == WORKER_FORKING)
+        return; /* ended as soon as it is there: worker_forked() */
+    if (kill || !worker->local || !worker->local->frames) {
+        loop_child_kill(worker->exit, SIGKILL);
+    } else {
+        WorkerExit message = { .reason = slice_str(text) };
+        _cleanup_buf_ Buf body = { 0 };
+        worker_exit_encode(&message, &body);
+        local_send(worker->local, MSG_WORKER_EXIT, &body);
+    }
+    if (worker->state == WORKER_STARTING)
+        raylet->starting_len--;
+    worker->state = WORKER_ENDING;
+    loop_timer_after(worker->timer, EXIT_GRACE);
+}
+
+static void on_timer(void *ctx) {
+    Worker *worker = ctx;
+    switch (worker->state) {
+    case WORKER_FORKING:
+        worker_fork_failed(worker, "the zygote did not fork in time");
+        break;
+    case WORKER_STARTING:
+        worker_end(worker, true, false, "The worker process did not start in time.");
+        break;
+    case WORKER_IDLE:
+        if (worker->raylet->idle_len > worker->raylet->prestart)
+            worker_end(worker, false, true, "idle");
+        break;
+    case WORKER_LEASED:
+    case WORKER_ENDING:
+        if (!worker->exit || loop_child_gone(worker->exit)) {
+            worker_dead(worker); /* its status never came */
+        } else {
+            loop_child_kill(worker->exit, SIGKILL);
+            loop_timer_after(worker->timer, EXIT_GRACE);
+        }
+        break;
+    }
+}
+
+/* ---- the start of one ---- */
+
+static Worker *worker_new(Raylet *raylet) {
+    Worker *worker = mem_new(Worker);
+    worker->raylet = raylet;
+    worker->state = WORKER_FORKING;
+    mem_random(&worker->id, sizeof(worker->id));
+    mem_random(&worker->token, sizeof(worker->token));
+    worker->number = peer_worker(local_number(raylet));
+    list_init(&worker->idle);
+    list_push(&raylet->workers, &worker->link);
+    raylet->workers_len++;
+    raylet->starting_len++;
+    map_put(&raylet->worker_by_token, &worker->token, worker);
+    worker->timer = loop_timer_new(raylet->loop, on_timer, worker);
+    loop_timer_after(worker->timer, START_TIMEOUT);
+    return worker;
+}
+
+static int worker_fork(Worker *worker) {
+    _cleanup_close_ int out = -1, err = -1;
+    int r = logfile_new(worker->raylet, &worker->id, false, &worker->out, &out);
+    if (r == 0)
+        r = logfile_new(worker->raylet, &worker->id, true, &worker->err, &err);
+    Zygote *zygote = NULL;
+    if (r == 0)
+        r = zygote_get(worker->raylet, worker->raylet->python, &zygote);
+    if (r == 0)
+        r = zygote_fork(zygote, worker, out, err);
+    return r;
+}
+
+static Worker *worker_start(Raylet *raylet) {
+    Worker *worker = worker_new(raylet);
+    int r = worker_fork(worker);
+    if (r < 0) {
+        log_error("a worker can't be started: %s", error_text(r));
+        raylet->start_failures++;
+        worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+void worker_forked(Worker *worker, pid_t pid, int pidfd) {
+    worker->pid = pid;
+    worker->state = WORKER_STARTING;
+    int r = loop_child_new(worker->raylet->loop, pidfd, on_process_end, worker, &worker->exit);
+    if (r < 0) {
+        log_error("worker %d can't be watched: %s", (int)pid, error_text(r));
+        fd_close(pidfd);
+        kill(pid, SIGKILL); /* not reaped by the zygote before it told us: the pid is right */
+        worker_fork_failed(worker, error_text(r));
+        return;
+    }
+    if (worker->death_text)
+        worker_end(worker, true, true, NULL);
+}
+
+void worker_fork_failed(Worker *worker, const char *text) {
+    log_error("a worker could not be forked: %s", text);
+    Raylet *raylet = worker->raylet;
+    raylet->start_failures++;
+    Lease *lease = worker->lease;
+    worker->lease = NULL;
+    if (lease)
+        lease_worker_failed(lease, STATUS_CODE_INTERNAL, text);
+    worker_free(worker);
+    loop_task_arm(raylet->dispatch_task);
+}
+
+Worker *pool_by_token(const Raylet *raylet, uint64_t token) {
+    return map_get(&raylet->worker_by_token, &token);
+}
+
+static void worker_idle(Worker *worker) {
+    Raylet *raylet = worker->raylet;
+    worker->state = WORKER_IDLE;
+    worker->lease = NULL;
+    list_push(&raylet->idle, &worker->idle);
+    raylet->idle_len++;
+    loop_timer_after(worker->timer, IDLE_TIMEOUT);
+    if (raylet->idle_len > idle_bound(raylet)) {
+        Worker *oldest = LIST_ITEM(raylet->idle.next, Worker, idle);
+        worker_end(oldest, false, true, "more idle workers than the node keeps");
+    }
+}
+
+void worker_connected(Worker *worker, Local *local) {
+    Raylet *raylet = worker->raylet;
+    worker->local = local;
+    raylet->start_failures = 0;
+    if (worker->state != WORKER_STARTING) /* it is being ended */
+        return;
+    raylet->starting_len--;
+    loop_timer_stop(worker->timer);
+    if (worker->lease) {
+        worker->state = WORKER_LEASED;
+        lease_worker_ready(worker->lease, worker);
+        return;
+    }
+    worker_idle(worker);
+    loop_task_arm(raylet->dispatch_task);
+}
+
+/* ---- lending ---- */
+
+static bool suits(const Worker *worker, const Lease *lease) {
+    if (worker->env_hash != lease->env_hash)
+        return false;
+    return id_is_unset(&worker->job) || id_equal(&worker->job, &lease->job);
+}
+
+Worker *pool_take(Raylet *raylet, const Lease *lease) {
+    /* The one that was used last is the warmest; one of the job's own before a fresh one. */
+    Worker *fresh = NULL;
+    for (List *item = raylet->idle.prev; item != &raylet->idle; item = item->prev) {
+        Worker *worker = LIST_ITEM(item, Worker, idle);
+        if (!suits(worker, lease))
+            continue;
+        if (!id_is_unset(&worker->job)) {
+            fresh = worker;
+            break;
+        }
+        fresh = fresh ? fresh : worker;
+    }
+    if (!fresh)
+        return NULL;
+    list_remove(&fresh->idle);
+    raylet->idle_len--;
+    loop_timer_stop(fresh->timer);
+    fresh->state = WORKER_LEASED;
+    return fresh;
+}
+
+/* A worker that starts for nobody yet, or a new one. */
+void pool_start_for(Raylet *raylet, Lease *lease) {
+    LIST_EACH(item, &raylet->workers) {
+        Worker *worker = LIST_ITEM(item, Worker, link);
+        if (worker->lease || worker->death_text || !suits(worker, lease))
+            continue;
+        if (worker->state == WORKER_FORKING || worker->state == WORKER_STARTING) {
+            worker->lease = lease;
+            lease->worker = worker;
+            return;
+        }
+    }
+    if (raylet->start_failures >= START_FAILURES_MAX) {
+        raylet->start_failures = 0; /* the next request tries again */
+        lease_worker_failed(lease, STATUS_CODE_INTERNAL,
+                            "worker processes do not start on this node: look at the newest "
+                            "zygote.err and worker-*.err in the session's logs folder");
+        return;
+    }
+    Worker *worker = raylet->workers_len < RAYLET_WORKERS_MAX ? worker_start(raylet) : NULL;
+    if (!worker) {
+        lease_worker_failed(lease, STATUS_CODE_FULL, "no worker process could be started");
+        return;
+    }
+    worker->env_hash = lease->env_hash;
+    worker->lease = lease;
+    lease->worker = worker;
+}
+
+void pool_give_back(Worker *worker) {
+    worker->lease = NULL;
+    if (worker->state == WORKER_LEASED && worker->local && worker->local->frames)
+        worker_idle(worker);
+}
+
+void pool_on_kill(Raylet *raylet, RayletCall *call) {
+    WorkerKill message;
+    RAYLET_DECODE(raylet, call, worker_kill_decode, &message);
+    Local *local = local_get(raylet, message.peer);
+    if (!local || !local->worker)
+        return;
+    _cleanup_free_ char *text = str_dup_slice(message.text);
+    worker_end(local->worker, message.force, call->header->source == PEER_GCS, text);
+}
+
+void pool_on_job_finished(Raylet *raylet, const JobId *job) {
+    LIST_EACH_SAFE(item, &raylet->workers) {
+        Worker *worker = LIST_ITEM(item, Worker, link);
+        if (id_is_unset(&worker->job) || !id_equal(&worker->job, job))
+            continue;
+        /* gcs ends the job's actors; detached ones stay. */
+        if (worker->lease && !id_is_unset(&worker->lease->actor))
+            continue;
+        if (worker->state == WORKER_IDLE)
+            worker_end(worker, false, true, "The job has ended.");
+        else if (worker->state == WORKER_LEASED)
+            worker_end(worker, true, true, "The worker is killed because its job has ended.");
+    }
+}
+
+/* ---- life ---- */
+
+/* Keeps some ready, so that the first task finds one. */
+static void prestart(void *ctx) {
+    Raylet *raylet = ctx;
+    if (raylet->ending || raylet->start_failures >= START_FAILURES_MAX)
+        return;
+    while (raylet->idle_len + raylet->starting_len < raylet->prestart)
+        if (!worker_start(raylet))
+            return;
+}
+
+void pool_init(Raylet *raylet) {
+    list_init(&raylet->workers);
+    list_init(&raylet->idle);
+    map_init(&raylet->worker_by_token, sizeof(uint64_t));
+    raylet->pool_timer = loop_timer_new(raylet->loop, prestart, raylet);
+}
+
+void pool_done(Raylet *raylet) {
+    LIST_EACH_SAFE(item, &raylet->workers) {
+        Worker *worker = LIST_ITEM(item, Worker, link);
+        if (worker->exit)
+            loop_child_kill(worker->exit, SIGKILL);
+        if (worker->local)
+            worker->local->worker = NULL;
+        worker_free(worker);
+    }
+    zygotes_done(raylet);
+    map_done(&raylet->worker_by_token);
+    loop_timer_free(raylet->pool_timer);
+}

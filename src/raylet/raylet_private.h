@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this folder share. Each section names the file that owns it. */
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "host/session.h"
+#include "host/spawn.h"
+#include "ipc/doorbell.h"
+#include "ipc/ring.h"
+#include "loop/loop.h"
+#include "model/convert.h"
+#include "net/frame.h"
+#include "net/listener.h"
+#include "raylet/raylet.h"
+#include "rpc/rpc.h"
+#include "sched/devices.h"
+#include "sched/pick.h"
+
+enum {
+    RAYLET_LOCALS_MAX = 16384,    /* connected processes */
+    RAYLET_WORKERS_MAX = 8192,
+    RAYLET_LEASES_MAX = 200000,   /* asked for or held */
+    RAYLET_RINGS_MAX = 65536,
+    RAYLET_SPILLS_MAX = 2,        /* how often a request is passed on */
+    RAYLET_HELD_BYTES = 64 << 20, /* frames for gcs while it is away */
+};
+
+typedef struct Worker Worker;
+typedef struct Lease Lease;
+typedef struct Zygote Zygote;
+typedef struct LogFile LogFile;
+
+/* ---- local.c: processes connected by the unix socket ---- */
+typedef struct Local {
+    Raylet *raylet;
+    FrameConn *frames;
+    LoopTask *close_task;
+    Role role; /* NONE until its Hello was taken */
+    PeerId peer;
+    WorkerId worker_id;
+    pid_t pid;
+    LoopChild *exit;   /* drivers: their end; workers have theirs in the pool */
+    Doorbell bell;
+    Worker *worker;    /* WORKER */
+    JobId job;         /* DRIVER: its job */
+    char *namespace_, *config, *submission;
+    FrameHeader hello; /* DRIVER: answered once gcs has numbered the job */
+    bool welcomed, goodbye;
+    int exit_code;
+    Vec(struct Ring *) rings;
+    List link; /* in Raylet.locals */
+} Local;
+
+/* ---- ring.c ---- */
+typedef struct Ring {
+    Local *ends[2]; /* NULL once that end is gone */
+    RingPair map;
+} Ring;
+
+/* ---- pool.c ---- */
+typedef enum WorkerState {
+    WORKER_FORKING,  /* the zygote was asked */
+    WORKER_STARTING, /* it runs, its Hello has not come */
+    WORKER_IDLE,
+    WORKER_LEASED,
+    WORKER_ENDING, /* told to exit or killed */
+} WorkerState;
+
+struct Worker {
+    Raylet *raylet;
+    WorkerState state;
+    WorkerId id;
+    uint64_t token;  /* of its Hello */
+    uint32_t number; /* in peer ids */
+    Zygote *zygote;  /* NULL once that is gone */
+    pid_t pid;
+    LoopChild *exit;
+    LoopTimer *timer; /* start-up deadline; idle end; then SIGKILL */
+    uint64_t env_hash;
+    JobId job;        /* unset: nobody's yet */
+    Lease *lease;
+    Local *local;
+    LogFile *out, *err;
+    char *death_text; /* why we ended it */
+    bool intended, have_status;
+    int status;       /* as waitpid gives it */
+    List link;        /* in Raylet.workers */
+    List idle;        /* in Raylet.idle, the longest idle first */
+};
+
+/* ---- lease.c ---- */
+typedef enum LeaseState {
+    LEASE_WAITING,  /* for resources */
+    LEASE_SPILLED,  /* another raylet was asked */
+    LEASE_STARTING, /* has resources, waits for a worker */
+    LEASE_GRANTED,
+} LeaseState;
+
+struct Lease {
+    Raylet *raylet;
+    LeaseState state;
+    LeaseId id;
+    PeerId requester; /* whose it is: it ends with that process */
+    PeerId asked_by;  /* where the answer goes: the requester, another raylet, or gcs */
+    FrameHeader call;
+    Buf request;      /* the encoded LeaseRequest, to pass it on */
+    JobId job;
+    ActorId actor;
+    char *name, *runtime_env;
+    uint64_t env_hash;
+    uint8_t spilled;
+    ResourceSet resources;
+    LabelSelector labels;
+    SchedRequest sched; /* points to the above */
+    DeviceShare gpus;
+    Worker *worker;
+    bool blocked; /* its CPUs are lent out */
+    uint32_t spill_call;
+    NodeId spill_node;
+    uint64_t shape;           /* equal ones find a place or not alike */
+    struct ActorBirth *birth; /* actor.c: an actor's creation */
+    List link;                /* in Raylet.waiting, or Raylet.granted */
+};
+
+/* ---- peers.c: other raylets ---- */
+typedef struct Remote {
+    Raylet *raylet;
+    SchedNode sched;
+    uint16_t index, incarnation;
+    char *address, *ip;
+    FrameConn *frames; /* sent on; NULL: none now */
+    FrameConn *extra;  /* theirs, when both sides dialled: listened to only */
+    bool connected;
+    usec_t retry_at;   /* through gcs until then: it could not be dialled */
+} Remote;
+
+/* ---- job_cache.c: what is known of jobs ---- */
+typedef struct Job {
+    JobId id;
+    PeerId driver;
+    char *config, *namespace_;
+} Job;
+
+/* ---- upstream.c: the connection to gcs ---- */
+typedef struct Upstream {
+    FrameConn *frames;
+    bool registered;
+    LoopTimer *timer; /* the next dial, or the keep-alive */
+    usec_t keepalive;
+    usec_t lost_at;   /* 0: connected */
+    usec_t retry;     /* the pause before the next dial */
+    Buf held;         /* whole frames that wait for the connection */
+    LoopTimer *report_timer;
+    usec_t reported_at;
+    Buf last_report;
+} Upstream;
+
+struct Raylet {
+    Loop *loop;
+    RayletEvents events;
+    char *gcs_address, *temp_dir, *node_ip, *node_name, *hostname, *socket_path, *python;
+    char *dashboard_url, *settings;
+    Buf token;
+    bool head, ready, ending;
+    uint32_t agent_port, metrics_port, prestart;
+    NodeId id;
+    char id_hex[ID_HEX_MAX];
+    Hash cluster;
+    PeerId self; /* 0 until registered */
+    Session session;
+    Listener *peer_listener, *local_listener;
+    Rpc *rpc;
+    LoopTimer *rpc_timer;
+    Upstream gcs;
+
+    List locals;
+    size_t locals_len;
+    Map local_by_peer; /* PeerId -> Local */
+    uint32_t last_number;
+    size_t rings_len;
+
+    List workers, idle;
+    size_t workers_len, idle_len, starting_len;
+    Map worker_by_token;
+    StrMap zygotes;     /* "python hash" -> Zygote */
+    int start_failures; /* in a row */
+    LoopTimer *pool_timer;
+
+    SchedNode here; /* this node: what the scheduler sees of it */
+    Devices gpus;
+    SchedState sched;
+    List waiting, granted;
+    Map leases;  /* LeaseId -> Lease */
+    LoopTask *dispatch_task;
+    Map births;  /* TaskId -> Lease: creations under way */
+
+    Map remotes; /* NodeId -> Remote */
+    Remote **by_index;
+    Vec(const SchedNode *) view;
+    List incoming;      /* connections of raylets that are not known yet */
+
+    Map jobs;           /* JobId -> Job */
+    uint32_t jobs_call; /* to gcs, for those that are not known */
+
+    struct LogWatch *logs;
+};
+
+/* A message for this daemon. */
+typedef struct RayletCall {
+    Local *local; /* from a process here; else NULL */
+    const FrameHeader *header;
+    Slice body;
+    Arena *arena;
+} RayletCall;
+
+#define RAYLET_DECODE(raylet, call, decode, message)                                               \
+    do {                                                                                           \
+        int r_ = decode(message, (call)->body.data, (call)->body.len, (call)->arena);              \
+        if (r_ < 0) {                                                                              \
+            raylet_reply_status((raylet), (call)->header, STATUS_CODE_INVALID, "%s",               \
+                                error_text(r_));                                                   \
+            return;                                                                                \
+        }                                                                                          \
+    } while (0)
+
+/* ---- route.c ---- */
+/* To whoever it is addressed to; what can't be delivered is answered by DEAD or PeerDead. */
+void route_frame(Raylet *raylet, const FrameHeader *header, Slice body);
+/* The same for a frame of our own. */
+void raylet_send(Raylet *raylet, PeerId to, MessageType type, const Buf *body);
+void raylet_reply(Raylet *raylet, const FrameHeader *call, MessageType type, const Buf *body);
+void raylet_reply_status(Raylet *raylet, const FrameHeader *call, StatusCode code,
+                         const char *format, ...) _printf_(4, 5);
+/* A frame that arrived and is ours or somebody's; `local` is where from, or NULL. */
+void route_in(Raylet *raylet, Local *local, const FrameHeader *header, Slice body);
+uint32_t raylet_call(Raylet *raylet, PeerId to, MessageType type, const Buf *body, usec_t timeout,
+                     RpcDone done, void *argument);
+void raylet_arm_rpc(Raylet *raylet);
+void raylet_forget(Raylet *raylet, uint32_t call);
+
+/* ---- local.c ---- */
+_must_check_ int locals_listen(Raylet *raylet);
+void locals_done(Raylet *raylet);
+Local *local_get(const Raylet *raylet, PeerId peer);
+void local_send(Local *local, MessageType type, const Buf *body);
+/* Its process is gone or its connection is: tells everybody and forgets it. */
+void local_gone(Local *local, const char *text);
+void locals_welcome_waiting(Raylet *raylet);
+/* To drivers and workers that may know the peer. */
+void locals_tell_dead(Raylet *raylet, const Buf *peer_dead);
+void local_on_goodbye(Raylet *raylet, RayletCall *call);
+void local_fail_hello(Local *local, StatusCode code, const char *text);
+PeerId local_number(Raylet *raylet);
+
+/* ---- ring.c ---- */
+void ring_on_connect(Raylet *raylet, RayletCall *call);
+/* Makes the pair's ring and tells side 1; 1: there is one already. The fds for side 0 (memfd, the
+ * other's page, the other's eventfd) are borrowed but for fds[0], which the caller closes. */
+_must_check_ int ring_make(Local *asker, Local *other, int ret_fds[static 3]);
+void rings_drop(Local *local);
+
+/* ---- pool.c, zygote.c ---- */
+void pool_init(Raylet *raylet);
+void pool_done(Raylet *raylet);
+/* A worker for the lease: an idle one, or NULL while one is being started. */
+Worker *pool_take(Raylet *raylet, const Lease *lease);
+void pool_start_for(Raylet *raylet, Lease *lease);
+void pool_give_back(Worker *worker);
+Worker *pool_by_token(const Raylet *raylet, uint64_t token);
+void worker_connected(Worker *worker, Local *local);
+void worker_end(Worker *worker, bool kill, bool intended, const char *text);
+/* Its connection broke: the process is gone, or as good as. */
+void worker_disconnected(Worker *worker);
+void worker_forked(Worker *worker, pid_t pid, int pidfd); /* takes the pidfd */
+void worker_fork_failed(Worker *worker, const char *text);
+void worker_exited(Worker *worker, int status);
+void pool_on_job_finished(Raylet *raylet, const JobId *job);
+void pool_on_kill(Raylet *raylet, RayletCall *call);
+/* The zygote for an environment; made when there is none. */
+_must_check_ int zygote_get(Raylet *raylet, const char *python, Zygote **ret_zygote);
+_must_check_ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd);
+void zygotes_done(Raylet *raylet);
+
+/* ---- lease.c ---- */
+void leases_init(Raylet *raylet);
+void leases_done(Raylet *raylet);
+void lease_on_request(Raylet *raylet, RayletCall *call);
+void lease_on_return(Raylet *raylet, RayletCall *call);
+void lease_on_cancel(Raylet *raylet, RayletCall *call);
+void lease_on_blocked(Raylet *raylet, RayletCall *call);
+void leases_dispatch(void *raylet);
+void leases_requester_dead(Raylet *raylet, PeerId peer);
+void leases_node_dead(Raylet *raylet, const Remote *remote);
+/* A worker became ready for the lease that waits for it. */
+void lease_worker_ready(Lease *lease, Worker *worker);
+void lease_worker_failed(Lease *lease, StatusCode code, const char *text);
+void lease_worker_gone(Lease *lease);
+/* Ends it; the worker goes back to the pool or is ended by the caller. */
+void lease_free(Lease *lease);
+_must_check_ int lease_add(Raylet *raylet, const LeaseRequest *request, const FrameHeader *call,
+                           Lease **ret_lease);
+size_t leases_demands(const Raylet *raylet, Arena *arena, Demand **ret_demands);
+
+/* ---- job_cache.c ---- */
+void job_cache_init(Raylet *raylet);
+void job_cache_done(Raylet *raylet);
+/* NULL: gcs is asked, and the leases are looked at again when it has answered. */
+const Job *job_cache_find(Raylet *raylet, const JobId *id);
+void job_cache_learn(Raylet *raylet, const JobId *id, PeerId driver, Slice config,
+                     Slice namespace_);
+void job_cache_forget(Raylet *raylet, const JobId *id);
+
+/* ---- actor.c ---- */
+void actor_on_start(Raylet *raylet, RayletCall *call);
+void actor_lease_ready(Lease *lease);
+void actor_lease_failed(Lease *lease, StatusCode code, const char *text);
+bool actor_on_result(Raylet *raylet, RayletCall *call);
+void actor_worker_gone(Lease *lease);
+void actor_birth_free(Lease *lease);
+
+/* ---- upstream.c ---- */
+void upstream_init(Raylet *raylet); /* and dials */
+void upstream_done(Raylet *raylet);
+/* Sends, or keeps it until the connection is back. */
+void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body);
+void upstream_changed(Raylet *raylet); /* resources or demands: report soon */
+void upstream_peer_dead(Raylet *raylet, const PeerDead *dead);
+
+/* ---- peers.c ---- */
+void peers_init(Raylet *raylet);
+void peers_done(Raylet *raylet);
+_must_check_ int peers_listen(Raylet *raylet, const NetAddress *address);
+void peers_update(Raylet *raylet, const NodeInfo *infos, size_t len);
+void peers_on_view(Raylet *raylet, RayletCall *call);
+void peers_on_dead(Raylet *raylet, RayletCall *call);
+/* False: no way there. */
+bool peers_send(Raylet *raylet, const FrameHeader *header, Slice body);
+SchedView peers_view(Raylet *raylet);
+Remote *peers_get(const Raylet *raylet, const NodeId *id);
+
+/* ---- logs.c ---- */
+_must_check_ int logs_init(Raylet *raylet);
+void logs_done(Raylet *raylet);
+/* Opens the file and gives its fd for writing (the caller closes it). */
+_must_check_ int logfile_new(Raylet *raylet, const WorkerId *id, bool is_err, LogFile **ret_file,
+                             int *ret_fd);
+/* Gives it its final name and says whose lines these are. */
+void logfile_assign(LogFile *file, const JobId *job, PeerId driver, pid_t pid, const char *name);
+/* Reads what is left, then forgets it. */
+LogFile *logfile_free(LogFile *file);
+
+/* ---- raylet.c ---- */
+/* gcs knows this node now: `raylet->self` is set. The first time processes are let in. */
+void raylet_registered(Raylet *raylet);
+/* It can't go on. */
+void raylet_fail(Raylet *raylet, int r, const char *sentence);
+
+/* ---- jobrun.c ---- */
+void jobrun_on_run(Raylet *raylet, RayletCall *call);
+void jobrun_on_stop(Raylet *raylet, RayletCall *call);

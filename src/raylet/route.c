@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "raylet/raylet_private.h"
+
+/*
+ * Frames go by the destination in their header: to a process here, to another raylet, to gcs; the
+ * body is looked at only when the destination is this daemon.
+ */
+
+static bool is_self(const Raylet *raylet, PeerId peer) {
+    return peer == 0 || peer == raylet->self;
+}
+
+static bool is_here(const Raylet *raylet, PeerId peer) {
+    return peer_raylet(peer) == raylet->self && raylet->self != 0;
+}
+
+/* The frame can't be delivered. The sender of a call is answered; the sender of anything else is
+ * told that the peer is dead, if it is. */
+static void undeliverable(Raylet *raylet, const FrameHeader *header) {
+    if (header->flags & FRAME_REPLY || header->type == MSG_PEER_DEAD || header->source == 0)
+        return;
+    if (header->flags & FRAME_CALL) {
+        raylet_reply_status(raylet, header, STATUS_CODE_DEAD, "the process is gone");
+        return;
+    }
+    if (peer_node(header->destination) == 0 || is_self(raylet, header->source))
+        return;
+    PeerDead dead = { .peer = header->destination,
+                      .text = SLICE("The worker process is gone."),
+                      .exit_code = 0 };
+    _cleanup_buf_ Buf body = { 0 };
+    peer_dead_encode(&dead, &body);
+    raylet_send(raylet, header->source, MSG_PEER_DEAD, &body);
+}
+
+void route_frame(Raylet *raylet, const FrameHeader *header, Slice body) {
+    PeerId to = header->destination;
+    if (peer_node(to) == 0) {
+        upstream_send(raylet, header, body);
+        return;
+    }
+    if (is_here(raylet, to)) {
+        Local *local = local_get(raylet, to);
+        if (local && local->frames)
+            frame_send(local->frames, header, body);
+        else
+            undeliverable(raylet, header);
+        return;
+    }
+    if (!peers_send(raylet, header, body))
+        undeliverable(raylet, header);
+}
+
+void raylet_send(Raylet *raylet, PeerId to, MessageType type, const Buf *body) {
+    FrameHeader header = { .type = (uint16_t)type, .source = raylet->self, .destination = to };
+    route_frame(raylet, &header, body ? buf_slice(body) : (Slice){ 0 });
+}
+
+static void send_answer(Raylet *raylet, FrameHeader *header, const Buf *body) {
+    if (header->source == 0)
+        header->source = raylet->self;
+    route_frame(raylet, header, body ? buf_slice(body) : (Slice){ 0 });
+}
+
+void raylet_reply(Raylet *raylet, const FrameHeader *call, MessageType type, const Buf *body) {
+    if (!(call->flags & FRAME_CALL))
+        return;
+    FrameHeader header = rpc_answer_header(call, type, body);
+    send_answer(raylet, &header, body);
+}
+
+void raylet_reply_status(Raylet *raylet, const FrameHeader *call, StatusCode code,
+                         const char *format, ...) {
+    if (!(call->flags & FRAME_CALL))
+        return;
+    va_list ap;
+    va_start(ap, format);
+    _cleanup_free_ char *text = str_vprintf(format, ap);
+    va_end(ap);
+    _cleanup_buf_ Buf body = { 0 };
+    FrameHeader header = rpc_answer_status(call, code, text, &body);
+    send_answer(raylet, &header, &body);
+}
+
+uint32_t raylet_call(Raylet *raylet, PeerId to, MessageType type, const Buf *body, usec_t timeout,
+                     RpcDone done, void *argument) {
+    uint32_t call =
+        rpc_call(raylet->rpc, to, type, body, loop_deadline(raylet->loop, timeout), done, argument);
+    raylet_arm_rpc(raylet);
+    return call;
+}
+
+void raylet_arm_rpc(Raylet *raylet) {
+    loop_timer_at(raylet->rpc_timer, rpc_expire(raylet->rpc, loop_now(raylet->loop)));
+}
+
+void raylet_forget(Raylet *raylet, uint32_t call) {
+    if (call)
+        rpc_forget(raylet->rpc, call);
+    raylet_arm_rpc(raylet);
+}
+
+/* ---- for this daemon ---- */
+
+static void on_ping(Raylet *raylet, RayletCall *call) {
+    raylet_reply_status(raylet, call->header, STATUS_CODE_OK, "%s", "");
+}
+
+static void on_job_finished(Raylet *raylet, RayletCall *call) {
+    JobFinished message;
+    RAYLET_DECODE(raylet, call, job_finished_decode, &message);
+    pool_on_job_finished(raylet, &message.job);
+}
+
+typedef void Handler(Raylet *raylet, RayletCall *call);
+
+/* What processes here and raylets may ask for. */
+static Handler *handler_of(unsigned type) {
+    switch (type) {
+    case MSG_PING:
+        return on_ping;
+    case MSG_GOODBYE:
+        return local_on_goodbye;
+    case MSG_LEASE_REQUEST:
+        return lease_on_request;
+    case MSG_LEASE_RETURN:
+        return lease_on_return;
+    case MSG_LEASE_CANCEL:
+        return lease_on_cancel;
+    case MSG_BLOCKED:
+        return lease_on_blocked;
+    case MSG_PEER_CONNECT:
+        return ring_on_connect;
+    case MSG_WORKER_KILL:
+        return pool_on_kill;
+    default:
+        return NULL;
+    }
+}
+
+/* What only gcs may say. */
+static Handler *gcs_handler_of(unsigned type) {
+    switch (type) {
+    case MSG_ACTOR_START:
+        return actor_on_start;
+    case MSG_NODE_VIEW:
+        return peers_on_view;
+    case MSG_PEER_DEAD:
+        return peers_on_dead;
+    case MSG_JOB_FINISHED:
+        return on_job_finished;
+    case MSG_JOB_RUN:
+        return jobrun_on_run;
+    case MSG_JOB_RUN_STOP:
+        return jobrun_on_stop;
+    default:
+        return NULL;
+    }
+}
+
+void route_in(Raylet *raylet, Local *local, const FrameHeader *header, Slice body) {
+    if (!is_self(raylet, header->destination)) {
+        route_frame(raylet, header, body);
+        return;
+    }
+    if (header->flags & FRAME_REPLY) {
+        rpc_reply(raylet->rpc, header, body.data);
+        raylet_arm_rpc(raylet);
+        return;
+    }
+    _cleanup_arena_ Arena arena = { 0 };
+    RayletCall call = { local, header, body, &arena };
+    if (header->type == MSG_RESULT && actor_on_result(raylet, &call))
+        return;
+    Handler *handler = handler_of(header->type);
+    if (!handler && header->source == PEER_GCS)
+        handler = gcs_handler_of(header->type);
+    if (handler)
+        handler(raylet, &call);
+    else
+        raylet_reply_status(raylet, header, STATUS_CODE_UNSUPPORTED, "a raylet does not answer %s",
+                            message_name(header->type));
+}

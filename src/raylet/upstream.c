@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "raylet/raylet_private.h"
+
+/*
+ * The connection to gcs: dialled until it is there, hello, registration, then keep-alives, and a
+ * report whenever what this node has to offer or waits for has changed. While gcs is away frames
+ * for it are kept.
+ */
+
+#define DIAL_TIMEOUT    (5 * USEC_PER_SEC)
+#define RETRY_MAX       (1 * USEC_PER_SEC)
+#define GIVE_UP_AFTER   (60 * USEC_PER_SEC)
+#define REPORT_INTERVAL (10 * USEC_PER_MSEC)
+
+/* ---- sending ---- */
+
+void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body) {
+    Upstream *gcs = &raylet->gcs;
+    if (gcs->registered) {
+        frame_send(gcs->frames, header, body);
+        return;
+    }
+    if (gcs->held.len + FRAME_HEADER_SIZE + body.len > RAYLET_HELD_BYTES) {
+        raylet_reply_status(raylet, header, STATUS_CODE_DEAD,
+                            "the head can't be reached, and too much waits for it already");
+        return;
+    }
+    FrameHeader held = *header;
+    held.length = (uint32_t)body.len;
+    buf_add(&gcs->held, &held, sizeof(held));
+    buf_add(&gcs->held, body.data, body.len);
+}
+
+static void send_held(Upstream *gcs) {
+    size_t at = 0;
+    while (at < gcs->held.len) {
+        FrameHeader header = frame_unpack(gcs->held.data + at);
+        at += FRAME_HEADER_SIZE;
+        frame_send(gcs->frames, &header, (Slice){ gcs->held.data + at, header.length });
+        at += header.length;
+    }
+    buf_done(&gcs->held);
+}
+
+void upstream_peer_dead(Raylet *raylet, const PeerDead *dead) {
+    _cleanup_buf_ Buf body = { 0 };
+    peer_dead_encode(dead, &body);
+    raylet_send(raylet, PEER_GCS, MSG_PEER_DEAD, &body);
+    if (dead->role != ROLE_DRIVER)
+        return;
+    Job *job;
+    MAP_EACH(&raylet->jobs, pos, job) {
+        if (job->driver != dead->peer)
+            continue;
+        JobFinish finish = { .job = job->id };
+        _cleanup_buf_ Buf text = { 0 };
+        job_finish_encode(&finish, &text);
+        raylet_send(raylet, PEER_GCS, MSG_JOB_FINISH, &text);
+    }
+}
+
+/* ---- reports ---- */
+
+static void report_send(Raylet *raylet, bool changed, const Buf *full) {
+    NodeReport alive = { .node = raylet->id, .changed = changed };
+    _cleanup_buf_ Buf body = { 0 };
+    if (!changed)
+        node_report_encode(&alive, &body);
+    raylet_send(raylet, PEER_GCS, MSG_NODE_REPORT, changed ? full : &body);
+}
+
+static void report(void *ctx) {
+    Raylet *raylet = ctx;
+    Upstream *gcs = &raylet->gcs;
+    if (!gcs->registered)
+        return;
+    _cleanup_arena_ Arena arena = { 0 };
+    NodeReport message = { .node = raylet->id, .changed = true };
+    message.available =
+        resources_to_wire_clamped(&raylet->here.available, &arena, &message.available_len);
+    message.demands_len = leases_demands(raylet, &arena, &message.demands);
+    _cleanup_buf_ Buf body = { 0 };
+    node_report_encode(&message, &body);
+    if (slice_eq(buf_slice(&body), buf_slice(&gcs->last_report)))
+        return;
+    report_send(raylet, true, &body);
+    gcs->reported_at = loop_now(raylet->loop);
+    loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));
+    buf_clear(&gcs->last_report);
+    buf_add(&gcs->last_report, body.data, body.len);
+}
+
+void upstream_changed(Raylet *raylet) {
+    Upstream *gcs = &raylet->gcs;
+    if (gcs->registered && !loop_timer_armed(gcs->report_timer))
+        loop_timer_at(gcs->report_timer,
+                      MAX(loop_now(raylet->loop), gcs->reported_at + REPORT_INTERVAL));
+}
+
+/* ---- registration ---- */
+
+static void send_handshake(Raylet *raylet, MessageType type, const Buf *body) {
+    FrameHeader header = { .type = (uint16_t)type, .flags = FRAME_CALL, .destination = PEER_GCS };
+    frame_send(raylet->gcs.frames, &header, buf_slice(body));
+}
+
+static void send_hello(Raylet *raylet) {
+    Hello hello = { .version_low = WIRE_VERSION_LOW,
+                    .version_high = WIRE_VERSION_HIGH,
+                    .role = ROLE_RAYLET,
+                    .token = buf_slice(&raylet->token),
+                    .node = raylet->id };
+    _cleanup_buf_ Buf body = { 0 };
+    hello_encode(&hello, &body);
+    send_handshake(raylet, MSG_HELLO, &body);
+}
+
+static void send_registration(Raylet *raylet) {
+    _cleanup_arena_ Arena arena = { 0 };
+    _cleanup_free_ char *reach = str_printf(
+        "%s:%u", raylet->node_ip, net_address_port(listener_address(raylet->peer_listener)));
+    NodeRegister message = {
+        .info = {
+            .node = raylet->id,
+            .address = slice_str(reach),
+            .ip = slice_str(raylet->node_ip),
+            .hostname = slice_str(raylet->hostname),
+            .name = slice_str(raylet->node_name),
+            .head = raylet->head,
+            .raylet_socket = slice_str(raylet->socket_path),
+            .agent_port = raylet->agent_port,
+            .metrics_port = raylet->metrics_port,
+        },
+    };
+    NodeInfo *info = &message.info;
+    info->total = resources_to_wire(&raylet->here.total, &arena, &info->total_len);
+    info->available =
+        resources_to_wire_clamped(&raylet->here.available, &arena, &info->available_len);
+    info->labels = labels_to_wire(&raylet->here.labels, &arena, &info->labels_len);
+    _cleanup_buf_ Buf body = { 0 };
+    node_register_encode(&message, &body);
+    send_handshake(raylet, MSG_NODE_REGISTER, &body);
+}
+
+static void on_welcome(Raylet *raylet, const Welcome *welcome) {
+    if (!raylet->ready) {
+        raylet->cluster = welcome->cluster;
+        _cleanup_free_ char *name = str_dup_slice(welcome->session_name);
+        int r = session_open(raylet->temp_dir, name, &raylet->session);
+        if (r < 0) {
+            raylet_fail(raylet, r, error_text(r));
+            return;
+        }
+        raylet->dashboard_url = str_dup_slice(welcome->dashboard_url);
+        raylet->settings = str_dup_slice(welcome->settings);
+        if (!raylet->socket_path)
+            raylet->socket_path = str_printf("%s/raylet%s", raylet->session.sockets,
+                                             raylet->head ? "" : ID_HEX(&raylet->id));
+    } else if (memcmp(&raylet->cluster, &welcome->cluster, sizeof(Hash)) != 0) {
+        raylet_fail(raylet, -ESTALE, "another cluster answers at the head's address");
+        return;
+    }
+    send_registration(raylet);
+}
+
+static void on_registered(Raylet *raylet, const NodeRegistered *message) {
+    Upstream *gcs = &raylet->gcs;
+    raylet->self = peer_make(message->index, message->incarnation, 0);
+    gcs->registered = true;
+    gcs->lost_at = 0;
+    gcs->keepalive = (usec_t)MAX(message->keepalive_ms, 100u) * USEC_PER_MSEC;
+    gcs->retry = 0;
+    buf_clear(&gcs->last_report);
+    peers_update(raylet, message->nodes, message->nodes_len);
+    send_held(gcs);
+    loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));
+    upstream_changed(raylet);
+    raylet_registered(raylet);
+}
+
+/* Until we are registered every reply is for the handshake. */
+static void on_handshake(Raylet *raylet, const FrameHeader *header, Slice body) {
+    _cleanup_arena_ Arena arena = { 0 };
+    Welcome welcome;
+    NodeRegistered registered;
+    Status status;
+    int r;
+    switch (header->type) {
+    case MSG_WELCOME:
+        r = welcome_decode(&welcome, body.data, body.len, &arena);
+        if (r == 0)
+            on_welcome(raylet, &welcome);
+        break;
+    case MSG_NODE_REGISTERED:
+        r = node_registered_decode(&registered, body.data, body.len, &arena);
+        if (r == 0)
+            on_registered(raylet, &registered);
+        break;
+    case MSG_STATUS:
+        r = status_decode(&status, body.data, body.len, &arena);
+        if (r == 0)
+            r = rpc_status_error(&status);
+        break;
+    default:
+        r = 0;
+    }
+    if (r < 0)
+        raylet_fail(raylet, r, error_text(r));
+}
+
+/* ---- the connection ---- */
+
+static void lost(Raylet *raylet) {
+    Upstream *gcs = &raylet->gcs;
+    gcs->frames = frame_conn_free(gcs->frames);
+    gcs->registered = false;
+    loop_timer_stop(gcs->report_timer);
+    if (gcs->lost_at == 0)
+        gcs->lost_at = loop_now(raylet->loop);
+    if (loop_now(raylet->loop) - gcs->lost_at > GIVE_UP_AFTER) {
+        raylet_fail(raylet, -ETIMEDOUT, "the head could not be reached for a minute");
+        return;
+    }
+    gcs->retry = CLAMP(gcs->retry * 2, 10 * USEC_PER_MSEC, RETRY_MAX);
+    loop_timer_after(gcs->timer, gcs->retry);
+}
+
+static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
+    Raylet *raylet = ctx;
+    UNUSED(frames);
+    if (raylet->gcs.registered)
+        route_in(raylet, NULL, &frame->header, frame->body);
+    else if (frame->header.flags & FRAME_REPLY)
+        on_handshake(raylet, &frame->header, frame->body);
+}
+
+static void on_closed(void *ctx, FrameConn *frames, int r) {
+    Raylet *raylet = ctx;
+    UNUSED(frames);
+    if (raylet->gcs.registered)
+        log_warn("the connection to gcs was lost: %s", r < 0 ? error_text(r) : "it closed it");
+    lost(raylet);
+}
+
+static const FrameEvents frame_events = { .frame = on_frame, .closed = on_closed };
+
+/* A stream without its FrameConn yet never calls back. */
+static void on_stream(void *ctx, Stream *stream, StreamEvent event) {
+    UNUSED(ctx);
+    UNUSED(stream);
+    UNUSED(event);
+}
+
+static void dial(Raylet *raylet) {
+    NetAddress address;
+    Stream *stream;
+    int r = net_address_parse(raylet->gcs_address, &address);
+    if (r == 0)
+        r = stream_connect(raylet->loop, &address, DIAL_TIMEOUT, on_stream, raylet, &stream);
+    if (r < 0) {
+        log_warn("gcs can't be dialled: %s", error_text(r));
+        lost(raylet);
+        return;
+    }
+    stream_set_output_marks(stream, 1 << 20, (size_t)1 << 30);
+    raylet->gcs.frames = frame_conn_new(stream, &frame_events, raylet);
+    send_hello(raylet);
+}
+
+static void on_timer(void *ctx) {
+    Raylet *raylet = ctx;
+    if (!raylet->gcs.frames) {
+        dial(raylet);
+        return;
+    }
+    if (raylet->gcs.registered)
+        report_send(raylet, false, NULL);
+    loop_timer_at(raylet->gcs.timer, loop_deadline(raylet->loop, raylet->gcs.keepalive));
+}
+
+void upstream_init(Raylet *raylet) {
+    Upstream *gcs = &raylet->gcs;
+    gcs->timer = loop_timer_new(raylet->loop, on_timer, raylet);
+    gcs->report_timer = loop_timer_new(raylet->loop, report, raylet);
+    gcs->keepalive = 3 * USEC_PER_SEC;
+    gcs->lost_at = loop_now(raylet->loop);
+    loop_timer_at(gcs->timer, 0);
+}
+
+void upstream_done(Raylet *raylet) {
+    Upstream *gcs = &raylet->gcs;
+    if (gcs->registered) {
+        NodeDrain bye = { .node = raylet->id, .reason = SLICE("it was stopped") };
+        _cleanup_buf_ Buf body = { 0 };
+        node_drain_encode(&bye, &body);
+        raylet_send(raylet, PEER_GCS, MSG_NODE_DRAIN, &body);
+        stream_flush(frame_conn_stream(gcs->frames));
+    }
+    frame_conn_free(gcs->frames);
+    loop_timer_free(gcs->timer);
+    loop_timer_free(gcs->report_timer);
+    buf_done(&gcs->held);
+    buf_done(&gcs->last_report);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "codec/json.h"
+#include "raylet/raylet_private.h"
+
+/*
+ * A zygote is one Python process that has imported what every worker needs and forks workers on
+ * request. The contract is in src/python/README.md: JSON packets over a socketpair, fd 3 of the
+ * zygote. What is asked before it is ready waits in the socket's buffer.
+ */
+
+enum {
+    ZYGOTE_FD = 3,
+    PACKET_MAX = 192 * 1024,
+};
+
+struct Zygote {
+    Raylet *raylet;
+    char *python;
+    int socket;
+    LoopFd *watch;
+    LoopChild *exit;
+    pid_t pid;
+    uint64_t last_request;
+    Map requests; /* number -> Worker */
+    bool ready;
+};
+
+/* Everything it had under way failed; its workers go on without it. */
+static void zygote_free(Zygote *zygote, const char *text) {
+    Raylet *raylet = zygote->raylet;
+    strmap_remove(&raylet->zygotes, zygote->python);
+    loop_fd_free(zygote->watch);
+    fd_close(zygote->socket); /* it exits when the socket closes */
+    loop_child_free(zygote->exit);
+    LIST_EACH_SAFE(item, &raylet->workers) {
+        Worker *worker = LIST_ITEM(item, Worker, link);
+        if (worker->zygote != zygote)
+            continue;
+        worker->zygote = NULL;
+        if (worker->state == WORKER_FORKING)
+            worker_fork_failed(worker, text);
+    }
+    map_done(&zygote->requests);
+    free(zygote->python);
+    free(zygote);
+}
+
+static void on_process_end(void *ctx, const LoopExit *end) {
+    Zygote *zygote = ctx;
+    _cleanup_free_ char *text = str_printf(
+        "the process that starts workers (%s -m ray._private.zygote) ended %s %d: look at "
+        "zygote.err in %s",
+        zygote->python, end->signal ? "by signal" : "with status",
+        end->signal ? end->signal : end->code, zygote->raylet->session.logs);
+    log_warn("%s", text);
+    zygote_free(zygote, text);
+}
+
+/* ---- what it says ---- */
+
+static Worker *take_request(Zygote *zygote, json_int_t number) {
+    uint64_t key = (uint64_t)number;
+    return map_remove(&zygote->requests, &key);
+}
+
+static void on_forked(Zygote *zygote, const json_t *packet, int *pidfd) {
+    Worker *worker = take_request(zygote, json_int_at(packet, 0, "forked"));
+    if (!worker)
+        return;
+    const char *error = json_str_at(packet, "error");
+    pid_t pid = (pid_t)json_int_at(packet, 0, "pid");
+    if (error || pid <= 0 || *pidfd < 0) {
+        worker_fork_failed(worker, error ? error : "the zygote told no process");
+        return;
+    }
+    worker_forked(worker, pid, *pidfd);
+    *pidfd = -1;
+}
+
+static void on_process_ended(Zygote *zygote, const json_t *packet) {
+    pid_t pid = (pid_t)json_int_at(packet, 0, "exited");
+    LIST_EACH(item, &zygote->raylet->workers) {
+        Worker *worker = LIST_ITEM(item, Worker, link);
+        if (worker->zygote == zygote && worker->pid == pid) {
+            worker_exited(worker, (int)json_int_at(packet, 0, "status"));
+            return;
+        }
+    }
+}
+
+static void on_packet(Zygote *zygote, const char *data, size_t len, int *fd) {
+    _cleanup_json_ json_t *packet = NULL;
+    int r = json_parse(data, len, NULL, 0, &packet);
+    if (r < 0) {
+        log_warn("a zygote said something unreadable: %s", error_text(r));
+        return;
+    }
+    if (json_at(packet, "ready"))
+        zygote->ready = true;
+    else if (json_at(packet, "forked"))
+        on_forked(zygote, packet, fd);
+    else if (json_at(packet, "exited"))
+        on_process_ended(zygote, packet);
+}
+
+static ssize_t receive(int socket, char *data, size_t size, int *ret_fd) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = { data, size };
+    struct msghdr message = { .msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = control.bytes,
+                              .msg_controllen = sizeof(control.bytes) };
+    ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+        c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+    return n;
+}
+
+static void on_readable(void *ctx, unsigned events) {
+    Zygote *zygote = ctx;
+    UNUSED(events);
+    _cleanup_free_ char *data = mem_alloc(PACKET_MAX);
+    for (int i = 0; i < 64; i++) {
+        _cleanup_close_ int fd = -1;
+        ssize_t n = receive(zygote->socket, data, PACKET_MAX, &fd);
+        if (n <= 0) {
+            if (n == 0)
+                loop_fd_set(zygote->watch, 0); /* its end comes by the pidfd */
+            return;
+        }
+        on_packet(zygote, data, (size_t)n, &fd);
+    }
+}
+
+/* ---- what it is asked ---- */
+
+static int send_packet(int socket, const Buf *text, const int *fds, size_t count) {
+    union {
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } control = { 0 };
+    struct iovec part = { text->data, text->len };
+    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+    if (count) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+    }
+    if (sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return error_last("ask the zygote for a worker");
+    return 0;
+}
+
+int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd) {
+    Raylet *raylet = zygote->raylet;
+    char token[24];
+    snprintf(token, sizeof(token), "%llu", (unsigned long long)worker->token);
+    uint64_t number = ++zygote->last_request;
+    _cleanup_json_ json_t *packet = json_pack(
+        "{s:I, s:{s:s, s:s, s:s, s:s}, s:{}, s:s}", "fork", (json_int_t)number, "config",
+        "raylet_socket", raylet->socket_path, "worker_id", ID_HEX(&worker->id), "startup_token",
+        token, "session_dir", raylet->session.dir, "env", "title", "ray::IDLE");
+    _cleanup_buf_ Buf text = { 0 };
+    json_encode(packet, 0, &text);
+    int fds[] = { out_fd, err_fd };
+    int r = send_packet(zygote->socket, &text, fds, ARRAY_LEN(fds));
+    if (r < 0)
+        return r;
+    map_put(&zygote->requests, &number, worker);
+    worker->zygote = zygote;
+    return 0;
+}
+
+/* ---- starting one ---- */
+
+static int spawn(Zygote *zygote, int socket) {
+    Raylet *raylet = zygote->raylet;
+    _cleanup_free_ char *err_path = str_printf("%s/zygote.err", raylet->session.logs);
+    _cleanup_close_ int err = open(err_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (err < 0)
+        return error_last("open %s", err_path);
+    SpawnFd fds[] = { { err, 1 }, { err, 2 }, { socket, ZYGOTE_FD } };
+    SpawnSpec spec = {
+        .argv = SPAWN_LIST(zygote->python, "-m", "ray._private.zygote"),
+        .fds = fds,
+        .fd_count = ARRAY_LEN(fds),
+        .group = SPAWN_NEW_SESSION,
+    };
+    Child child;
+    int r = spawn_start(&spec, &child);
+    if (r < 0)
+        return r;
+    zygote->pid = child.pid;
+    r = loop_child_new(raylet->loop, child.pidfd, on_process_end, zygote, &zygote->exit);
+    if (r < 0) {
+        child_signal(&child, SIGKILL);
+        child_release(&child);
+    }
+    return r;
+}
+
+int zygote_get(Raylet *raylet, const char *python, Zygote **ret_zygote) {
+    Zygote *zygote = strmap_get(&raylet->zygotes, python);
+    if (zygote) {
+        *ret_zygote = zygote;
+        return 0;
+    }
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_last("a socket pair for a zygote");
+    _cleanup_close_ int theirs = pair[1];
+    int size = 4 * PACKET_MAX;
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    zygote = mem_new(Zygote);
+    zygote->raylet = raylet;
+    zygote->socket = pair[0];
+    zygote->python = str_dup(python);
+    map_init(&zygote->requests, sizeof(uint64_t));
+    strmap_put(&raylet->zygotes, python, zygote);
+    int r = loop_fd_new(raylet->loop, zygote->socket, LOOP_READABLE, on_readable, zygote,
+                        &zygote->watch);
+    if (r == 0)
+        r = spawn(zygote, theirs);
+    if (r < 0) {
+        _cleanup_free_ char *text = str_dup(error_text(r));
+        zygote_free(zygote, text);
+        return error_origin(r, "%s", text);
+    }
+    *ret_zygote = zygote;
+    return 0;
+}
+
+void zygotes_done(Raylet *raylet) {
+    for (;;) {
+        size_t pos = 0;
+        Zygote *zygote = strmap_next(&raylet->zygotes, &pos, NULL);
+        if (!zygote)
+            break;
+        loop_child_kill(zygote->exit, SIGTERM);
+        zygote_free(zygote, "the node ends");
+    }
+    strmap_done(&raylet->zygotes);
+}
