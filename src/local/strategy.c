@@ -118,6 +118,7 @@ const Strategy strategy_secret = {
 const Strategy strategy_node = {
     .plural = "nodes",
     .group = "",
+    .keeps_status = true,
 };
 
 /* Claims: bound at once to a directory that the node agent makes. */

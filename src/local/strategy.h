@@ -12,6 +12,7 @@ typedef struct Strategy {
     const char *group, *plural;
     /* NULL: a DNS subdomain. */
     const char *(*check_name)(const char *name);
+    bool keeps_status; /* given when it is created: who registers a node says all at once */
     /* Sets what the server decides. The object has its metadata. */
     void (*prepare_create)(ApiCall *call, json_t *object);
     void (*prepare_update)(ApiCall *call, const json_t *old, json_t *object);

@@ -122,7 +122,7 @@ int write_new(ApiCall *call, json_t *body, bool tracked, json_t **ret_object) {
     if (r != 0)
         return r;
     stamp_metadata(call, metadata);
-    if (call->version->has_status)
+    if (call->version->has_status && !strategy->keeps_status)
         json_object_del(object, "status");
     write_default(call, object);
     if (strategy->prepare_create)
