@@ -92,6 +92,7 @@ int body_kind_parse(const char *content_type, BodyKind *ret_kind) {
     } kinds[] = {
         { "application/json", BODY_JSON },
         { "application/yaml", BODY_YAML },
+        { "application/vnd.kubernetes.protobuf", BODY_PROTOBUF },
         { "application/json-patch+json", BODY_JSON_PATCH },
         { "application/merge-patch+json", BODY_MERGE_PATCH },
         { "application/strategic-merge-patch+json", BODY_STRATEGIC_PATCH },

@@ -29,6 +29,7 @@ _must_check_ int accept_parse(const char *header, Accept *ret_accept);
 typedef enum BodyKind {
     BODY_JSON,
     BODY_YAML,
+    BODY_PROTOBUF,
     BODY_JSON_PATCH,
     BODY_MERGE_PATCH,
     BODY_STRATEGIC_PATCH,

@@ -4,13 +4,30 @@
 #include "kobj/meta.h"
 #include "kobj/patch.h"
 #include "local/pod_doors.h"
+#include "local/protobuf.h"
 #include "local/scale.h"
 #include "local/server_private.h"
 
 /* POST, PUT, PATCH, DELETE: collect the body, decode it, call the verb. */
 
+static int refuse_format(Rest *rest, const char *accepted) {
+    return status_make(&rest->call.status, 415, "UnsupportedMediaType", NULL,
+                       "the body of the request was in an unknown format - accepted media types "
+                       "include: %s",
+                       accepted);
+}
+
+static int decode_protobuf(Rest *rest, Slice text, json_t **ret_body) {
+    int r = protobuf_decode(text, ret_body);
+    if (r == PROTOBUF_UNKNOWN_KIND)
+        return refuse_format(rest, "application/json, application/yaml");
+    return r < 0 ? status_bad_request(&rest->call.status, "%s", error_text(r)) : 0;
+}
+
 static int decode_body(Rest *rest, Slice text, BodyKind kind, json_t **ret_body,
                        StrList *duplicates) {
+    if (kind == BODY_PROTOBUF)
+        return decode_protobuf(rest, text, ret_body);
     bool yaml = kind == BODY_YAML || kind == BODY_APPLY_PATCH;
     int r = yaml ? yaml_parse(text.data, text.len, NULL, ret_body)
                  : json_parse(text.data, text.len, NULL, 0, ret_body);
@@ -237,13 +254,10 @@ static int check_kind(Rest *rest, BodyKind *ret_kind) {
     const char *accepted =
         is_patch ? "application/json-patch+json, application/merge-patch+json, "
                    "application/strategic-merge-patch+json, application/apply-patch+yaml"
-                 : "application/json, application/yaml";
+                 : "application/json, application/yaml, " PROTOBUF_CONTENT_TYPE;
     if (body_kind_parse(type, ret_kind) != 0 || is_patch != (*ret_kind >= BODY_JSON_PATCH) ||
         (*ret_kind == BODY_STRATEGIC_PATCH && rest->call.resource && rest->call.resource->custom))
-        return status_make(&rest->call.status, 415, "UnsupportedMediaType", NULL,
-                           "the body of the request was in an unknown format - accepted media "
-                           "types include: %s",
-                           accepted);
+        return refuse_format(rest, accepted);
     return 0;
 }
 
