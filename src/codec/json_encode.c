@@ -112,8 +112,8 @@ static void object_encode(Encoder *encoder, const json_t *object) {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) members[n++] =
-        (Member){ key, value };
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+        members[n++] = (Member){ key, value };
     if (encoder->flags & JSON_SORTED)
         qsort(members, count, sizeof(*members), member_compare);
 

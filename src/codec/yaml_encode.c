@@ -105,7 +105,8 @@ static void write_object(Writer *writer, const json_t *object) {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) keys[n++] = key;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+        keys[n++] = key;
     qsort(keys, count, sizeof(*keys), keys_compare);
     emit(writer, yaml_mapping_start_event_initialize(&writer->event, NULL, NULL, 1,
                                                      YAML_BLOCK_MAPPING_STYLE));

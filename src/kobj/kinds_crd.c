@@ -22,11 +22,10 @@ void crd_fill(json_t *crd) {
         json_set_printf(names, "listKind", "%sList", kind);
     if (json_array_size(stored) > 0)
         return;
-    json_array_foreach(json_at(crd, "spec", "versions"), i,
-                       version) if (json_bool_at(version, false, "storage") &&
-                                    json_str_at(version, "name"))
-        json_array_append(json_make_array(json_make_object(crd, "status"), "storedVersions"),
-                          json_object_get(version, "name"));
+    json_array_foreach(json_at(crd, "spec", "versions"), i, version)
+        if (json_bool_at(version, false, "storage") && json_str_at(version, "name"))
+            json_array_append(json_make_array(json_make_object(crd, "status"), "storedVersions"),
+                              json_object_get(version, "name"));
 }
 
 static void crd_names_validate(Place *place, const json_t *crd) {

@@ -36,19 +36,18 @@ static void host_ports_fill(json_t *container) {
     size_t i;
     json_t *port;
 
-    json_array_foreach(json_object_get(container, "ports"), i,
-                       port) if (json_int_at(port, 0, "hostPort") == 0 &&
-                                 json_object_get(port, "containerPort"))
-        json_object_set(port, "hostPort", json_object_get(port, "containerPort"));
+    json_array_foreach(json_object_get(container, "ports"), i, port)
+        if (json_int_at(port, 0, "hostPort") == 0 && json_object_get(port, "containerPort"))
+            json_object_set(port, "hostPort", json_object_get(port, "containerPort"));
 }
 
 static void volumes_fill(json_t *spec) {
     size_t i;
     json_t *volume;
 
-    json_array_foreach(json_object_get(spec, "volumes"), i,
-                       volume) if (json_is_object(volume) && json_object_size(volume) == 1)
-        json_set_at(volume, json_object(), "emptyDir");
+    json_array_foreach(json_object_get(spec, "volumes"), i, volume)
+        if (json_is_object(volume) && json_object_size(volume) == 1)
+            json_set_at(volume, json_object(), "emptyDir");
 }
 
 /* serviceAccount is the old name of serviceAccountName; both are told. */
@@ -85,9 +84,9 @@ static void requests_fill(json_t *container) {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)limits, key,
-                        value) if (!json_at(container, "resources", "requests", key))
-        json_set_at(container, json_incref(value), "resources", "requests", key);
+    json_object_foreach((json_t *)(uintptr_t)limits, key, value)
+        if (!json_at(container, "resources", "requests", key))
+            json_set_at(container, json_incref(value), "resources", "requests", key);
 }
 
 static bool tolerates(const json_t *spec, const char *taint) {
@@ -230,9 +229,9 @@ static void names_validate(Place *place, const json_t *spec) {
     size_t i;
     json_t *container;
 
-    json_array_foreach(json_object_get(spec, "initContainers"), i,
-                       container) if (json_str_at(container, "name"))
-        strmap_put(&seen, json_str_at(container, "name"), place);
+    json_array_foreach(json_object_get(spec, "initContainers"), i, container)
+        if (json_str_at(container, "name"))
+            strmap_put(&seen, json_str_at(container, "name"), place);
     size_t len = place_key(place, "containers");
     json_array_foreach(json_object_get(spec, "containers"), i, container) {
         const json_t *name = json_object_get(container, "name");

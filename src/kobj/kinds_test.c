@@ -49,7 +49,8 @@ static void strip(json_t *object) {
         json_remove_at(object, "spec", pod_fields[i]);
     for (i = 0; i < ARRAY_LEN(lists); i++) {
         size_t n;
-        json_array_foreach(lists[i], n, container) json_object_del(container, "volumeMounts");
+        json_array_foreach(lists[i], n, container)
+            json_object_del(container, "volumeMounts");
     }
     for (i = json_array_size(volumes); i > 0; i--)
         if (json_object_size(json_at(json_array_get(volumes, i - 1), "projected")) > 0)
@@ -121,7 +122,8 @@ static void test_as_recorded(void **state) {
     size_t i;
     json_t *item;
 
-    json_array_foreach(json_object_get(data, "cases"), i, item) check_case(item);
+    json_array_foreach(json_object_get(data, "cases"), i, item)
+        check_case(item);
 }
 
 static void test_job_gets_its_selector(void **state) {

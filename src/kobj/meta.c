@@ -24,8 +24,9 @@ bool obj_has_finalizer(const json_t *object, const char *name) {
     size_t i;
     json_t *item;
 
-    json_array_foreach(array_at(object, "finalizers"), i,
-                       item) if (str_eq(json_string_value(item), name)) return true;
+    json_array_foreach(array_at(object, "finalizers"), i, item)
+        if (str_eq(json_string_value(item), name))
+            return true;
     return false;
 }
 
@@ -55,8 +56,9 @@ json_t *obj_controller_ref(const json_t *object) {
     size_t i;
     json_t *ref;
 
-    json_array_foreach(array_at(object, "ownerReferences"), i,
-                       ref) if (json_bool_at(ref, false, "controller")) return ref;
+    json_array_foreach(array_at(object, "ownerReferences"), i, ref)
+        if (json_bool_at(ref, false, "controller"))
+            return ref;
     return NULL;
 }
 
@@ -64,9 +66,9 @@ bool obj_is_owned_by(const json_t *object, const char *owner_uid) {
     size_t i;
     json_t *ref;
 
-    json_array_foreach(array_at(object, "ownerReferences"), i,
-                       ref) if (owner_uid &&
-                                str_eq(json_str_at(ref, "uid"), owner_uid)) return true;
+    json_array_foreach(array_at(object, "ownerReferences"), i, ref)
+        if (owner_uid && str_eq(json_str_at(ref, "uid"), owner_uid))
+            return true;
     return false;
 }
 
@@ -87,8 +89,9 @@ static json_t *condition_find(const json_t *conditions, const char *type) {
     json_t *condition;
 
     if (json_is_array(conditions))
-        json_array_foreach(conditions, i, condition) if (str_eq(json_str_at(condition, "type"),
-                                                                type)) return condition;
+        json_array_foreach(conditions, i, condition)
+            if (str_eq(json_str_at(condition, "type"), type))
+                return condition;
     return NULL;
 }
 

@@ -76,7 +76,8 @@ static const char **sorted_keys(const json_t *object) {
     const char **keys = mem_array(const char *, count + 1), *key;
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) keys[n++] = key;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+        keys[n++] = key;
     qsort(keys, count, sizeof(*keys), name_compare);
     return keys;
 }
@@ -180,10 +181,12 @@ void schema_default(const Schema *schema, json_t *object) {
     if (json_is_object(object)) {
         default_object(schema, object);
         if (schema->additional)
-            json_object_foreach(object, key, value) if (!schema_field(schema, key))
-                schema_default(schema->additional, value);
+            json_object_foreach(object, key, value)
+                if (!schema_field(schema, key))
+                    schema_default(schema->additional, value);
     } else if (json_is_array(object) && schema->items) {
-        json_array_foreach(object, i, value) schema_default(schema->items, value);
+        json_array_foreach(object, i, value)
+            schema_default(schema->items, value);
     }
 }
 
@@ -201,6 +204,15 @@ static json_t *quantity_settle(const json_t *value) {
 
 static json_t *normalize(const Schema *schema, json_t *value);
 
+/* Go leaves empty lists and maps out (structs stay: they are pointers). */
+static bool is_left_out(const SchemaField *field, const json_t *value) {
+    if (!field || field->required)
+        return false;
+    if (json_is_array(value))
+        return json_array_size(value) == 0;
+    return json_is_object(value) && field->schema->additional && json_object_size(value) == 0;
+}
+
 static void normalize_object(const Schema *schema, json_t *object) {
     const char *key;
     json_t *value;
@@ -217,6 +229,8 @@ static void normalize_object(const Schema *schema, json_t *object) {
         json_t *settled = normalize(member, value);
         if (settled)
             json_object_set_new(object, key, settled);
+        else if (is_left_out(schema_field(schema, key), value))
+            json_object_del(object, key);
     }
 }
 

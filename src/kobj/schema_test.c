@@ -71,7 +71,8 @@ static void test_as_recorded(void **state) {
     size_t i;
     json_t *item;
 
-    json_array_foreach(json_object_get(data, "cases"), i, item) check_case(schema, item);
+    json_array_foreach(json_object_get(data, "cases"), i, item)
+        check_case(schema, item);
 }
 
 static void test_rules_of_change(void **state) {

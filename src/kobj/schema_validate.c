@@ -231,7 +231,9 @@ static void check_enum(Check *check, const Schema *schema, const json_t *value) 
     size_t i;
     json_t *item;
 
-    json_array_foreach(list, i, item) if (json_same(item, value)) return;
+    json_array_foreach(list, i, item)
+        if (json_same(item, value))
+            return;
     faults_add_unsupported(check->faults, place(check), value, list);
 }
 

@@ -301,8 +301,8 @@ Selector *selector_from_labels(const json_t *labels) {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)labels, key, value)(void) !add_equal(
-        selector, key, value); /* an impossible label matches nothing */
+    json_object_foreach((json_t *)(uintptr_t)labels, key, value)
+        (void)!add_equal(selector, key, value); /* an impossible label matches nothing */
     selector_settle(selector);
     return selector;
 }

@@ -19,8 +19,9 @@ json_t *testdata_case(const json_t *data, const char *name) {
     size_t i;
     json_t *item;
 
-    json_array_foreach(json_object_get(data, "cases"), i,
-                       item) if (str_eq(json_str_at(item, "name"), name)) return item;
+    json_array_foreach(json_object_get(data, "cases"), i, item)
+        if (str_eq(json_str_at(item, "name"), name))
+            return item;
     fail_msg("no case %s", name);
     return NULL;
 }
@@ -49,5 +50,8 @@ void testdata_fail(const json_t *item, const json_t *wanted, int code, const jso
     _cleanup_free_ char *want = json_text(wanted, JSON_SORTED),
                         *have = json_text(body, JSON_SORTED);
 
-    fail_msg("%s:\nwanted %s\ncame %d %s", json_str_at(item, "name"), want, code, have);
+    /* cmocka cuts its messages. */
+    fprintf(stderr, "ERROR: %s:\nwanted %s\ncame %d %s\n", json_str_at(item, "name"), want, code,
+            have);
+    fail_msg("%s is not as recorded", json_str_at(item, "name"));
 }
