@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -20,51 +18,43 @@
 
 enum {
     STATE_MAX = 4 << 20,
-    WORDS_MAX = 4096,
 };
 
 typedef struct Launch {
     Raylet *raylet;
     FrameHeader call;
-    LoopChild *child;
-    int output; /* the command's stderr */
+    Helper *helper;
+    List link; /* in Raylet.launches */
 } Launch;
+
+static void launch_free(Launch *launch) {
+    list_remove(&launch->link);
+    helper_free(launch->helper);
+    free(launch);
+}
+
+void jobrun_done(Raylet *raylet) {
+    LIST_EACH_SAFE(item, &raylet->launches)
+        launch_free(LIST_ITEM(item, Launch, link));
+}
 
 static char *state_path(const Raylet *raylet, const char *id) {
     return str_printf("%s/jobs/%s.json", raylet->session.dir, id);
 }
 
-static void on_launched(void *ctx, const LoopExit *end) {
+static void on_launched(void *ctx, int status, Slice out, Slice err) {
     Launch *launch = ctx;
-    if (end->known && end->signal == 0 && end->code == 0) {
+    UNUSED(out);
+    if (status == 0)
         raylet_reply_status(launch->raylet, &launch->call, STATUS_CODE_OK, "%s", "");
-    } else {
-        char words[WORDS_MAX + 1];
-        ssize_t n = pread(launch->output, words, WORDS_MAX, 0);
-        words[MAX(n, 0)] = 0;
+    else
         raylet_reply_status(launch->raylet, &launch->call, STATUS_CODE_INTERNAL,
-                            "job-run could not be started: %s", n > 0 ? words : "it said nothing");
-    }
-    loop_child_free(launch->child);
-    fd_close(launch->output);
-    free(launch);
+                            "job-run could not be started: %.*s", (int)(err.len ? err.len : 15),
+                            err.len ? err.data : "it said nothing");
+    launch_free(launch);
 }
 
-static int memory_file(const char *name, Slice content, int *ret_fd) {
-    _cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC);
-    if (fd < 0)
-        return error_last("memfd_create");
-    int r = fd_write_all(fd, content.data, content.len);
-    if (r < 0)
-        return r;
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return error_last("lseek");
-    *ret_fd = fd;
-    fd = -1;
-    return 0;
-}
-
-static int launch_input(const JobRun *message, int *ret_fd) {
+static int launch_input(const JobRun *message, Buf *out) {
     _cleanup_json_ json_t *record = NULL, *input = NULL;
     int r = json_parse(message->record.data, message->record.len, NULL, 0, &record);
     if (r < 0)
@@ -73,41 +63,26 @@ static int launch_input(const JobRun *message, int *ret_fd) {
                       message->token.data ? message->token.data : "", (size_t)message->token.len);
     if (!input)
         return error_origin(-EINVAL, "the job's token is not text");
-    _cleanup_buf_ Buf text = { 0 };
-    json_encode(input, 0, &text);
-    return memory_file("job-run-input", buf_slice(&text), ret_fd);
+    json_encode(input, 0, out);
+    return 0;
 }
 
 static int launch(Raylet *raylet, const JobRun *message, const FrameHeader *call) {
-    _cleanup_close_ int input = -1, output = -1;
+    _cleanup_buf_ Buf input = { 0 };
     int r = launch_input(message, &input);
-    if (r == 0)
-        r = memory_file("job-run-words", (Slice){ 0 }, &output);
-    if (r < 0)
-        return r;
-    SpawnFd fds[] = { { input, 0 }, { output, 2 } };
-    SpawnSpec spec = {
-        .program = "/proc/self/exe",
-        .argv = SPAWN_LIST("mobula", "job-run", "--session-dir", raylet->session.dir,
-                           "--raylet-socket", raylet->socket_path, "--node-ip", raylet->node_ip,
-                           "--gcs-address", raylet->gcs_address),
-        .fds = fds,
-        .fd_count = ARRAY_LEN(fds),
-        .group = SPAWN_NEW_GROUP,
-    };
-    Child child;
-    r = spawn_start(&spec, &child);
     if (r < 0)
         return r;
     Launch *self = mem_new(Launch);
-    *self = (Launch){ .raylet = raylet, .call = *call, .output = output };
-    r = loop_child_new(raylet->loop, child.pidfd, on_launched, self, &self->child);
-    if (r < 0) {
-        free(self);
-        return r;
-    }
-    output = -1;
-    return 0;
+    *self = (Launch){ .raylet = raylet, .call = *call };
+    list_push(&raylet->launches, &self->link);
+    r = helper_start(raylet,
+                     SPAWN_LIST("mobula", "job-run", "--session-dir", raylet->session.dir,
+                                "--raylet-socket", raylet->socket_path, "--node-ip",
+                                raylet->node_ip, "--gcs-address", raylet->gcs_address),
+                     buf_slice(&input), on_launched, self, &self->helper);
+    if (r < 0)
+        launch_free(self);
+    return r;
 }
 
 void jobrun_on_run(Raylet *raylet, RayletCall *call) {

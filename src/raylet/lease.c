@@ -68,7 +68,7 @@ void lease_free(Lease *lease) {
     resources_done(&lease->resources);
     label_selector_done(&lease->labels);
     free(lease->name);
-    free(lease->runtime_env);
+    workenv_unref(lease->env);
     free(lease);
 }
 
@@ -76,7 +76,7 @@ void lease_free(Lease *lease) {
 
 /* Ends the lease with a status for whoever asked. */
 static void lease_refuse(Lease *lease, StatusCode code, const char *text) {
-    if (lease->birth)
+    if (lease->birth) /* `text` may be its environment's, which is let go last */
         actor_lease_failed(lease, code, text);
     else
         raylet_reply_status(lease->raylet, &lease->call, code, "%s", text);
@@ -205,9 +205,21 @@ static size_t starting_bound(const Raylet *raylet) {
     return 4 + 2 * (size_t)(raylet->here.total.known[RESOURCE_CPU] / QUANTITY_ONE);
 }
 
-/* Served at once or not at all. */
+/* False while the environment is being built: nothing is held meanwhile. */
+static bool env_ready(Lease *lease, bool *ret_failed) {
+    WorkEnvState state = workenv_ready(lease->env);
+    *ret_failed = state == WORKENV_FAILED;
+    if (*ret_failed)
+        lease_refuse(lease, STATUS_CODE_INVALID, workenv_error(lease->env));
+    return state == WORKENV_READY;
+}
+
+/* Served at once, but for its environment, or not at all. */
 static void place_passed_on(Lease *lease) {
     Raylet *raylet = lease->raylet;
+    bool failed;
+    if (!env_ready(lease, &failed))
+        return;
     if (raylet->starting_len < starting_bound(raylet) && resources_take(lease))
         place_here(lease);
     else
@@ -233,6 +245,9 @@ static bool place(Lease *lease) {
         spill(lease, node);
         return true;
     }
+    bool failed;
+    if (!env_ready(lease, &failed))
+        return failed;
     if (raylet->starting_len >= starting_bound(raylet) || !resources_take(lease))
         return false;
     place_here(lease);
@@ -332,8 +347,12 @@ static SchedKind sched_kind(const Strategy *strategy) {
 }
 
 static uint64_t shape_of(const Lease *lease) {
-    uint64_t parts[5] = { resources_hash(&lease->resources), (uint64_t)lease->sched.kind,
-                          base_hash(&lease->sched.node, sizeof(NodeId)), lease->sched.soft, 0 };
+    uint64_t parts[6] = { resources_hash(&lease->resources),
+                          (uint64_t)lease->sched.kind,
+                          base_hash(&lease->sched.node, sizeof(NodeId)),
+                          lease->sched.soft,
+                          0,
+                          (uintptr_t)lease->env };
     for (uint32_t i = 0; i < lease->labels.len; i++)
         parts[4] = parts[4] * 31 + base_hash(lease->labels.terms[i].values.items[0],
                                              strlen(lease->labels.terms[i].values.items[0]));
@@ -351,8 +370,11 @@ static int lease_set(Lease *lease, const LeaseRequest *request) {
         r = label_selector_from_wire(&lease->labels, strategy->labels, strategy->labels_len);
     if (r == 0)
         r = text_from_wire(request->name, 4096, "the task's name", &lease->name);
+    _cleanup_free_ char *env = NULL;
     if (r == 0)
-        r = text_from_wire(request->runtime_env, 1 << 20, "runtime_env", &lease->runtime_env);
+        r = text_from_wire(request->runtime_env, 1 << 20, "runtime_env", &env);
+    if (r == 0)
+        lease->env = workenv_get(lease->raylet, env);
     lease->sched = (SchedRequest){
         .kind = sched_kind(strategy),
         .resources = &lease->resources,
@@ -379,7 +401,6 @@ int lease_add(Raylet *raylet, const LeaseRequest *request, const FrameHeader *ca
     lease->requester = request->requester;
     lease->job = request->job;
     lease->actor = request->actor;
-    lease->env_hash = request->env_hash;
     lease->spilled = request->spilled;
     list_init(&lease->link);
     int r = lease_set(lease, request);

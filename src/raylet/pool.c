@@ -41,6 +41,7 @@ static void worker_free(Worker *worker) {
     loop_timer_free(worker->timer);
     logfile_free(worker->out);
     logfile_free(worker->err);
+    workenv_unref(worker->env);
     free(worker->death_text);
     free(worker);
 }
@@ -184,14 +185,15 @@ static int worker_fork(Worker *worker) {
         r = logfile_new(worker->raylet, &worker->id, true, &worker->err, &err);
     Zygote *zygote = NULL;
     if (r == 0)
-        r = zygote_get(worker->raylet, worker->raylet->python, &zygote);
+        r = zygote_get(worker->raylet, worker->env, &zygote);
     if (r == 0)
         r = zygote_fork(zygote, worker, out, err);
     return r;
 }
 
-static Worker *worker_start(Raylet *raylet) {
+static Worker *worker_start(Raylet *raylet, WorkEnv *env) {
     Worker *worker = worker_new(raylet);
+    worker->env = workenv_ref(env);
     int r = worker_fork(worker);
     if (r < 0) {
         log_error("a worker can't be started: %s", error_text(r));
@@ -266,7 +268,7 @@ void worker_connected(Worker *worker, Local *local) {
 /* ---- lending ---- */
 
 static bool suits(const Worker *worker, const Lease *lease) {
-    if (worker->env_hash != lease->env_hash)
+    if (worker->env != lease->env)
         return false;
     return id_is_unset(&worker->job) || id_equal(&worker->job, &lease->job);
 }
@@ -312,12 +314,12 @@ void pool_start_for(Raylet *raylet, Lease *lease) {
                             "zygote.err and worker-*.err in the session's logs folder");
         return;
     }
-    Worker *worker = raylet->workers_len < RAYLET_WORKERS_MAX ? worker_start(raylet) : NULL;
+    Worker *worker =
+        raylet->workers_len < RAYLET_WORKERS_MAX ? worker_start(raylet, lease->env) : NULL;
     if (!worker) {
         lease_worker_failed(lease, STATUS_CODE_FULL, "no worker process could be started");
         return;
     }
-    worker->env_hash = lease->env_hash;
     worker->lease = lease;
     lease->worker = worker;
 }
@@ -361,7 +363,7 @@ static void prestart(void *ctx) {
     if (raylet->ending || raylet->start_failures >= START_FAILURES_MAX)
         return;
     while (raylet->idle_len + raylet->starting_len < raylet->prestart)
-        if (!worker_start(raylet))
+        if (!worker_start(raylet, NULL))
             return;
 }
 

@@ -103,6 +103,7 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     id_hex(&raylet->id, sizeof(raylet->id), raylet->id_hex);
     mem_random(&raylet->sched.random, sizeof(raylet->sched.random));
     list_init(&raylet->locals);
+    list_init(&raylet->launches);
     map_init(&raylet->local_by_peer, sizeof(PeerId));
     map_init(&raylet->births, sizeof(TaskId));
     raylet->rpc = rpc_new(rpc_out, raylet);
@@ -130,6 +131,8 @@ Raylet *raylet_free(Raylet *raylet) {
     rpc_free(raylet->rpc);
     leases_done(raylet);
     pool_done(raylet);
+    workenvs_done(raylet);
+    jobrun_done(raylet);
     locals_done(raylet);
     peers_done(raylet);
     logs_done(raylet);

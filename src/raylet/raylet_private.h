@@ -32,6 +32,7 @@ typedef struct Worker Worker;
 typedef struct Lease Lease;
 typedef struct Zygote Zygote;
 typedef struct LogFile LogFile;
+typedef struct WorkEnv WorkEnv;
 
 /* ---- local.c: processes connected by the unix socket ---- */
 typedef struct Local {
@@ -79,7 +80,7 @@ struct Worker {
     pid_t pid;
     LoopChild *exit;
     LoopTimer *timer; /* start-up deadline; idle end; then SIGKILL */
-    uint64_t env_hash;
+    WorkEnv *env;     /* NULL: none; held */
     JobId job;        /* unset: nobody's yet */
     Lease *lease;
     Local *local;
@@ -109,8 +110,8 @@ struct Lease {
     Buf request;      /* the encoded LeaseRequest, to pass it on */
     JobId job;
     ActorId actor;
-    char *name, *runtime_env;
-    uint64_t env_hash;
+    char *name;
+    WorkEnv *env; /* NULL: none; held */
     uint8_t spilled;
     ResourceSet resources;
     LabelSelector labels;
@@ -185,7 +186,8 @@ struct Raylet {
     List workers, idle;
     size_t workers_len, idle_len, starting_len;
     Map worker_by_token;
-    StrMap zygotes;     /* "python hash" -> Zygote */
+    StrMap zygotes;     /* by interpreter and what it reads at its start */
+    StrMap envs;        /* runtime_env's text -> WorkEnv */
     int start_failures; /* in a row */
     LoopTimer *pool_timer;
 
@@ -204,6 +206,8 @@ struct Raylet {
 
     Map jobs;           /* JobId -> Job */
     uint32_t jobs_call; /* to gcs, for those that are not known */
+
+    List launches;      /* job-runs that are being started */
 
     struct LogWatch *logs;
 };
@@ -280,9 +284,38 @@ void worker_exited(Worker *worker, int status);
 void pool_on_job_finished(Raylet *raylet, const JobId *job);
 void pool_on_kill(Raylet *raylet, RayletCall *call);
 /* The zygote for an environment; made when there is none. */
-_must_check_ int zygote_get(Raylet *raylet, const char *python, Zygote **ret_zygote);
+_must_check_ int zygote_get(Raylet *raylet, const WorkEnv *env, Zygote **ret_zygote);
 _must_check_ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd);
 void zygotes_done(Raylet *raylet);
+
+/* ---- workenv.c: runtime environments of workers ---- */
+typedef enum WorkEnvState {
+    WORKENV_NEW,
+    WORKENV_BUILDING,
+    WORKENV_READY,
+    WORKENV_FAILED, /* until its last holder lets go */
+} WorkEnvState;
+/* Counts the caller in. NULL for no environment. */
+WorkEnv *workenv_get(Raylet *raylet, const char *runtime_env);
+WorkEnv *workenv_ref(WorkEnv *env);
+WorkEnv *workenv_unref(WorkEnv *env);
+/* READY at once for NULL; begins to build a new one; the leases are looked at again at its end. */
+WorkEnvState workenv_ready(WorkEnv *env);
+const char *workenv_error(const WorkEnv *env);
+/* Of a ready one, all borrowed and perhaps NULL: what env-setup answered. */
+const char *workenv_python(const WorkEnv *env);
+struct json_t *workenv_answer(const WorkEnv *env);
+void workenvs_done(Raylet *raylet);
+
+/* ---- helper.c: `mobula ROLE` run to its end ---- */
+typedef struct Helper Helper;
+/* `status` is 0, an exit code, or -signal; the texts are borrowed for the call. */
+typedef void HelperDone(void *ctx, int status, Slice out, Slice err);
+/* `argv` begins with "mobula"; `input` is its stdin. */
+_must_check_ int helper_start(Raylet *raylet, char *const *argv, Slice input, HelperDone *done,
+                              void *ctx, Helper **ret_helper);
+/* Kills it if it runs; `done` does not come. Takes NULL. */
+Helper *helper_free(Helper *helper);
 
 /* ---- lease.c ---- */
 void leases_init(Raylet *raylet);
@@ -359,5 +392,6 @@ void raylet_registered(Raylet *raylet);
 void raylet_fail(Raylet *raylet, int r, const char *sentence);
 
 /* ---- jobrun.c ---- */
+void jobrun_done(Raylet *raylet);
 void jobrun_on_run(Raylet *raylet, RayletCall *call);
 void jobrun_on_stop(Raylet *raylet, RayletCall *call);

@@ -20,23 +20,25 @@ enum {
     ZYGOTE_FD = 3,
     PACKET_MAX = 192 * 1024,
 };
+#define IDLE_TIMEOUT (60 * USEC_PER_SEC)
 
 struct Zygote {
     Raylet *raylet;
-    char *python;
+    char *key, *python;
+    char **env; /* its own variables; NULL: ours */
     int socket;
     LoopFd *watch;
     LoopChild *exit;
     pid_t pid;
     uint64_t last_request;
-    Map requests; /* number -> Worker */
-    bool ready;
+    Map requests;          /* number -> Worker */
+    LoopTimer *idle_timer; /* ends it when no worker of it is left; the plain one stays */
 };
 
 /* Everything it had under way failed; its workers go on without it. */
 static void zygote_free(Zygote *zygote, const char *text) {
     Raylet *raylet = zygote->raylet;
-    strmap_remove(&raylet->zygotes, zygote->python);
+    strmap_remove(&raylet->zygotes, zygote->key);
     loop_fd_free(zygote->watch);
     fd_close(zygote->socket); /* it exits when the socket closes */
     loop_child_free(zygote->exit);
@@ -49,6 +51,11 @@ static void zygote_free(Zygote *zygote, const char *text) {
             worker_fork_failed(worker, text);
     }
     map_done(&zygote->requests);
+    loop_timer_free(zygote->idle_timer);
+    for (size_t i = 0; zygote->env && zygote->env[i]; i++)
+        free(zygote->env[i]);
+    free(zygote->env);
+    free(zygote->key);
     free(zygote->python);
     free(zygote);
 }
@@ -103,9 +110,7 @@ static void on_packet(Zygote *zygote, const char *data, size_t len, int *fd) {
         log_warn("a zygote said something unreadable: %s", error_text(r));
         return;
     }
-    if (json_at(packet, "ready"))
-        zygote->ready = true;
-    else if (json_at(packet, "forked"))
+    if (json_at(packet, "forked"))
         on_forked(zygote, packet, fd);
     else if (json_at(packet, "exited"))
         on_process_ended(zygote, packet);
@@ -168,17 +173,35 @@ static int send_packet(int socket, const Buf *text, const int *fds, size_t count
     return 0;
 }
 
-int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd) {
-    Raylet *raylet = zygote->raylet;
+/* What the environment sets, but for what the zygote itself was started with. */
+static json_t *fork_packet(const Worker *worker, uint64_t number) {
+    const Raylet *raylet = worker->raylet;
     char token[24];
     snprintf(token, sizeof(token), "%llu", (unsigned long long)worker->token);
+    json_t *packet =
+        json_pack("{s:I, s:{s:s, s:s, s:s, s:s}, s:s}", "fork", (json_int_t)number, "config",
+                  "raylet_socket", raylet->socket_path, "worker_id", ID_HEX(&worker->id),
+                  "startup_token", token, "session_dir", raylet->session.dir, "title", "ray::IDLE");
+    json_t *answer = workenv_answer(worker->env);
+    static const char *const fields[][2] = { { "env_vars", "env" },
+                                             { "cwd", "cwd" },
+                                             { "sys_path", "sys_path" } };
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        json_t *value = json_at(answer, fields[i][0]);
+        if (value)
+            json_object_set(packet, fields[i][1], value);
+    }
+    return packet;
+}
+
+int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd) {
     uint64_t number = ++zygote->last_request;
-    _cleanup_json_ json_t *packet = json_pack(
-        "{s:I, s:{s:s, s:s, s:s, s:s}, s:{}, s:s}", "fork", (json_int_t)number, "config",
-        "raylet_socket", raylet->socket_path, "worker_id", ID_HEX(&worker->id), "startup_token",
-        token, "session_dir", raylet->session.dir, "env", "title", "ray::IDLE");
+    _cleanup_json_ json_t *packet = fork_packet(worker, number);
     _cleanup_buf_ Buf text = { 0 };
     json_encode(packet, 0, &text);
+    if (text.len > PACKET_MAX)
+        return error_origin(-E2BIG, "the runtime environment has %zu bytes; at most %d fit",
+                            text.len, PACKET_MAX);
     int fds[] = { out_fd, err_fd };
     int r = send_packet(zygote->socket, &text, fds, ARRAY_LEN(fds));
     if (r < 0)
@@ -190,6 +213,57 @@ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd) {
 
 /* ---- starting one ---- */
 
+/* Variables that an interpreter or its loader reads when it starts: a fork comes too late. */
+static bool read_at_start(const char *name) {
+    return str_starts(name, "PYTHON") || str_starts(name, "LD_") || str_eq(name, "LC_ALL") ||
+           str_eq(name, "LANG") || str_starts(name, "MALLOC_") || str_starts(name, "GLIBC_");
+}
+
+/* The interpreter and those variables: what tells one zygote from another. */
+static char *zygote_key(const char *python, json_t *vars) {
+    _cleanup_buf_ Buf key = { 0 };
+    buf_add_str(&key, python);
+    const char *name;
+    json_t *value;
+    json_object_foreach(vars, name, value) if (read_at_start(name) && json_is_string(value))
+        buf_printf(&key, "\n%s=%s", name, json_string_value(value));
+    return buf_steal(&key);
+}
+
+static bool overridden(const char *entry, json_t *vars) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(vars, name, value) {
+        size_t len = strlen(name);
+        if (read_at_start(name) && strncmp(entry, name, len) == 0 && entry[len] == '=')
+            return true;
+    }
+    return false;
+}
+
+/* Our environment with those variables in it. */
+static char **zygote_environment(json_t *vars) {
+    StrList list = { 0 };
+    for (char **entry = environ; *entry; entry++)
+        if (!overridden(*entry, vars))
+            strlist_add(&list, *entry);
+    const char *name;
+    json_t *value;
+    json_object_foreach(vars, name, value) if (read_at_start(name) && json_is_string(value))
+        strlist_printf(&list, "%s=%s", name, json_string_value(value));
+    return list.items;
+}
+
+static void on_idle(void *ctx) {
+    Zygote *zygote = ctx;
+    LIST_EACH(item, &zygote->raylet->workers)
+        if (LIST_ITEM(item, Worker, link)->zygote == zygote) {
+            loop_timer_after(zygote->idle_timer, IDLE_TIMEOUT);
+            return;
+        }
+    zygote_free(zygote, "its interpreter was not used any more");
+}
+
 static int spawn(Zygote *zygote, int socket) {
     Raylet *raylet = zygote->raylet;
     _cleanup_free_ char *err_path = str_printf("%s/zygote.err", raylet->session.logs);
@@ -199,6 +273,7 @@ static int spawn(Zygote *zygote, int socket) {
     SpawnFd fds[] = { { err, 1 }, { err, 2 }, { socket, ZYGOTE_FD } };
     SpawnSpec spec = {
         .argv = SPAWN_LIST(zygote->python, "-m", "ray._private.zygote"),
+        .env = zygote->env,
         .fds = fds,
         .fd_count = ARRAY_LEN(fds),
         .group = SPAWN_NEW_SESSION,
@@ -216,12 +291,8 @@ static int spawn(Zygote *zygote, int socket) {
     return r;
 }
 
-int zygote_get(Raylet *raylet, const char *python, Zygote **ret_zygote) {
-    Zygote *zygote = strmap_get(&raylet->zygotes, python);
-    if (zygote) {
-        *ret_zygote = zygote;
-        return 0;
-    }
+static int zygote_new(Raylet *raylet, const char *key, const char *python, json_t *vars,
+                      Zygote **ret_zygote) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_last("a socket pair for a zygote");
@@ -229,12 +300,17 @@ int zygote_get(Raylet *raylet, const char *python, Zygote **ret_zygote) {
     int size = 4 * PACKET_MAX;
     setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    zygote = mem_new(Zygote);
+    Zygote *zygote = mem_new(Zygote);
     zygote->raylet = raylet;
     zygote->socket = pair[0];
+    zygote->key = str_dup(key);
     zygote->python = str_dup(python);
+    zygote->env = str_eq(key, python) ? NULL : zygote_environment(vars);
     map_init(&zygote->requests, sizeof(uint64_t));
-    strmap_put(&raylet->zygotes, python, zygote);
+    zygote->idle_timer = loop_timer_new(raylet->loop, on_idle, zygote);
+    if (!str_eq(key, raylet->python))
+        loop_timer_after(zygote->idle_timer, IDLE_TIMEOUT);
+    strmap_put(&raylet->zygotes, key, zygote);
     int r = loop_fd_new(raylet->loop, zygote->socket, LOOP_READABLE, on_readable, zygote,
                         &zygote->watch);
     if (r == 0)
@@ -244,6 +320,18 @@ int zygote_get(Raylet *raylet, const char *python, Zygote **ret_zygote) {
         zygote_free(zygote, text);
         return error_origin(r, "%s", text);
     }
+    *ret_zygote = zygote;
+    return 0;
+}
+
+int zygote_get(Raylet *raylet, const WorkEnv *env, Zygote **ret_zygote) {
+    const char *python = workenv_python(env);
+    json_t *vars = json_at(workenv_answer(env), "env_vars");
+    python = python ? python : raylet->python;
+    _cleanup_free_ char *key = zygote_key(python, vars);
+    Zygote *zygote = strmap_get(&raylet->zygotes, key);
+    if (!zygote)
+        return zygote_new(raylet, key, python, vars, ret_zygote);
     *ret_zygote = zygote;
     return 0;
 }
