@@ -371,6 +371,7 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
     }
     if (h->flags & FRAME_REPLY) {
         rpc_reply(core->rpc, h, body);
+        core_happened(core);
         return;
     }
     switch (h->type) {
