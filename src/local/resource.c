@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "kobj/names.h"
 #include "local/event_convert.h"
 
 static const char *const NO_STRINGS[] = { NULL };
@@ -327,40 +326,4 @@ void registry_remove(Registry *registry, const char *group, const char *plural) 
     registry->generation++;
     resource->gone = true;
     resource_unref(resource);
-}
-
-static void validate_versions(const json_t *versions, Faults *faults) {
-    const json_t *version;
-    int stored = 0;
-    size_t i;
-    json_array_foreach(versions, i, version) {
-        _cleanup_free_ char *field = str_printf("spec.versions[%zu].schema.openAPIV3Schema", i);
-        Arena arena = { 0 };
-        const Schema *schema;
-        const json_t *openapi = json_at(version, "schema", "openAPIV3Schema");
-        stored += json_bool_at(version, false, "storage");
-        if (!openapi)
-            faults_add_required(faults, field, "schemas are required");
-        else if (schema_from_openapi(&arena, openapi, field, faults, &schema) < 0 &&
-                 faults->len == 0)
-            faults_add_invalid(faults, field, NULL, error_text(-EINVAL));
-        arena_done(&arena);
-    }
-    if (stored != 1)
-        faults_add_invalid(faults, "spec.versions", versions,
-                           "must have exactly one version marked as storage version");
-}
-
-void crd_validate(const json_t *crd, Faults *faults) {
-    const char *group = json_str_at(crd, "spec", "group");
-    const char *plural = json_str_at(crd, "spec", "names", "plural");
-    const char *name = json_str_at(crd, "metadata", "name");
-    _cleanup_free_ char *want = str_printf("%s.%s", plural ? plural : "", group ? group : "");
-    if (!str_eq(name, want))
-        faults_add_invalid(faults, "metadata.name", json_at(crd, "metadata", "name"),
-                           "must be spec.names.plural+\".\"+spec.group");
-    if (group && !strchr(group, '.'))
-        faults_add_invalid(faults, "spec.group", json_at(crd, "spec", "group"),
-                           "should be a domain with at least one dot");
-    validate_versions(json_at(crd, "spec", "versions"), faults);
 }

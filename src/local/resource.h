@@ -71,8 +71,6 @@ TablePrinter *resource_printer(Resource *resource, ResourceVersion *version);
 /* Serves the resource of a CRD, instead of the one it served before. `crd` has been validated. */
 _must_check_ int registry_put_crd(Registry *registry, const json_t *crd);
 void registry_remove(Registry *registry, const char *group, const char *plural);
-/* The checks of a CRD that its own schema can't say: names, versions, structural schemas. */
-void crd_validate(const json_t *crd, Faults *faults);
 
 Resource *resource_ref(Resource *resource);
 Resource *resource_unref(Resource *resource);

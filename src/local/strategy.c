@@ -3,42 +3,12 @@
 
 #include "base/error.h"
 #include "kobj/meta.h"
-#include "kobj/names.h"
 #include "local/meta.h"
-
-static const Strategy STRATEGY_NONE = { .check_name = name_check_dns1123_subdomain };
-
-/* RBAC names may hold colons. */
-static const Strategy STRATEGY_RBAC = { .check_name = name_check_path_segment };
-
-const Strategy *strategy_find(const Resource *resource) {
-    static const Strategy *const all[] = {
-        &strategy_pod,
-        &strategy_service,
-        &strategy_job,
-        &strategy_namespace,
-        &strategy_service_account,
-        &strategy_crd,
-        &strategy_secret,
-        &strategy_node,
-        &strategy_claim,
-    };
-    if (resource->custom)
-        return &STRATEGY_NONE;
-    if (str_eq(resource->group, "rbac.authorization.k8s.io"))
-        return &STRATEGY_RBAC;
-    for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        if (str_eq(all[i]->plural, resource->plural) && str_eq(all[i]->group, resource->group))
-            return all[i];
-    return &STRATEGY_NONE;
-}
 
 /* Namespaces. */
 
 static void namespace_prepare(ApiCall *call, json_t *object) {
     json_set_at(object, json_string("Active"), "status", "phase");
-    json_set_at(object, json_pack("[s]", "kubernetes"), "spec", "finalizers");
-    obj_set_label(object, "kubernetes.io/metadata.name", obj_name(object));
 }
 
 static void namespace_keep(ApiCall *call, const json_t *old, json_t *object) {
@@ -46,7 +16,6 @@ static void namespace_keep(ApiCall *call, const json_t *old, json_t *object) {
     bool finalizing = str_eq(call->subresource, "finalize");
     if (!finalizing && finalizers)
         json_set_at(object, json_deep_copy(finalizers), "spec", "finalizers");
-    obj_set_label(object, "kubernetes.io/metadata.name", obj_name(object));
 }
 
 static void make_in_namespace(ApiCall *call, const char *plural, const char *ns, json_t *object) {
@@ -74,48 +43,15 @@ static void namespace_created(ApiCall *call, const json_t *object) {
                                     "data", "ca.crt", call->api->ca_pem));
 }
 
-const Strategy strategy_namespace = {
+static const Strategy STRATEGY_NAMESPACE = {
     .plural = "namespaces",
     .group = "",
-    .check_name = name_check_dns1123_label,
     .prepare_create = namespace_prepare,
     .prepare_update = namespace_keep,
     .created = namespace_created,
 };
 
-const Strategy strategy_service_account = {
-    .plural = "serviceaccounts",
-    .group = "",
-};
-
-/* Secrets: stringData is write-only and goes into data. */
-
-static void secret_fold(ApiCall *call, json_t *object) {
-    const char *key;
-    json_t *value, *texts = json_object_get(object, "stringData");
-    json_object_foreach(texts, key, value) {
-        const char *text = json_string_value(value);
-        _cleanup_free_ char *encoded = text ? base64_encode(text, strlen(text)) : NULL;
-        if (encoded)
-            json_object_set_new(json_make_object(object, "data"), key, json_string(encoded));
-    }
-    json_object_del(object, "stringData");
-    if (str_empty(json_str_at(object, "type")))
-        json_object_set_new(object, "type", json_string("Opaque"));
-}
-
-static void secret_update(ApiCall *call, const json_t *old, json_t *object) {
-    secret_fold(call, object);
-}
-
-const Strategy strategy_secret = {
-    .plural = "secrets",
-    .group = "",
-    .prepare_create = secret_fold,
-    .prepare_update = secret_update,
-};
-
-const Strategy strategy_node = {
+static const Strategy STRATEGY_NODE = {
     .plural = "nodes",
     .group = "",
     .keeps_status = true,
@@ -139,30 +75,13 @@ static void claim_prepare(ApiCall *call, json_t *object) {
     json_object_set_new(object, "status", status);
 }
 
-const Strategy strategy_claim = {
+static const Strategy STRATEGY_CLAIM = {
     .plural = "persistentvolumeclaims",
     .group = "",
     .prepare_create = claim_prepare,
 };
 
 /* CRDs. */
-
-static void crd_prepare_names(json_t *object) {
-    json_t *names = json_make_object(json_make_object(object, "spec"), "names");
-    const char *kind = json_str_at(names, "kind");
-    if (!kind)
-        return;
-    if (!json_object_get(names, "singular")) {
-        _cleanup_free_ char *singular = str_dup(kind);
-        for (char *p = singular; *p; p++)
-            *p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
-        json_object_set_new(names, "singular", json_string(singular));
-    }
-    if (!json_object_get(names, "listKind"))
-        json_set_printf(names, "listKind", "%sList", kind);
-    if (!json_at(object, "spec", "conversion"))
-        json_set_at(object, json_string("None"), "spec", "conversion", "strategy");
-}
 
 static void crd_add_stored_version(json_t *status, const json_t *versions) {
     json_t *stored = json_make_array(status, "storedVersions");
@@ -180,7 +99,8 @@ static void crd_add_stored_version(json_t *status, const json_t *versions) {
 /* Accepted and served within the same call: the conditions say so from the start. */
 static void crd_prepare(ApiCall *call, json_t *object) {
     usec_t now = loop_wall_now(call->api->loop);
-    crd_prepare_names(object);
+    if (!json_at(object, "spec", "conversion"))
+        json_set_at(object, json_string("None"), "spec", "conversion", "strategy");
     if (!obj_is_deleting(object))
         obj_add_finalizer(object, "customresourcecleanup.apiextensions.k8s.io");
     json_t *status = json_make_object(object, "status");
@@ -195,14 +115,20 @@ static void crd_update(ApiCall *call, const json_t *old, json_t *object) {
     crd_prepare(call, object);
 }
 
-static void crd_check(ApiCall *call, const json_t *object, const json_t *old, Faults *faults) {
-    crd_validate(object, faults);
-}
-
-const Strategy strategy_crd = {
+static const Strategy STRATEGY_CRD = {
     .plural = "customresourcedefinitions",
     .group = "apiextensions.k8s.io",
     .prepare_create = crd_prepare,
     .prepare_update = crd_update,
-    .validate = crd_check,
 };
+
+static const Strategy STRATEGY_NONE = { 0 };
+
+const Strategy *strategy_find(const Resource *resource) {
+    static const Strategy *const all[] = { &strategy_pod, &strategy_service, &STRATEGY_NAMESPACE,
+                                           &STRATEGY_CRD, &STRATEGY_NODE,    &STRATEGY_CLAIM };
+    for (size_t i = 0; !resource->custom && i < ARRAY_LEN(all); i++)
+        if (str_eq(all[i]->plural, resource->plural) && str_eq(all[i]->group, resource->group))
+            return all[i];
+    return &STRATEGY_NONE;
+}

@@ -2,16 +2,15 @@
 #pragma once
 
 /*
- * What a kind does beyond its schema when it is written: initial status, fields the server sets or
- * keeps, allocation, admission. One entry a built-in kind that needs it; the rest have none.
+ * What a kind does with the cluster around it when it is written: initial status, fields the server
+ * sets or keeps, allocation, admission. What an object says of itself is kobj's (kinds_default(),
+ * kinds_validate()). One entry a kind that needs it.
  */
 
 #include "local/api.h"
 
 typedef struct Strategy {
     const char *group, *plural;
-    /* NULL: a DNS subdomain. */
-    const char *(*check_name)(const char *name);
     bool keeps_status; /* given when it is created: who registers a node says all at once */
     /* Sets what the server decides. The object has its metadata. */
     void (*prepare_create)(ApiCall *call, json_t *object);
@@ -31,5 +30,4 @@ const Strategy *strategy_find(const Resource *resource);
 int64_t strategy_pod_grace(const json_t *pod, int64_t asked);
 
 /* In their own files. */
-extern const Strategy strategy_pod, strategy_service, strategy_job, strategy_namespace,
-    strategy_service_account, strategy_crd, strategy_secret, strategy_node, strategy_claim;
+extern const Strategy strategy_pod, strategy_service;

@@ -70,15 +70,6 @@ static bool has_node_ports(const json_t *service) {
     return str_eq(type, "NodePort") || str_eq(type, "LoadBalancer");
 }
 
-static void set_families(json_t *spec) {
-    if (!json_object_get(spec, "ipFamilies"))
-        json_object_set_new(spec, "ipFamilies", json_pack("[s]", "IPv4"));
-    if (!json_object_get(spec, "ipFamilyPolicy"))
-        json_object_set_new(spec, "ipFamilyPolicy", json_string("SingleStack"));
-    if (!json_object_get(spec, "internalTrafficPolicy"))
-        json_object_set_new(spec, "internalTrafficPolicy", json_string("Cluster"));
-}
-
 static void prepare_create(ApiCall *call, json_t *service) {
     json_set_at(service, json_object(), "status", "loadBalancer");
 }
@@ -101,7 +92,6 @@ static int admit_create(ApiCall *call, json_t *service) {
         return status_invalid(&call->status, "", "Service", obj_name(service), &faults);
     }
     json_object_set_new(spec, "clusterIPs", json_pack("[O]", json_object_get(spec, "clusterIP")));
-    set_families(spec);
     if (has_node_ports(service))
         allocate_node_ports(call->api, service);
     return 0;

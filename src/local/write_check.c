@@ -71,21 +71,22 @@ int write_check_fields(ApiCall *call, json_t *body, const StrList *duplicates) {
 }
 
 void write_default(ApiCall *call, json_t *object) {
-    schema_normalize(call->version->schema, object);
-    schema_default(call->version->schema, object);
     if (call->version->info)
         kinds_default(call->version->info, object);
+    else
+        schema_default(call->version->schema, object);
 }
 
 int write_validate(ApiCall *call, const json_t *object, const json_t *old) {
     _cleanup_faults_ Faults faults = { 0 };
     const Strategy *strategy = strategy_find(call->resource);
-    kinds_validate_meta(object, call->resource->namespaced,
-                        strategy->check_name ? strategy->check_name : name_check_dns1123_subdomain,
-                        &faults);
-    schema_validate(call->version->schema, object, old, &faults);
-    if (call->version->info)
+    if (call->version->info) {
         kinds_validate(call->version->info, object, old, &faults);
+    } else {
+        kinds_validate_meta(object, call->resource->namespaced, name_check_dns1123_subdomain,
+                            &faults);
+        schema_validate(call->version->schema, object, old, &faults);
+    }
     if (strategy->validate)
         strategy->validate(call, object, old, &faults);
     if (faults.len == 0)
