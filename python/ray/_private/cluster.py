@@ -40,7 +40,7 @@ class _Daemon:
         try:
             self.pid = os.posix_spawn(
                 binary(),
-                ["mobula", role, *arguments, "--ready-fd", "3", "--life-fd", "4"],
+                ["mobula", role, *arguments, "--ready-fd", "3"],
                 environment,
                 file_actions=actions,
                 setsid=True,
@@ -100,10 +100,18 @@ def _above(fd):
 
 
 def _resources_json(options):
-    resources = dict(options["resources"] or {})
-    for key, name in (("num_cpus", "CPU"), ("num_gpus", "GPU"), ("_memory", "memory")):
-        if options.get(key) is not None:
-            resources[name] = options[key]
+    from ray._private import machine
+
+    store = options["object_store_memory"]
+    memory, default_store = machine.memory_shares()
+    resources = {
+        "CPU": machine.cpus() if options["num_cpus"] is None else options["num_cpus"],
+        "memory": memory if options.get("_memory") is None else options["_memory"],
+        "object_store_memory": default_store if store is None else int(store),
+    }
+    if options["num_gpus"] is not None:
+        resources["GPU"] = options["num_gpus"]
+    resources.update(options["resources"] or {})
     return json.dumps(resources)
 
 
@@ -180,10 +188,8 @@ class LocalCluster:
         self.dashboard = dashboard.ready(deadline) if dashboard else {}
 
     def _raylet_arguments(self, options):
-        arguments = ["--head", "--gcs", self.gcs_address, "--python", sys.executable]
+        arguments = ["--head", "--gcs-address", self.gcs_address, "--python", sys.executable]
         arguments += ["--resources", _resources_json(options)]
-        if options["object_store_memory"] is not None:
-            arguments += ["--object-store-memory", str(int(options["object_store_memory"]))]
         if options["labels"]:
             arguments += ["--labels", ",".join(f"{k}={v}" for k, v in options["labels"].items())]
         if options.get("_node_name"):
