@@ -300,7 +300,7 @@ static void reply_unacceptable(Rest *rest) {
 static void dispatch(Rest *rest) {
     const char *path = rest->route.path;
     bool raw = is_proxy(rest) || is_pod_door(rest, "log");
-    if (str_eq(path, "/version"))
+    if (str_eq(path, "/version") || str_eq(path, "/version/"))
         reply_version(rest);
     else if (!raw && accept_parse(http_request_header(rest->http, "Accept"), &rest->accept) != 0 &&
              !str_starts(path, "/openapi/"))
