@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/client.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+typedef struct OwnSlab {
+    StoreSlab slab;
+    uint8_t *map;     /* writable */
+    uint64_t used;
+    uint32_t writing; /* objects not sealed yet */
+    bool full;
+} OwnSlab;
+
+typedef struct Pin {
+    uint32_t slot, count;
+} Pin;
+
+struct StoreClient {
+    int fd;
+    uint64_t bytes;
+    const uint8_t *arena; /* read-only */
+    _Atomic uint64_t *pins;
+    uint32_t next_slot;
+    Map pinned; /* offset -> Pin */
+    Vec(OwnSlab *) slabs;
+    Vec(uint64_t) returns;
+};
+
+static int map_pins(StoreClient *client, int fd) {
+    struct stat st;
+    size_t size = STORE_PINS * sizeof(uint64_t);
+    if (fstat(fd, &st) < 0 || st.st_size != (off_t)size)
+        return error_origin(-EPROTO, "a pin table has the wrong size");
+    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return error_last("map the pin table");
+    client->pins = map;
+    return 0;
+}
+
+static int map_arena(StoreClient *client) {
+    struct stat st;
+    if (fstat(client->fd, &st) < 0 || st.st_size != (off_t)client->bytes)
+        return error_origin(-EPROTO, "the store's arena has the wrong size");
+    void *map = mmap(NULL, client->bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, client->fd, 0);
+    if (map == MAP_FAILED)
+        return error_last("map the store's arena of %llu bytes", (unsigned long long)client->bytes);
+    client->arena = map;
+    return 0;
+}
+
+int store_client_open(int arena_fd, uint64_t bytes, int pins_fd, StoreClient **ret_client) {
+    _cleanup_close_ int pins = pins_fd;
+    StoreClient *client = mem_new(StoreClient);
+    client->fd = arena_fd;
+    client->bytes = bytes;
+    map_init(&client->pinned, sizeof(uint64_t));
+    int r = map_arena(client);
+    if (r == 0)
+        r = map_pins(client, pins);
+    if (r < 0) {
+        store_client_free(client);
+        return r;
+    }
+    *ret_client = client;
+    return 0;
+}
+
+static void slab_free(OwnSlab *own) {
+    munmap(own->map, own->slab.size);
+    mem_free(own);
+}
+
+StoreClient *store_client_free(StoreClient *client) {
+    if (!client)
+        return NULL;
+    VEC_EACH(own, &client->slabs)
+        slab_free(*own);
+    vec_done(&client->slabs);
+    vec_done(&client->returns);
+    Pin *pin;
+    MAP_EACH(&client->pinned, pos, pin)
+        mem_free(pin);
+    map_done(&client->pinned);
+    if (client->pins)
+        munmap(client->pins, STORE_PINS * sizeof(uint64_t));
+    if (client->arena)
+        munmap((void *)(uintptr_t)client->arena, client->bytes);
+    fd_close(client->fd);
+    mem_free(client);
+    return NULL;
+}
+
+/* ---- writing ------------------------------------------------------------------------------ */
+
+uint64_t store_client_slab_wanted(const StoreClient *client, uint64_t size) {
+    uint64_t need = ALIGN_UP(store_footprint(size), (uint64_t)STORE_SLAB_UNIT);
+    uint64_t usual = MIN((uint64_t)STORE_SLAB_USUAL, client->bytes / 16);
+    return size >= STORE_SLAB_ALONE ? need : MAX(need, usual / STORE_SLAB_UNIT * STORE_SLAB_UNIT);
+}
+
+int store_client_add_slab(StoreClient *client, const StoreSlab *slab) {
+    if (slab->size == 0 || slab->offset > client->bytes ||
+        slab->size > client->bytes - slab->offset || slab->offset % STORE_SLAB_UNIT)
+        return error_origin(-EPROTO, "the raylet granted a slab outside the arena");
+    void *map =
+        mmap(NULL, slab->size, PROT_READ | PROT_WRITE, MAP_SHARED, client->fd, (off_t)slab->offset);
+    if (map == MAP_FAILED)
+        return error_last("map a slab of %llu bytes", (unsigned long long)slab->size);
+    OwnSlab *own = mem_new(OwnSlab);
+    own->slab = *slab;
+    own->map = map;
+    vec_push(&client->slabs, own);
+    return 0;
+}
+
+static StoreHeader *slab_header(OwnSlab *own, uint64_t at) {
+    return (StoreHeader *)(void *)(own->map + at);
+}
+
+static void slab_retire_if_done(StoreClient *client, size_t i) {
+    OwnSlab *own = client->slabs.items[i];
+    if (!own->full || own->writing)
+        return;
+    vec_push(&client->returns, own->slab.offset);
+    slab_free(own);
+    vec_remove_swap(&client->slabs, i);
+}
+
+/* A slab with room: newest first; one that has too little left is done with. */
+static OwnSlab *slab_with_room(StoreClient *client, uint64_t need) {
+    for (size_t i = client->slabs.len; i-- > 0;) {
+        OwnSlab *own = client->slabs.items[i];
+        if (own->full)
+            continue;
+        if (own->slab.size - own->used >= need)
+            return own;
+        if (own->slab.size - own->used < STORE_SLAB_UNIT * 2) {
+            own->full = true;
+            slab_retire_if_done(client, i);
+        }
+    }
+    return NULL;
+}
+
+int store_client_alloc(StoreClient *client, uint64_t size, const ObjectId *id, PeerId owner,
+                       StoreBlock *ret_block) {
+    uint64_t need = store_footprint(size);
+    if (need < size || need > client->bytes)
+        return error_origin(-ENOSPC, "an object of %llu bytes is larger than the store",
+                            (unsigned long long)size);
+    OwnSlab *own = slab_with_room(client, need);
+    if (!own)
+        return STORE_NEED_SLAB;
+    uint64_t at = own->used;
+    own->used += need;
+    /* A walk ends at a header without magic: what lies behind may be an earlier slab's. */
+    if (own->slab.size - own->used >= STORE_HEADER)
+        slab_header(own, own->used)->magic = 0;
+    else
+        own->full = true;
+    StoreHeader *h = slab_header(own, at);
+    atomic_store(&h->state, STORE_WRITING);
+    h->size = size;
+    h->generation = own->slab.generation;
+    h->owner = owner;
+    h->id = *id;
+    __atomic_store_n(&h->magic, STORE_MAGIC, __ATOMIC_RELEASE);
+    own->writing++;
+    *ret_block = (StoreBlock){ own->slab.offset + at, own->slab.generation, size,
+                               own->map + at + STORE_HEADER };
+    return 0;
+}
+
+void store_client_seal(StoreClient *client, const StoreBlock *block) {
+    for (size_t i = 0; i < client->slabs.len; i++) {
+        OwnSlab *own = client->slabs.items[i];
+        if (block->offset < own->slab.offset || block->offset >= own->slab.offset + own->slab.size)
+            continue;
+        StoreHeader *h = slab_header(own, block->offset - own->slab.offset);
+        atomic_store_explicit(&h->state, STORE_SEALED, memory_order_release);
+        own->writing--;
+        slab_retire_if_done(client, i);
+        return;
+    }
+}
+
+size_t store_client_returns(StoreClient *client, uint64_t *ret_offsets, size_t max) {
+    size_t n = MIN(max, client->returns.len);
+    for (size_t i = 0; i < n; i++)
+        ret_offsets[i] = vec_pop(&client->returns);
+    return n;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+static const StoreHeader *arena_header(const StoreClient *client, uint64_t offset) {
+    if (offset % STORE_ALIGN || offset > client->bytes - STORE_HEADER)
+        return NULL;
+    return (const StoreHeader *)(const void *)(client->arena + offset);
+}
+
+/* The state is looked at after the pin is written: see layout.h. */
+static bool header_readable(const StoreClient *client, const StoreHeader *h, uint64_t offset,
+                            uint64_t generation, const ObjectId *id) {
+    _Atomic uint32_t *state = (_Atomic uint32_t *)(uintptr_t)&h->state;
+    if (atomic_load(state) != STORE_SEALED)
+        return false;
+    return h->magic == STORE_MAGIC && h->generation == generation &&
+           memcmp(&h->id, id, sizeof(*id)) == 0 && h->size <= client->bytes - offset - STORE_HEADER;
+}
+
+static uint32_t free_slot(StoreClient *client) {
+    for (uint32_t tries = 0; tries < STORE_PINS; tries++) {
+        uint32_t slot = client->next_slot++ % STORE_PINS;
+        if (atomic_load_explicit(&client->pins[slot], memory_order_relaxed) == 0)
+            return slot;
+    }
+    return UINT32_MAX;
+}
+
+const void *store_client_pin(StoreClient *client, uint64_t offset, uint64_t generation,
+                             const ObjectId *id, uint64_t *ret_size) {
+    const StoreHeader *h = arena_header(client, offset);
+    if (!h)
+        return NULL;
+    Pin *pin = map_get(&client->pinned, &offset);
+    if (!pin) {
+        uint32_t slot = free_slot(client);
+        if (slot == UINT32_MAX)
+            return NULL;
+        atomic_store(&client->pins[slot], offset + 1); /* 0 is a free slot */
+        if (!header_readable(client, h, offset, generation, id)) {
+            atomic_store(&client->pins[slot], 0);
+            return NULL;
+        }
+        pin = mem_new(Pin);
+        pin->slot = slot;
+        map_put(&client->pinned, &offset, pin);
+    } else if (h->generation != generation) {
+        return NULL;
+    }
+    pin->count++;
+    *ret_size = h->size;
+    return (const uint8_t *)h + STORE_HEADER;
+}
+
+bool store_client_unpin(StoreClient *client, uint64_t offset) {
+    Pin *pin = map_get(&client->pinned, &offset);
+    ASSERT(pin && pin->count);
+    if (--pin->count)
+        return false;
+    map_remove(&client->pinned, &offset);
+    atomic_store(&client->pins[pin->slot], 0);
+    mem_free(pin);
+    const StoreHeader *h = arena_header(client, offset);
+    _Atomic uint32_t *state = (_Atomic uint32_t *)(uintptr_t)&h->state;
+    return atomic_load(state) == STORE_FREEING;
+}
+
+size_t store_client_pinned(const StoreClient *client) {
+    return map_len(&client->pinned);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A process's side of the node's store: it writes objects into slabs of its own and reads any
+ * object in place. libc only. Not thread-safe: the runtime's lock guards it, except that data of
+ * a pinned object is read freely.
+ */
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "store/layout.h"
+
+typedef struct StoreSlab {
+    uint64_t offset, size, generation;
+} StoreSlab;
+
+typedef struct StoreBlock { /* an object being written */
+    uint64_t offset, generation, size;
+    void *data;             /* writable until sealed */
+} StoreBlock;
+
+typedef struct StoreClient StoreClient;
+
+enum {
+    STORE_NEED_SLAB = 1,
+    STORE_PINS_FULL = 2
+};
+
+/* Takes both fds, also on failure. */
+_must_check_ int store_client_open(int arena_fd, uint64_t bytes, int pins_fd,
+                                   StoreClient **ret_client);
+StoreClient *store_client_free(StoreClient *client);
+
+/* What to ask the raylet for when store_client_alloc says STORE_NEED_SLAB. */
+uint64_t store_client_slab_wanted(const StoreClient *client, uint64_t size);
+/* A granted slab. */
+_must_check_ int store_client_add_slab(StoreClient *client, const StoreSlab *slab);
+/* STORE_NEED_SLAB: ask for one, add it, call again. */
+_must_check_ int store_client_alloc(StoreClient *client, uint64_t size, const ObjectId *id,
+                                    PeerId owner, StoreBlock *ret_block);
+/* From here on others may read it, and nobody may write. */
+void store_client_seal(StoreClient *client, const StoreBlock *block);
+/* Slabs that are full and done with, to be told to the raylet: their offsets. Drained by the caller. */
+size_t store_client_returns(StoreClient *client, uint64_t *ret_offsets, size_t max);
+
+/* Pins and returns the data; NULL: it is not there any more (or the table is full). */
+const void *store_client_pin(StoreClient *client, uint64_t offset, uint64_t generation,
+                             const ObjectId *id, uint64_t *ret_size);
+/* True: the raylet waits for this and must be told (ObjectUnpin). */
+_must_check_ bool store_client_unpin(StoreClient *client, uint64_t offset);
+size_t store_client_pinned(const StoreClient *client);
