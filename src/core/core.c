@@ -334,6 +334,14 @@ static int open_doorbell(Core *core) {
     return doorbell_open(page, event, &core->bell);
 }
 
+static int open_store(Core *core, uint64_t bytes) {
+    int arena = sock_take_fd(&core->sock), pins = sock_take_fd(&core->sock);
+    if (arena >= 0 && pins >= 0)
+        return store_client_open(arena, bytes, pins, &core->store);
+    fd_close(arena);
+    return error_origin(-EPROTO, "the raylet's welcome came without its store");
+}
+
 static int take_welcome(Core *core, const FrameHeader *h, const void *data) {
     Arena *a = &core->info_arena;
     if (h->flags & FRAME_ERROR) {
@@ -369,7 +377,8 @@ static int take_welcome(Core *core, const FrameHeader *h, const void *data) {
     info->node_name = TEXT(node_name);
     info->hostname = TEXT(hostname);
 #undef TEXT
-    return open_doorbell(core);
+    r = open_doorbell(core);
+    return r == 0 && w.arena_bytes ? open_store(core, w.arena_bytes) : r;
 }
 
 static int await_welcome(Core *core, usec_t deadline) {
@@ -421,6 +430,7 @@ static Core *core_new(const CoreOptions *o) {
     map_init(&core->tasks, sizeof(TaskId));
     map_init(&core->actors, sizeof(ActorId));
     map_init(&core->exported, sizeof(Hash));
+    map_init(&core->fetches, sizeof(ObjectId));
     list_init(&core->calls);
     core->rpc = rpc_new(rpc_transport, core);
     return core;
@@ -442,6 +452,7 @@ static void core_destroy(Core *core) {
     peers_done(core);
     rpc_free(core->rpc);
     core->rpc = NULL;
+    large_done(core);
     sock_done(&core->sock);
     doorbell_done(&core->bell);
     fd_close(core->wake_fd);
@@ -456,6 +467,7 @@ static void core_destroy(Core *core) {
     map_done(&core->tasks);
     map_done(&core->actors);
     map_done(&core->exported);
+    map_done(&core->fetches);
     buf_done(&core->scratch);
     buf_done(&core->assigned);
     arena_done(&core->assigned_arena);

@@ -21,6 +21,7 @@
 #include "ipc/sock.h"
 #include "own/own.h"
 #include "rpc/rpc.h"
+#include "store/client.h"
 
 typedef struct CorePeer CorePeer;
 typedef struct CoreClass CoreClass;
@@ -44,11 +45,18 @@ enum {
 
 /* ---- values ---- */
 
-/* Immutable bytes with a count; the count is atomic since values are released without the lock. */
+/* Immutable bytes with a count; the count is atomic since values are released without the lock.
+ * They lie behind the record, or in a node's store (large.c): then `data` is NULL until pinned. */
 struct CoreBytes {
     _Atomic uint32_t count;
+    bool in_store;
     size_t size;
-    _Alignas(16) uint8_t data[];
+    const uint8_t *data;
+    Core *core;                            /* in_store: whose pin */
+    ObjectId object;
+    PeerId location;                       /* the raylet that has it */
+    uint64_t offset, generation;           /* there */
+    uint64_t here_offset, here_generation; /* in this node's store, once it is here */
 };
 
 CoreBytes *bytes_new(const void *data, size_t size);
@@ -220,17 +228,19 @@ struct Core {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t pump;
-    int wake_fd;         /* wakes the pump: eventfd */
-    uint32_t generation; /* of forks at connect */
+    int wake_fd;               /* wakes the pump: eventfd */
+    uint32_t generation;       /* of forks at connect */
     Role role;
     _Atomic bool closed, lost; /* written under the lock, looked at without it */
     bool stopping, exit_asked, pump_runs;
-    uint32_t outstanding; /* CoreRef records alive; the struct goes with the last one */
+    uint32_t outstanding;      /* CoreRef records alive; the struct goes with the last one */
 
     CoreInfo info;
     Arena info_arena;
     Sock sock;
     Doorbell bell;                /* ours */
+    StoreClient *store;
+    Map fetches;                  /* ObjectId -> Fetching: copies on their way to this node */
     Rpc *rpc;
     bool leader;                  /* a thread sleeps, or is about to, on our doorbell */
     uint32_t followers;
@@ -324,6 +334,19 @@ CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint
 void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *out);
 bool pending_failed_argument(Core *core, CorePending *p);
 void submit_done(Core *core);
+
+/* large.c: values in the store */
+CoreBytes *large_from_wire(Core *core, const Value *value);
+void large_to_wire(const CoreBytes *bytes, Value *value);
+void large_unpin(CoreBytes *bytes); /* holding the lock */
+void large_free(Core *core, const CoreBytes *bytes);
+/* Makes the bytes readable here: 0 they are; 1 they are on their way (core_happened() tells);
+ * -ENOENT they are gone. */
+int large_localize(Core *core, CoreBytes *bytes, PeerId owner);
+/* Writes a value to the store. Takes and lets go of the lock itself. */
+int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *id, PeerId owner,
+                usec_t timeout, CoreBytes **ret_bytes);
+void large_done(Core *core);
 
 /* actor.c */
 void actor_on_info(Core *core, const ActorInfo *info);

@@ -12,13 +12,16 @@
 #include "base/error.h"
 #include "core/core_private.h"
 
+#define RETURN_TIMEOUT (60 * USEC_PER_SEC) /* for room in the store */
+
 static RunTask *run_of(CoreTask *task) {
     return CONTAINER_OF(task, RunTask, task);
 }
 
+/* Holding the lock. */
 static void run_free(RunTask *run) {
-    for (size_t i = 0; i < run->task.call.values_len; i++)
-        core_value_release(&run->values[i]);
+    for (size_t i = 0; run->values && i < run->task.call.values_len; i++)
+        bytes_drop(run->values[i].hold);
     bytes_drop(run->body);
     arena_done(&run->arena);
     mem_free(run->values);
@@ -32,9 +35,37 @@ static void run_values(RunTask *run) {
     run->values = mem_array(CoreValue, len);
     for (size_t i = 0; i < len; i++) {
         const Value *v = &run->task.call.values[i];
-        run->values[i] = (CoreValue){ v->kind, v->data.data, v->data.len, bytes_hold(run->body) };
+        bool large = v->kind == VALUE_KIND_ARENA;
+        CoreBytes *hold = large ? large_from_wire(run->core, v) : bytes_hold(run->body);
+        run->values[i] = (CoreValue){ v->kind, large ? NULL : v->data.data, v->data.len, hold };
+        if (large) /* fetched while the calls before it run */
+            UNUSED(large_localize(run->core, hold, run->caller));
     }
     run->task.values = run->values;
+}
+
+/* Large arguments in place before the call runs: 0 all are, 1 some are on their way. One that is
+ * gone becomes an error value: the executor raises it. */
+static int run_localize(Core *core, RunTask *run) {
+    for (size_t i = 0; i < run->task.call.values_len; i++) {
+        CoreValue *value = &run->values[i];
+        CoreBytes *bytes = value->hold;
+        if (value->kind != VALUE_KIND_ARENA || value->data)
+            continue;
+        int r = large_localize(core, bytes, run->caller);
+        if (r > 0)
+            return 1;
+        if (r < 0) {
+            ErrorInfo error = { .kind = ERROR_KIND_OBJECT_LOST, .object = bytes->object };
+            _cleanup_buf_ Buf body = { 0 };
+            error_info_encode(&error, &body);
+            bytes_drop(bytes);
+            bytes = bytes_new(body.data, body.len);
+            value->kind = VALUE_KIND_ERROR;
+        }
+        *value = (CoreValue){ value->kind, bytes->data, bytes->size, bytes };
+    }
+    return 0;
 }
 
 void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
@@ -190,19 +221,24 @@ void execute_done(Core *core) {
 
 /* ---- running ------------------------------------------------------------------------------------ */
 
+static bool call_ready(Core *core) {
+    return !list_empty(&core->calls) &&
+           run_localize(core, LIST_ITEM(core->calls.next, RunTask, link)) == 0;
+}
+
 int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
     int r = core_usable(core);
     if (r < 0)
         return r;
     usec_t deadline = timeout == USEC_INFINITY ? timeout : time_mono_now() + timeout;
     core_lock(core);
-    while (list_empty(&core->calls) && r == 0) {
-        if (core->exit_asked)
+    while (!call_ready(core) && r == 0) {
+        if (core->exit_asked && list_empty(&core->calls))
             r = error_origin(-ECONNRESET, "the raylet told this worker to end");
         else
             r = core_wait_event(core, deadline);
     }
-    if (!list_empty(&core->calls)) {
+    if (call_ready(core)) {
         RunTask *run = LIST_ITEM(list_pop(&core->calls), RunTask, link);
         core->calls_len--;
         /* The raylet wrote what the lease is for before it granted it: it is in the socket. */
@@ -246,7 +282,19 @@ static void returned_fill(RunTask *run, Returned *out, CoreBytes *bytes, CoreRef
 
 int core_task_return(Core *core, CoreTask *task, uint32_t index, const CoreBlob *blob) {
     RunTask *run = run_of(task);
-    CoreBytes *bytes = bytes_gather(blob->parts, blob->parts_len);
+    size_t size = 0;
+    for (size_t i = 0; i < blob->parts_len; i++)
+        size += blob->parts[i].iov_len;
+    CoreBytes *bytes = NULL;
+    ObjectId id = object_id_return(&task->call.task, index + 1);
+    bool remote_caller = peer_node(run->caller) == 0; /* gcs does not read from stores */
+    if (size <= CORE_INLINE_MAX || !core->store || remote_caller)
+        bytes = bytes_gather(blob->parts, blob->parts_len);
+    else {
+        int r = large_write(core, blob, size, &id, run->caller, RETURN_TIMEOUT, &bytes);
+        if (r != 0)
+            return r;
+    }
     core_lock(core);
     returned_fill(run, run_returned(run, index), bytes, blob->refs, blob->refs_len);
     core_unlock(core);
@@ -256,10 +304,13 @@ int core_task_return(Core *core, CoreTask *task, uint32_t index, const CoreBlob 
 static Value returned_value(Core *core, RunTask *run, Returned *from, ValueKind kind) {
     for (size_t i = 0; i < from->refs_len; i++)
         own_hand_over(from->refs[i], run->caller);
-    return (Value){ .kind = kind,
+    Value value = { .kind = (uint8_t)kind,
                     .data = { (const char *)from->bytes->data, from->bytes->size },
                     .refs = refs_wire(core, from->refs, from->refs_len, &run->arena),
                     .refs_len = from->refs_len };
+    if (from->bytes->in_store)
+        large_to_wire(from->bytes, &value);
+    return value;
 }
 
 static void returned_done(Core *core, Returned *from) {

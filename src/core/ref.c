@@ -11,29 +11,33 @@
 
 /* ---- bytes ------------------------------------------------------------------------------ */
 
-static CoreBytes *bytes_alloc(size_t size) {
+static CoreBytes *bytes_alloc(size_t size, uint8_t **ret_data) {
     CoreBytes *bytes = mem_alloc(sizeof(CoreBytes) + size);
+    *bytes = (CoreBytes){ .size = size };
     atomic_init(&bytes->count, 1);
-    bytes->size = size;
+    *ret_data = (uint8_t *)(bytes + 1);
+    bytes->data = *ret_data;
     return bytes;
 }
 
 CoreBytes *bytes_new(const void *data, size_t size) {
-    CoreBytes *bytes = bytes_alloc(size);
+    uint8_t *to;
+    CoreBytes *bytes = bytes_alloc(size, &to);
     if (size)
-        memcpy(bytes->data, data, size);
+        memcpy(to, data, size);
     return bytes;
 }
 
 CoreBytes *bytes_gather(const struct iovec *parts, size_t parts_len) {
-    size_t size = 0, at = 0;
+    size_t size = 0;
     for (size_t i = 0; i < parts_len; i++)
         size += parts[i].iov_len;
-    CoreBytes *bytes = bytes_alloc(size);
+    uint8_t *to;
+    CoreBytes *bytes = bytes_alloc(size, &to);
     for (size_t i = 0; i < parts_len; i++) {
         if (parts[i].iov_len)
-            memcpy(bytes->data + at, parts[i].iov_base, parts[i].iov_len);
-        at += parts[i].iov_len;
+            memcpy(to, parts[i].iov_base, parts[i].iov_len);
+        to += parts[i].iov_len;
     }
     return bytes;
 }
@@ -43,14 +47,28 @@ CoreBytes *bytes_hold(CoreBytes *bytes) {
     return bytes;
 }
 
+/* Holding the lock where the bytes lie in the store. */
 void bytes_drop(CoreBytes *bytes) {
-    if (bytes && atomic_fetch_sub_explicit(&bytes->count, 1, memory_order_acq_rel) == 1)
-        mem_free(bytes);
+    if (!bytes || atomic_fetch_sub_explicit(&bytes->count, 1, memory_order_acq_rel) != 1)
+        return;
+    if (bytes->in_store)
+        large_unpin(bytes);
+    mem_free(bytes);
 }
 
 void core_value_release(CoreValue *value) {
-    bytes_drop(value->hold);
+    CoreBytes *bytes = value->hold;
     value->hold = NULL;
+    if (!bytes)
+        return;
+    Core *core = bytes->in_store ? bytes->core : NULL;
+    if (core && core_usable(core) == -ESTALE)
+        return;
+    if (core)
+        core_lock(core);
+    bytes_drop(bytes);
+    if (core)
+        core_unlock(core);
 }
 
 /* ---- records ------------------------------------------------------------------------------- */
@@ -76,6 +94,8 @@ void ref_gone(Core *core, CoreRef *ref) {
     ASSERT(ref->dependents.len == 0);
     if (ref->value)
         core->counts.values_bytes -= ref->value->size;
+    if (ref->value && ref->value->in_store && ref->own.owner == core->info.peer)
+        large_free(core, ref->value);
     bytes_drop(ref->value);
     vec_done(&ref->watches);
     vec_done(&ref->remote);
@@ -188,6 +208,11 @@ void ref_set_error(Core *core, CoreRef *ref, const ErrorInfo *error) {
     ref_set_value(core, ref, VALUE_KIND_ERROR, bytes_new(body.data, body.len));
 }
 
+/* Objects that our calls made are ours to free, also when nobody waits for them any more. */
+static bool task_is_mine(const Core *core, const ObjectId *object) {
+    return !own_find(&core->own, object);
+}
+
 static void take_contents(Core *core, CoreRef *ref, const Value *value, PeerId from) {
     if (!value->refs_len)
         return;
@@ -214,6 +239,16 @@ void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from) {
     if (ref && ref->kind != VALUE_KIND_PENDING)
         ref = NULL;
     take_contents(core, ref, value, from);
+    if (value->kind == VALUE_KIND_ARENA) {
+        CoreBytes *bytes = large_from_wire(core, value);
+        if (ref)
+            ref_set_value(core, ref, VALUE_KIND_ARENA, bytes);
+        else if (task_is_mine(core, &value->object))
+            large_free(core, bytes);
+        if (!ref)
+            bytes_drop(bytes);
+        return;
+    }
     if (!ref)
         return;
     if (value->kind == VALUE_KIND_INLINE || value->kind == VALUE_KIND_ERROR) {
@@ -240,7 +275,9 @@ Value ref_wire_value(Core *core, CoreRef *ref, PeerId to, Arena *arena) {
                     .data = { (const char *)ref->value->data, ref->value->size },
                     .refs = refs_wire(core, contents, len, arena),
                     .refs_len = len };
-    for (size_t i = 0; i < len; i++)
+    if (ref->value->in_store)
+        large_to_wire(ref->value, &value);
+    for (size_t i = 0; to && i < len; i++)
         own_hand_over(contents[i], to);
     return value;
 }
@@ -336,6 +373,27 @@ void refs_owner_dead(Core *core, const PeerDead *dead) {
 
 /* ---- get and wait --------------------------------------------------------------------------------------- */
 
+/* Readable now? Starts what is missing: asks the owner for the value, the raylet for a copy. A value
+ * that is gone from the store becomes an error. */
+static bool ref_readable(Core *core, CoreRef *ref) {
+    if (ref->kind == VALUE_KIND_PENDING) {
+        ref_fetch(core, ref);
+        return false;
+    }
+    if (ref->kind != VALUE_KIND_ARENA || ref->value->data)
+        return true;
+    int r = large_localize(core, ref->value, ref->own.owner);
+    if (r < 0) {
+        ErrorInfo error = { .kind = ERROR_KIND_OBJECT_LOST, .object = ref->own.id };
+        _cleanup_buf_ Buf body = { 0 };
+        error_info_encode(&error, &body);
+        bytes_drop(ref->value);
+        ref->value = bytes_new(body.data, body.len);
+        atomic_store(&ref->kind, VALUE_KIND_ERROR);
+    }
+    return r <= 0;
+}
+
 static void value_of(CoreRef *ref, CoreValue *ret_value) {
     ret_value->kind = atomic_load_explicit(&ref->kind, memory_order_acquire);
     ret_value->hold = bytes_hold(ref->value);
@@ -345,23 +403,22 @@ static void value_of(CoreRef *ref, CoreValue *ret_value) {
 
 bool core_try_get(Core *core, CoreRef *ref, CoreValue *ret_value) {
     UNUSED(core);
-    if (!core_ref_ready(ref))
+    uint8_t kind = atomic_load_explicit(&ref->kind, memory_order_acquire);
+    if (kind != VALUE_KIND_INLINE)
         return false;
     value_of(ref, ret_value);
     return true;
 }
 
-/* Counts those ready; sets *ret_error when one is an error. Asks owners for what is missing. */
-static size_t count_ready(Core *core, CoreRef *const *refs, size_t count, size_t from,
+/* Counts those that can be read now (`read`) or are ready anywhere. *ret_error: one is an error. */
+static size_t count_ready(Core *core, CoreRef *const *refs, size_t count, size_t from, bool read,
                           bool *ret_error) {
     size_t ready = 0;
     for (size_t i = from; i < count; i++) {
-        uint8_t kind = refs[i]->kind;
-        if (kind == VALUE_KIND_PENDING)
-            ref_fetch(core, refs[i]);
-        else
-            ready++;
-        if (kind == VALUE_KIND_ERROR)
+        bool readable =
+            read || refs[i]->kind == VALUE_KIND_PENDING ? ref_readable(core, refs[i]) : true;
+        ready += readable;
+        if (readable && refs[i]->kind == VALUE_KIND_ERROR)
             *ret_error = true;
     }
     return ready;
@@ -389,12 +446,12 @@ int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
     size_t first = 0; /* all before it are ready: each wake-up looks only at what is left */
     core_lock(core);
     for (r = 0;;) {
-        while (first < count && refs[first]->kind != VALUE_KIND_PENDING)
+        while (first < count && ref_readable(core, refs[first]))
             error |= refs[first++]->kind == VALUE_KIND_ERROR;
         if (first == count || error)
             break;
         uint64_t events = core->events;
-        if (count_ready(core, refs, count, first, &error) == count - first || error)
+        if (count_ready(core, refs, count, first, true, &error) == count - first || error)
             break;
         core_run_actions(core);
         if (timeout == 0) {
@@ -412,7 +469,7 @@ int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
         execute_blocked(core, false);
     for (size_t i = 0; r == 0 && i < count; i++) {
         ret_values[i] = (CoreValue){ .kind = VALUE_KIND_PENDING };
-        if (refs[i]->kind != VALUE_KIND_PENDING)
+        if (refs[i]->kind != VALUE_KIND_PENDING && refs[i]->value->data)
             value_of(refs[i], &ret_values[i]);
     }
     core_unlock(core);
@@ -421,7 +478,6 @@ int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
 
 int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, usec_t timeout,
               bool fetch_local, bool *ret_ready) {
-    UNUSED(fetch_local);
     int r = core_usable(core);
     if (r < 0 && r != -ECONNRESET)
         return r;
@@ -430,7 +486,7 @@ int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, use
     core_lock(core);
     peers_drain_rings(core);
     for (r = 0;;) {
-        if (count_ready(core, refs, count, 0, &error) >= wanted)
+        if (count_ready(core, refs, count, 0, fetch_local, &error) >= wanted)
             break;
         core_run_actions(core);
         if (timeout == 0) {
@@ -444,7 +500,8 @@ int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, use
     if (blocked)
         execute_blocked(core, false);
     for (size_t i = 0; i < count; i++)
-        ret_ready[i] = refs[i]->kind != VALUE_KIND_PENDING;
+        ret_ready[i] =
+            refs[i]->kind != VALUE_KIND_PENDING && (!fetch_local || refs[i]->value->data);
     core_unlock(core);
     return r;
 }
@@ -492,18 +549,26 @@ size_t core_watch_take(Core *core, uint64_t *ret_cookies, size_t max) {
 /* ---- put -------------------------------------------------------------------------------------------------------- */
 
 int core_put(Core *core, const CoreBlob *blob, usec_t timeout, CoreRef **ret_ref) {
-    UNUSED(timeout);
     int r = core_usable(core);
     if (r < 0)
         return r;
-    CoreBytes *bytes = bytes_gather(blob->parts, blob->parts_len);
+    size_t size = 0;
+    for (size_t i = 0; i < blob->parts_len; i++)
+        size += blob->parts[i].iov_len;
     core_lock(core);
     TaskId task;
     core_task_id(core, &task);
     ObjectId id = object_id_put(&task, ++core->put_index);
+    core_unlock(core);
+    CoreBytes *bytes = NULL;
+    if (size <= CORE_INLINE_MAX || !core->store)
+        bytes = bytes_gather(blob->parts, blob->parts_len);
+    else if ((r = large_write(core, blob, size, &id, core->info.peer, timeout, &bytes)) != 0)
+        return r;
+    core_lock(core);
     CoreRef *ref = ref_new(core, &id, core->info.peer, NULL);
     own_set_contents(&ref->own, (OwnRef *const *)(const void *)blob->refs, blob->refs_len);
-    ref_set_value(core, ref, VALUE_KIND_INLINE, bytes);
+    ref_set_value(core, ref, bytes->in_store ? VALUE_KIND_ARENA : VALUE_KIND_INLINE, bytes);
     core_unlock(core);
     *ret_ref = ref;
     return 0;

@@ -98,6 +98,7 @@ void local_gone(Local *local, const char *text) {
     }
     local_free(local);
     leases_requester_dead(raylet, peer);
+    objects_leave(raylet, peer);
 }
 
 void local_on_goodbye(Raylet *raylet, RayletCall *call) {
@@ -147,13 +148,17 @@ static void welcome(Local *local) {
         .raylet_port = net_address_port(listener_address(raylet->peer_listener)),
         .hostname = slice_str(raylet->hostname),
     };
+    int fds[4] = { local->bell.memfd, local->bell.eventfd };
+    size_t count = local->bell.page ? 2 : 0;
+    if (count)
+        message.arena_bytes = objects_join(raylet, local->peer, &fds[2], &fds[3]);
+    if (message.arena_bytes)
+        count = 4;
     _cleanup_buf_ Buf body = { 0 };
     welcome_encode(&message, &body);
     FrameHeader header = rpc_answer_header(&local->hello, MSG_WELCOME, &body);
     header.source = raylet->self;
     header.destination = local->peer;
-    int fds[] = { local->bell.memfd, local->bell.eventfd };
-    size_t count = local->bell.page ? 2 : 0;
     int r = frame_send_fds(local->frames, &header, buf_slice(&body), fds, count);
     if (r < 0) {
         log_warn("a process could not be welcomed: %s", error_text(r));

@@ -309,6 +309,7 @@ void peers_on_dead(Raylet *raylet, RayletCall *call) {
     }
     Buf body = { .data = (char *)(uintptr_t)call->body.data, .len = call->body.len };
     locals_tell_dead(raylet, &body);
+    objects_owner_dead(raylet, dead.peer);
     if (!dead.whole_node) {
         leases_requester_dead(raylet, dead.peer);
         return;

@@ -93,6 +93,10 @@ static void set_texts(Raylet *raylet, const RayletOptions *options) {
     buf_add(&raylet->token, options->token.data, options->token.len);
 }
 
+static uint64_t store_bytes(const Raylet *raylet) {
+    return (uint64_t)(raylet->here.total.known[RESOURCE_OBJECT_STORE_MEMORY] / QUANTITY_ONE);
+}
+
 int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *events,
                Raylet **ret_raylet) {
     _cleanup_(raylet_freep) Raylet *raylet = mem_new(Raylet);
@@ -115,6 +119,8 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     upstream_init(raylet);
     int r = describe(raylet, options);
     if (r == 0)
+        r = objects_init(raylet, store_bytes(raylet));
+    if (r == 0)
         r = peers_listen(raylet, &options->listen);
     if (r < 0)
         return r;
@@ -134,6 +140,7 @@ Raylet *raylet_free(Raylet *raylet) {
     workenvs_done(raylet);
     jobrun_done(raylet);
     locals_done(raylet);
+    objects_done(raylet);
     peers_done(raylet);
     logs_done(raylet);
     job_cache_done(raylet);

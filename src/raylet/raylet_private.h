@@ -33,6 +33,7 @@ typedef struct Lease Lease;
 typedef struct Zygote Zygote;
 typedef struct LogFile LogFile;
 typedef struct WorkEnv WorkEnv;
+typedef struct Objects Objects;
 
 /* ---- local.c: processes connected by the unix socket ---- */
 typedef struct Local {
@@ -210,6 +211,7 @@ struct Raylet {
     List launches;      /* job-runs that are being started */
 
     struct LogWatch *logs;
+    Objects *objects;
 };
 
 /* A message for this daemon. */
@@ -395,3 +397,19 @@ void raylet_fail(Raylet *raylet, int r, const char *sentence);
 void jobrun_done(Raylet *raylet);
 void jobrun_on_run(Raylet *raylet, RayletCall *call);
 void jobrun_on_stop(Raylet *raylet, RayletCall *call);
+
+/* ---- objects.c: the node's store ---- */
+/* `bytes` 0: none. */
+_must_check_ int objects_init(Raylet *raylet, uint64_t bytes);
+void objects_done(Raylet *raylet);
+/* A process joins: its size and two borrowed fds for the Welcome; 0: no store. */
+uint64_t objects_join(Raylet *raylet, PeerId peer, int *ret_arena_fd, int *ret_pins_fd);
+void objects_leave(Raylet *raylet, PeerId peer);
+void objects_owner_dead(Raylet *raylet, PeerId owner);
+uint64_t objects_used(const Raylet *raylet);
+void objects_on_slab(Raylet *raylet, RayletCall *call);
+void objects_on_slab_return(Raylet *raylet, RayletCall *call);
+void objects_on_unpin(Raylet *raylet, RayletCall *call);
+void objects_on_free(Raylet *raylet, RayletCall *call);
+void objects_on_fetch(Raylet *raylet, RayletCall *call);
+void objects_on_pull(Raylet *raylet, RayletCall *call);

@@ -138,6 +138,18 @@ static Handler *handler_of(unsigned type) {
         return ring_on_connect;
     case MSG_WORKER_KILL:
         return pool_on_kill;
+    case MSG_SLAB_REQUEST:
+        return objects_on_slab;
+    case MSG_SLAB_RETURN:
+        return objects_on_slab_return;
+    case MSG_OBJECT_UNPIN:
+        return objects_on_unpin;
+    case MSG_OBJECT_FREE:
+        return objects_on_free;
+    case MSG_OBJECT_FETCH:
+        return objects_on_fetch;
+    case MSG_OBJECT_PULL:
+        return objects_on_pull;
     default:
         return NULL;
     }

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Values in the store. Who writes one lays it into a slab of its own without asking anybody (but
+ * for a new slab); who reads one pins it and reads in place. One that lies on another node is
+ * copied here by the raylets first. The owner of the object frees it.
+ */
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "core/core_private.h"
+
+enum {
+    RETURNS_MAX = 16
+};
+
+#define FULL_PAUSE (10 * USEC_PER_MSEC)
+
+typedef struct Fetching { /* a copy on its way, and the bytes that wait for it */
+    Core *core;
+    ObjectId object;
+    bool done, lost;
+    uint64_t offset, generation;
+} Fetching;
+
+static CoreBytes *large_new(Core *core, const ObjectId *object, size_t size) {
+    CoreBytes *bytes = mem_new(CoreBytes);
+    atomic_init(&bytes->count, 1);
+    bytes->in_store = true;
+    bytes->core = core;
+    bytes->object = *object;
+    bytes->size = size;
+    return bytes;
+}
+
+CoreBytes *large_from_wire(Core *core, const Value *value) {
+    CoreBytes *bytes = large_new(core, &value->object, value->size);
+    bytes->location = value->location;
+    bytes->offset = value->offset;
+    bytes->generation = value->generation;
+    return bytes;
+}
+
+void large_to_wire(const CoreBytes *bytes, Value *value) {
+    value->kind = VALUE_KIND_ARENA;
+    value->data = (Slice){ 0 };
+    value->object = bytes->object;
+    value->location = bytes->location;
+    value->offset = bytes->offset;
+    value->generation = bytes->generation;
+    value->size = bytes->size;
+}
+
+static void tell_unpinned(Core *core, uint64_t offset) {
+    ObjectUnpin m = { .offset = offset };
+    _cleanup_buf_ Buf body = { 0 };
+    object_unpin_encode(&m, &body);
+    raylet_send(core, MSG_OBJECT_UNPIN, &body);
+}
+
+void large_unpin(CoreBytes *bytes) {
+    Core *core = bytes->core;
+    if (!bytes->data || !core->store)
+        return;
+    bytes->data = NULL;
+    if (store_client_unpin(core->store, bytes->here_offset) && !core->closed)
+        tell_unpinned(core, bytes->here_offset);
+}
+
+void large_free(Core *core, const CoreBytes *bytes) {
+    ObjectFree m = { .object = bytes->object,
+                     .offset = bytes->offset,
+                     .generation = bytes->generation };
+    _cleanup_buf_ Buf body = { 0 };
+    object_free_encode(&m, &body);
+    peer_send(core, bytes->location, MSG_OBJECT_FREE, 0, 0, body.data, body.len);
+}
+
+/* ---- reading ----------------------------------------------------------------------------- */
+
+static int large_pin(Core *core, CoreBytes *bytes, uint64_t offset, uint64_t generation) {
+    uint64_t size = 0;
+    bytes->data = store_client_pin(core->store, offset, generation, &bytes->object, &size);
+    if (!bytes->data)
+        return -ENOENT;
+    bytes->here_offset = offset;
+    bytes->here_generation = generation;
+    bytes->size = size;
+    return 0;
+}
+
+static void on_local(void *argument, const RpcReply *reply) {
+    Fetching *f = argument;
+    Core *core = f->core;
+    _cleanup_arena_ Arena arena = { 0 };
+    ObjectLocal m;
+    f->done = true;
+    if (reply->result == 0 && object_local_decode(&m, reply->body, reply->len, &arena) == 0) {
+        f->offset = m.offset;
+        f->generation = m.generation;
+    } else {
+        f->lost = true;
+    }
+    core_happened(core);
+}
+
+static Fetching *fetch_start(Core *core, const CoreBytes *bytes, PeerId owner) {
+    Fetching *f = mem_new(Fetching);
+    f->core = core;
+    f->object = bytes->object;
+    map_put(&core->fetches, f->object.byte, f);
+    ObjectFetch m = { .object = bytes->object,
+                      .location = bytes->location,
+                      .offset = bytes->offset,
+                      .generation = bytes->generation,
+                      .size = bytes->size,
+                      .owner = owner };
+    _cleanup_buf_ Buf body = { 0 };
+    object_fetch_encode(&m, &body);
+    rpc_call(core->rpc, peer_raylet(core->info.peer), MSG_OBJECT_FETCH, &body, USEC_INFINITY,
+             on_local, f);
+    return f;
+}
+
+int large_localize(Core *core, CoreBytes *bytes, PeerId owner) {
+    if (bytes->data)
+        return 0;
+    if (!core->store || core->closed)
+        return -ENOENT;
+    if (bytes->location == peer_raylet(core->info.peer))
+        return large_pin(core, bytes, bytes->offset, bytes->generation);
+    Fetching *f = map_get(&core->fetches, bytes->object.byte);
+    if (!f)
+        f = fetch_start(core, bytes, owner);
+    if (!f->done)
+        return 1;
+    bool lost = f->lost;
+    uint64_t offset = f->offset, generation = f->generation;
+    map_remove(&core->fetches, bytes->object.byte);
+    mem_free(f);
+    return lost ? -ENOENT : large_pin(core, bytes, offset, generation);
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+static void return_slabs(Core *core) {
+    uint64_t offsets[RETURNS_MAX];
+    size_t n = store_client_returns(core->store, offsets, ARRAY_LEN(offsets));
+    for (size_t i = 0; i < n; i++) {
+        SlabReturn m = { .offset = offsets[i] };
+        _cleanup_buf_ Buf body = { 0 };
+        slab_return_encode(&m, &body);
+        raylet_send(core, MSG_SLAB_RETURN, &body);
+    }
+}
+
+/* Asks for a slab without the lock. 1: the store is full now. */
+static int ask_slab(Core *core, uint64_t size, usec_t deadline) {
+    SlabRequest m = { .size = size };
+    _cleanup_buf_ Buf body = { 0 }, out = { 0 };
+    _cleanup_arena_ Arena arena = { 0 };
+    slab_request_encode(&m, &body);
+    usec_t left = deadline == USEC_INFINITY ? USEC_INFINITY : MAX(deadline - time_mono_now(), 0);
+    int r = core_call(core, peer_raylet(core->info.peer), MSG_SLAB_REQUEST, &body,
+                      MAX(left, USEC_PER_SEC), &out);
+    if (r == -ENOSPC)
+        return 1;
+    if (r != 0)
+        return r < 0 ? r : error_origin(-ETIMEDOUT, "the raylet did not grant a slab in time");
+    SlabGrant grant;
+    r = slab_grant_decode(&grant, out.data, out.len, &arena);
+    if (r < 0)
+        return r;
+    core_lock(core);
+    r = core->store ? store_client_add_slab(
+                          core->store, &(StoreSlab){ grant.offset, grant.size, grant.generation })
+                    : -ESHUTDOWN;
+    core_unlock(core);
+    return r;
+}
+
+static int alloc_block(Core *core, size_t size, const ObjectId *id, PeerId owner, usec_t deadline,
+                       StoreBlock *ret_block) {
+    for (;;) {
+        core_lock(core);
+        int r =
+            core->store ? store_client_alloc(core->store, size, id, owner, ret_block) : -ESHUTDOWN;
+        uint64_t wanted = r == STORE_NEED_SLAB ? store_client_slab_wanted(core->store, size) : 0;
+        if (core->store)
+            return_slabs(core);
+        core_unlock(core);
+        if (r != STORE_NEED_SLAB)
+            return r;
+        r = ask_slab(core, wanted, deadline);
+        if (r < 0)
+            return r;
+        if (r == 1 && time_mono_now() >= deadline)
+            return error_origin(-ENOSPC, "the object store has no room for %zu bytes", size);
+        if (r == 1) { /* frees are on their way, or will be */
+            core_lock(core);
+            r = core_wait_event(core, time_mono_now() + FULL_PAUSE);
+            core_unlock(core);
+            if (r < 0)
+                return r;
+        }
+    }
+}
+
+int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *id, PeerId owner,
+                usec_t timeout, CoreBytes **ret_bytes) {
+    usec_t deadline = timeout == USEC_INFINITY ? timeout : time_mono_now() + timeout;
+    StoreBlock block;
+    int r = alloc_block(core, size, id, owner, deadline, &block);
+    if (r != 0)
+        return r;
+    uint8_t *to = block.data;
+    for (size_t i = 0; i < blob->parts_len; i++) {
+        if (blob->parts[i].iov_len)
+            memcpy(to, blob->parts[i].iov_base, blob->parts[i].iov_len);
+        to += blob->parts[i].iov_len;
+    }
+    CoreBytes *bytes = large_new(core, id, size);
+    bytes->location = peer_raylet(core->info.peer);
+    bytes->offset = block.offset;
+    bytes->generation = block.generation;
+    core_lock(core);
+    store_client_seal(core->store, &block);
+    return_slabs(core);
+    core_unlock(core);
+    *ret_bytes = bytes;
+    return 0;
+}
+
+/* Arrays that the user still holds point into the arena: then its mapping stays for the life of
+ * the process. */
+void large_done(Core *core) {
+    Fetching *f;
+    MAP_EACH(&core->fetches, pos, f)
+        mem_free(f);
+    map_clear(&core->fetches);
+    if (core->store && store_client_pinned(core->store) == 0)
+        core->store = store_client_free(core->store);
+}
