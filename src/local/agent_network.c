@@ -151,7 +151,6 @@ void network_done(AgentNetwork *network) {
     mem_free(network->pod_range);
     mem_free(network->service_range);
     mem_free(network->lacks);
-    mem_free(network->rules);
     *network = (AgentNetwork){ 0 };
 }
 

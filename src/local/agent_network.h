@@ -60,5 +60,7 @@ void service_ports_done(ServicePorts *ports);
 /* The rules as text for `nft -f -` or `iptables-restore`: pure. Owned. */
 char *network_rules_nft(const AgentNetwork *network, const ServicePorts *ports);
 char *network_rules_iptables(const AgentNetwork *network, const ServicePorts *ports);
-/* Puts them in place at once (one transaction) if they differ from the last ones. */
-_must_check_ int network_apply(AgentNetwork *network, const ServicePorts *ports);
+/* Puts such a text in place, in one transaction. Blocks for the helper program. */
+_must_check_ int network_put_rules(bool nft, const char *rules);
+/* The same at the start, with the jumps to them (iptables). */
+_must_check_ int network_apply(const AgentNetwork *network, const ServicePorts *ports);

@@ -267,7 +267,9 @@ static void try_setup(AgentPod *pod, usec_t now) {
     int r = launch(pod);
     if (r < 0)
         setup_failed(pod, r);
-    if (r == 0) {
+    else if (r > 0) /* a token is on its way; its arrival wakes us */
+        pod->retry_at = loop_deadline(pod->host->loop, SETUP_RETRY);
+    else {
         pod->stage = STAGE_SANDBOX;
         pod->setup_error = mem_free(pod->setup_error);
     }
@@ -670,6 +672,10 @@ void agent_pod_objects_changed(AgentPod *pod) {
         UNUSED(r); /* what was mounted stays as it is */
     }
     pod_wake(pod);
+}
+
+void agent_pod_say_again(AgentPod *pod) {
+    pod->host->status(pod->host->ctx, pod, pod->published);
 }
 
 bool agent_pod_has_container(const AgentPod *pod, const char *name) {

@@ -67,6 +67,9 @@ void agent_pod_vanished(AgentPod *pod);
 /* A ConfigMap, Secret, claim or token that pods may wait for or mount has changed. */
 void agent_pod_objects_changed(AgentPod *pod);
 
+/* The last status did not arrive: `status` is called again with what stands. */
+void agent_pod_say_again(AgentPod *pod);
+
 const PodDef *agent_pod_def(const AgentPod *pod);
 const char *agent_pod_address(const AgentPod *pod); /* NULL: none */
 Keeper *agent_pod_keeper(AgentPod *pod);            /* NULL: no sandbox now */

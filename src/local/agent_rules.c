@@ -167,19 +167,15 @@ static int iptables_jumps(const AgentNetwork *network) {
     return spawn_run(SPAWN_LIST("sh", "-c", script), NULL, HELPER_TIMEOUT, NULL);
 }
 
-int network_apply(AgentNetwork *network, const ServicePorts *ports) {
+int network_put_rules(bool nft, const char *rules) {
+    return nft ? spawn_run(SPAWN_LIST("nft", "-f", "-"), rules, HELPER_TIMEOUT, NULL)
+               : spawn_run(SPAWN_LIST("iptables-restore", "--noflush", "-w"), rules, HELPER_TIMEOUT,
+                           NULL);
+}
+
+int network_apply(const AgentNetwork *network, const ServicePorts *ports) {
     _cleanup_free_ char *rules =
         network->nft ? network_rules_nft(network, ports) : network_rules_iptables(network, ports);
-    if (str_eq(rules, network->rules))
-        return 0;
-    int r = network->nft ? spawn_run(SPAWN_LIST("nft", "-f", "-"), rules, HELPER_TIMEOUT, NULL)
-                         : spawn_run(SPAWN_LIST("iptables-restore", "--noflush", "-w"), rules,
-                                     HELPER_TIMEOUT, NULL);
-    if (r == 0 && !network->nft && !network->rules)
-        r = iptables_jumps(network);
-    if (r == 0) {
-        mem_free(network->rules);
-        network->rules = TAKE(rules);
-    }
-    return r;
+    int r = network_put_rules(network->nft, rules);
+    return r == 0 && !network->nft ? iptables_jumps(network) : r;
 }
