@@ -204,6 +204,34 @@ static Worker *worker_start(Raylet *raylet, WorkEnv *env) {
     return worker;
 }
 
+static void worker_idle(Worker *worker) {
+    Raylet *raylet = worker->raylet;
+    worker->state = WORKER_IDLE;
+    worker->lease = NULL;
+    list_push(&raylet->idle, &worker->idle);
+    raylet->idle_len++;
+    loop_timer_after(worker->timer, IDLE_TIMEOUT);
+    if (raylet->idle_len > idle_bound(raylet)) {
+        Worker *oldest = LIST_ITEM(raylet->idle.next, Worker, idle);
+        worker_end(oldest, false, true, "more idle workers than the node keeps");
+    }
+}
+
+/* Forked and connected: both are known. */
+static void worker_started(Worker *worker) {
+    Raylet *raylet = worker->raylet;
+    raylet->start_failures = 0;
+    raylet->starting_len--;
+    loop_timer_stop(worker->timer);
+    if (worker->lease) {
+        worker->state = WORKER_LEASED;
+        lease_worker_ready(worker->lease, worker);
+        return;
+    }
+    worker_idle(worker);
+    loop_task_arm(raylet->dispatch_task);
+}
+
 void worker_forked(Worker *worker, pid_t pid, int pidfd) {
     worker->pid = pid;
     worker->state = WORKER_STARTING;
@@ -217,6 +245,8 @@ void worker_forked(Worker *worker, pid_t pid, int pidfd) {
     }
     if (worker->death_text)
         worker_end(worker, true, true, NULL);
+    else if (worker->local)
+        worker_started(worker);
 }
 
 void worker_fork_failed(Worker *worker, const char *text) {
@@ -235,34 +265,10 @@ Worker *pool_by_token(const Raylet *raylet, uint64_t token) {
     return map_get(&raylet->worker_by_token, &token);
 }
 
-static void worker_idle(Worker *worker) {
-    Raylet *raylet = worker->raylet;
-    worker->state = WORKER_IDLE;
-    worker->lease = NULL;
-    list_push(&raylet->idle, &worker->idle);
-    raylet->idle_len++;
-    loop_timer_after(worker->timer, IDLE_TIMEOUT);
-    if (raylet->idle_len > idle_bound(raylet)) {
-        Worker *oldest = LIST_ITEM(raylet->idle.next, Worker, idle);
-        worker_end(oldest, false, true, "more idle workers than the node keeps");
-    }
-}
-
 void worker_connected(Worker *worker, Local *local) {
-    Raylet *raylet = worker->raylet;
     worker->local = local;
-    raylet->start_failures = 0;
-    if (worker->state != WORKER_STARTING) /* it is being ended */
-        return;
-    raylet->starting_len--;
-    loop_timer_stop(worker->timer);
-    if (worker->lease) {
-        worker->state = WORKER_LEASED;
-        lease_worker_ready(worker->lease, worker);
-        return;
-    }
-    worker_idle(worker);
-    loop_task_arm(raylet->dispatch_task);
+    if (worker->state == WORKER_STARTING) /* else the zygote's word of it is still on its way */
+        worker_started(worker);
 }
 
 /* ---- lending ---- */
