@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* `ray start` and `ray stop`. */
+
+#include "base/base.h"
+#include "cmd/say.h"
+#include "codec/json.h"
+
+int ray_start(int argc, char **argv);
+int ray_stop(int argc, char **argv);
+
+/* What the command line says; NULL and negative numbers: not given. */
+typedef struct StartArgs {
+    SayStyle style;
+    const char *node_ip, *address, *node_name, *resources, *labels, *labels_file, *temp_dir;
+    const char *dashboard_host;
+    int64_t port, node_manager_port, dashboard_port, agent_port, metrics_port;
+    int64_t num_cpus, num_gpus, memory, object_store_memory;
+    bool head, block, include_dashboard, include_dashboard_given, dashboard_port_given;
+    bool no_redirect;
+} StartArgs;
+
+/* What this machine offers unless the arguments say otherwise: a JSON object for the raylet. CPUs
+ * and memory are the container's where it has limits. -EINVAL names the option. */
+_must_check_ int start_resources(const StartArgs *args, json_t **ret_resources);
+/* --labels and --labels-file as "k=v,k=v"; owned, "" for none. */
+_must_check_ int start_labels(const StartArgs *args, char **ret_labels);
+
+/* A node's processes, once they run. */
+typedef struct StartedNode {
+    char *gcs_address, *node_ip, *session_dir;
+    char *dashboard_url; /* host:port; NULL: none */
+} StartedNode;
+void started_node_done(StartedNode *node);
+
+/* Starts what the arguments ask for and waits until it is ready. What had started is ended again
+ * when something fails. */
+typedef struct NodeProcesses NodeProcesses;
+_must_check_ int node_start(const StartArgs *args, NodeProcesses **ret_processes,
+                            StartedNode *ret_node);
+/* Watches until a signal or a death that can't be mended. The exit status. gcs and dashboard are
+ * started again when they crash; a raylet that crashes takes the node with it. */
+int node_watch(NodeProcesses *processes, const StartedNode *node);
+/* Leaves the processes running. */
+NodeProcesses *node_processes_free(NodeProcesses *processes);
+DEFINE_CLEANUP(NodeProcesses *, node_processes_free);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* `ray status` and `ray health-check`. */
+
+#include "cmd/ray_status.h"
+
+#include <stdio.h>
+
+#include "api/auth.h"
+#include "api/cluster.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "cmd/cluster_address.h"
+#include "cmd/say.h"
+#include "model/ids.h"
+
+#define CONNECT_PATIENCE (10 * USEC_PER_SEC)
+#define HEALTH_PATIENCE  (30 * USEC_PER_SEC) /* a head that is coming up is waited for */
+#define CALL_TIMEOUT     (10 * USEC_PER_SEC)
+
+static int print_status(const char *option, bool verbose) {
+    _cleanup_free_ char *address = NULL;
+    _cleanup_(cluster_link_done) ClusterLink link = { 0 };
+    _cleanup_buf_ Buf answer = { 0 }, text = { 0 };
+    _cleanup_arena_ Arena arena = { 0 };
+    ClusterStatus status;
+    int r = cluster_address(option, NULL, &address);
+    if (r == 0)
+        r = cluster_link(address, CONNECT_PATIENCE, &link);
+    if (r == 0)
+        r = dial_call_wait(link.dial, PEER_GCS, MSG_CLUSTER_STATUS_GET, NULL, CALL_TIMEOUT,
+                           &answer);
+    if (r == 0)
+        r = cluster_status_decode(&status, answer.data, answer.len, &arena);
+    if (r < 0)
+        return r;
+    cluster_status_text(&status, verbose, &text);
+    fwrite(text.data, 1, text.len, stdout);
+    return 0;
+}
+
+int ray_status(int argc, char **argv) {
+    const char *address = NULL;
+    bool verbose = false;
+    const Option options[] = {
+        { "address", OPTION_TEXT, &address, "Override the address to connect to." },
+        { "verbose", OPTION_FLAG, &verbose, NULL, .letter = 'v' },
+    };
+    const OptionTable table = { "ray status", NULL,
+                                "Print cluster status, including autoscaling info.", options,
+                                ARRAY_LEN(options) };
+    int first, r = options_parse(&table, argc, argv, &first);
+    if (r > 0)
+        return options_exit(r);
+    r = print_status(address, verbose);
+    return r < 0 ? say_error("ConnectionError: %s", error_text(r)) : 0;
+}
+
+static int check_health(const char *option) {
+    _cleanup_free_ char *address = NULL;
+    _cleanup_(cluster_link_done) ClusterLink link = { 0 };
+    _cleanup_buf_ Buf answer = { 0 };
+    int r = cluster_address(option, NULL, &address);
+    if (r == 0)
+        r = cluster_link(address, HEALTH_PATIENCE, &link);
+    return r;
+}
+
+int ray_health_check(int argc, char **argv) {
+    const char *address = NULL, *component = NULL;
+    bool skip_version_check = false;
+    const Option options[] = {
+        { "address", OPTION_TEXT, &address, "Override the address to connect to." },
+        { "component", OPTION_TEXT, &component,
+          "Health check for a specific component. Currently supports: [ray_client_server]" },
+        { "skip-version-check", OPTION_FLAG, &skip_version_check,
+          "Skip comparison of GCS version with local Ray version." },
+    };
+    const OptionTable table = { "ray health-check", NULL,
+                                "Health check a Ray or a specific component. Exit code 0 is "
+                                "healthy.",
+                                options, ARRAY_LEN(options) };
+    int first, r = options_parse(&table, argc, argv, &first);
+    if (r > 0)
+        return options_exit(r);
+    r = check_health(address);
+    return r < 0 ? say_error("ConnectionError: %s", error_text(r)) : 0;
+}
+
+int ray_get_auth_token(int argc, char **argv) {
+    bool generate = false;
+    const Option options[] = {
+        { "generate", OPTION_FLAG, &generate,
+          "Generate a new token if none exists instead of raising an error." },
+    };
+    const OptionTable table = { "ray get-auth-token", NULL,
+                                "Prints the Ray authentication token to stdout. If --generate is "
+                                "specified, a new token is made and kept in ~/.ray/auth_token if "
+                                "there is none.",
+                                options, ARRAY_LEN(options) };
+    int first, r = options_parse(&table, argc, argv, &first);
+    if (r > 0)
+        return options_exit(r);
+    _cleanup_auth_ Auth auth = { 0 };
+    r = generate ? auth_load_or_make(&auth) : auth_load(&auth);
+    if (r < 0)
+        return say_error("Error: %s", error_text(r));
+    if (!auth.token)
+        return say_error("Error: No authentication token found. Please set the RAY_AUTH_TOKEN or "
+                         "RAY_AUTH_TOKEN_PATH environment variable, or use --generate to create "
+                         "a new token.");
+    fputs(auth.token, stdout); /* no newline: it is read by $(…) and by files */
+    return 0;
+}

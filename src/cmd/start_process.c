@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/start_process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "cmd/cluster_address.h"
+#include "codec/json.h"
+
+extern char **environ;
+
+enum {
+    READY_FD = 3,
+    READY_MAX = 64 * 1024,
+};
+#define READY_PATIENCE (60 * USEC_PER_SEC)
+#define END_PATIENCE   (5 * USEC_PER_SEC)
+
+NodeProcesses *node_processes_new(const StartArgs *args) {
+    NodeProcesses *all = mem_new(NodeProcesses);
+    all->temp_dir = args->temp_dir ? str_dup(args->temp_dir) : cluster_temp_dir();
+    all->block = args->block;
+    all->no_redirect = args->no_redirect;
+    return all;
+}
+
+void node_processes_session(NodeProcesses *all, const char *session_dir) {
+    str_set(&all->session_dir, session_dir);
+    setenv("MOBULA_SESSION", session_dir, 1);
+}
+
+NodeProcesses *node_processes_free(NodeProcesses *all) {
+    if (!all)
+        return NULL;
+    for (size_t i = 0; i < all->len; i++) {
+        strlist_done(&all->items[i].argv);
+        child_release(&all->items[i].child);
+        fd_close(all->items[i].ready);
+    }
+    mem_free(all->temp_dir);
+    mem_free(all->session_dir);
+    return mem_free(all);
+}
+
+NodeProcess *node_process_add(NodeProcesses *all, const char *name, const char *role,
+                              bool restartable) {
+    ASSERT(all->len < NODE_PROCESSES_MAX);
+    NodeProcess *process = &all->items[all->len++];
+    *process =
+        (NodeProcess){ .name = name, .restartable = restartable, .child = CHILD_NONE, .ready = -1 };
+    strlist_add(&process->argv, "mobula");
+    strlist_add(&process->argv, role);
+    node_process_arg(process, "--ready-fd", "%d", READY_FD);
+    return process;
+}
+
+void node_process_arg(NodeProcess *process, const char *option, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    strlist_add(&process->argv, option);
+    strlist_take(&process->argv, str_vprintf(format, ap));
+    va_end(ap);
+}
+
+void node_process_flag(NodeProcess *process, const char *option) {
+    strlist_add(&process->argv, option);
+}
+
+/* -------------------------------------------------------------------------------- launch */
+
+static int open_log(const NodeProcesses *all, const char *name, const char *ending, int *ret_fd) {
+    _cleanup_free_ char *path = str_printf("%s/logs/%s.%s", all->session_dir, name, ending);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return error_last("open %s", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+static int spawn(NodeProcesses *all, NodeProcess *process, int ready) {
+    _cleanup_close_ int out = -1, err = -1;
+    int r = 0;
+    if (!all->no_redirect) {
+        r = open_log(all, process->name, "out", &out);
+        if (r == 0)
+            r = open_log(all, process->name, "err", &err);
+    }
+    if (r < 0)
+        return r;
+    const SpawnFd fds[] = { { out >= 0 ? out : 1, 1 },
+                            { err >= 0 ? err : 2, 2 },
+                            { ready, READY_FD } };
+    const SpawnSpec spec = {
+        .argv = process->argv.items,
+        .program = "/proc/self/exe",
+        .fds = fds,
+        .fd_count = ARRAY_LEN(fds),
+        .group = SPAWN_NEW_SESSION,
+        .death_signal = all->block ? SIGTERM : 0,
+    };
+    return spawn_start(&spec, &process->child);
+}
+
+int node_process_launch(NodeProcesses *all, NodeProcess *process) {
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return error_last("pipe");
+    process->ready = fd_close(process->ready);
+    process->launched = true;
+    process->over = false;
+    int r = spawn(all, process, fds[1]);
+    close(fds[1]);
+    process->ready = fds[0];
+    return r;
+}
+
+/* One line: {"error": …}, or that it is ready. End of file: it died. */
+static int wait_ready(NodeProcess *process, usec_t deadline) {
+    _cleanup_buf_ Buf line = { 0 };
+    _cleanup_json_ json_t *json = NULL;
+    while (line.len < READY_MAX && !(line.len && line.data[line.len - 1] == '\n')) {
+        char chunk[1024];
+        usec_t left = MAX(deadline - time_mono_now(), 0);
+        struct pollfd fd = { .fd = process->ready, .events = POLLIN };
+        if (poll(&fd, 1, (int)(left / USEC_PER_MSEC)) == 0)
+            return error_origin(-ETIMEDOUT, "%s did not become ready", process->name);
+        ssize_t n = read(process->ready, chunk, sizeof(chunk));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return error_origin(-ECHILD, "%s ended before it was ready; see its log %s.err",
+                                process->name, process->name);
+        buf_add(&line, chunk, (size_t)n);
+    }
+    process->ready = fd_close(process->ready);
+    int r = json_parse(line.data, line.len, NULL, 0, &json);
+    const char *problem = r == 0 ? json_str_at(json, "error") : NULL;
+    if (problem)
+        return error_origin(-ECHILD, "%s: %s", process->name, problem);
+    return r;
+}
+
+int node_processes_launch(NodeProcesses *all) {
+    usec_t deadline = time_mono_now() + READY_PATIENCE;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < all->len; i++)
+        if (!all->items[i].launched)
+            r = node_process_launch(all, &all->items[i]);
+    for (size_t i = 0; r == 0 && i < all->len; i++)
+        if (all->items[i].ready >= 0)
+            r = wait_ready(&all->items[i], deadline);
+    return r;
+}
+
+/* ----------------------------------------------------------------------------------- end */
+
+/* Says whether it is gone. */
+static bool wait_gone(NodeProcess *process, usec_t deadline) {
+    ChildExit end;
+    if (process->child.pid == 0)
+        return true;
+    return child_wait(&process->child, MAX(deadline - time_mono_now(), 0), &end) != 1;
+}
+
+void node_processes_end(NodeProcesses *all) {
+    usec_t deadline = time_mono_now() + END_PATIENCE;
+    /* The raylet first: it says goodbye to gcs. */
+    for (size_t i = all->len; i-- > 0;)
+        if (all->items[i].child.pid)
+            child_signal(&all->items[i].child, SIGTERM);
+    for (size_t i = 0; i < all->len; i++) {
+        if (wait_gone(&all->items[i], deadline))
+            continue;
+        child_signal(&all->items[i].child, SIGKILL);
+        wait_gone(&all->items[i], time_mono_now() + END_PATIENCE);
+    }
+}
