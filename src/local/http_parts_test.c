@@ -2,7 +2,9 @@
 #include <endian.h>
 
 #include "base/test.h"
+#include "codec/json.h"
 #include "local/negotiate.h"
+#include "local/protobuf.h"
 #include "local/route.h"
 #include "local/spdy.h"
 
@@ -72,6 +74,21 @@ static void test_accept(void **state) {
     CHECK_INT(body_kind_parse("application/cbor", &kind), NEGOTIATE_NONE);
 }
 
+static void test_protobuf(void **state) {
+    /* kubectl create namespace foo: zero values are left out as JSON would. */
+    Slice body = SLICE("\x6b\x38\x73\x00\x0a\x0f\x0a\x02\x76\x31\x12\x09\x4e\x61\x6d\x65\x73\x70"
+                       "\x61\x63\x65\x12\x17\x0a\x0f\x0a\x03\x66\x6f\x6f\x12\x00\x1a\x00\x2a\x00"
+                       "\x38\x00\x42\x00\x12\x00\x1a\x02\x0a\x00\x1a\x00\x22\x00");
+    _cleanup_json_ json_t *object = NULL;
+    CHECK_OK(protobuf_decode(body, &object));
+    _cleanup_free_ char *text = json_text(object, JSON_SORTED);
+    CHECK_STR(text,
+              "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"foo\"}}");
+    json_t *none;
+    CHECK_INT(protobuf_decode(SLICE("k8s"), &none), -EINVAL);
+    CHECK_INT(protobuf_decode(SLICE("k8s\0\n\x05\n\x03xyz"), &none), PROTOBUF_UNKNOWN_KIND);
+}
+
 typedef struct SpdySeen {
     Buf sent;
     char text[256];
@@ -118,6 +135,21 @@ static void test_spdy_data(void **state) {
     spdy_free(other);
 }
 
+static void test_spdy_headers(void **state) {
+    /* SYN_STREAM 1 with streamtype=error, port=8080, requestid=0, compressed. */
+    static const char frame[] =
+        "\x80\x03\x00\x01\x00\x00\x00\x3d\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+        "\x78\xf9\xe3\xc6\xa7\xc2\x02\x25\x3a\x70\x3a\x2b\x29\x4a\x4d\xcc\x85\x16"
+        "\x25\xac\xa9\xa0\x80\x86\x14\xcb\x45\xe0\x1c\x60\x61\x60\x61\x00\xa4\x39"
+        "\x8b\x20\xd1\x98\x09\x4a\xde\x8c\x06\x00\x00\x00\x00\xff\xff";
+    SpdySeen seen = { 0 };
+    Spdy *spdy = spdy_new(&SEEN, &seen);
+    CHECK_OK(spdy_feed(spdy, (Slice){ frame, sizeof(frame) - 1 }));
+    CHECK_STR(seen.text, "open 1 error");
+    spdy_free(spdy);
+    buf_done(&seen.sent);
+}
+
 static void test_spdy_refuses_nonsense(void **state) {
     SpdySeen seen = { 0 };
     Spdy *spdy = spdy_new(&SEEN, &seen);
@@ -137,6 +169,7 @@ static void test_spdy_refuses_nonsense(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_route_of_resources), TEST(test_route_of_namespaces),
-                    TEST(test_route_of_proxies), TEST(test_accept), TEST(test_spdy_data),
+                    TEST(test_route_of_proxies), TEST(test_accept), TEST(test_protobuf),
+                    TEST(test_spdy_data), TEST(test_spdy_headers),
                     TEST(test_spdy_refuses_nonsense));
 }
