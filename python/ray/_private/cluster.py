@@ -185,7 +185,19 @@ class LocalCluster:
                 self.session_dir,
             )
         self.raylet = raylet.ready(deadline)
-        self.dashboard = dashboard.ready(deadline) if dashboard else {}
+        self.dashboard = self._dashboard(dashboard, options, deadline) if dashboard else {}
+
+    def _dashboard(self, daemon, options, deadline):
+        """What it said. Without one a cluster works as well: only who asked for it is refused."""
+        try:
+            return daemon.ready(deadline)
+        except RuntimeError as e:
+            if options["include_dashboard"]:
+                raise
+            import logging
+
+            logging.getLogger("ray").warning(f"There is no dashboard: {e}")
+            return {}
 
     def _raylet_arguments(self, options):
         arguments = ["--head", "--gcs-address", self.gcs_address, "--python", sys.executable]

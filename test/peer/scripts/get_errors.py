@@ -8,7 +8,7 @@ import time
 
 @ray.remote
 def slow():
-    time.sleep(60)
+    time.sleep(2)
 
 
 @ray.remote
