@@ -165,8 +165,7 @@ void actor_pump(Core *core, CoreActor *actor) {
                 continue;
             break;
         }
-        if (!pending_failed_argument(core, p))
-            actor_send(core, actor, p);
+        actor_send(core, actor, p);
     }
     actor_unref(actor);
 }

@@ -220,8 +220,10 @@ size_t core_actor_pending(const CoreActor *actor);
 /* ---- running calls (workers) --------------------------------------------------------------------- */
 
 struct CoreTask {
-    Call call;         /* decoded; slices and lists live as long as the task */
-    CoreValue *values; /* of the top-level references, call.values_len of them */
+    Call call;   /* decoded; slices and lists live as long as the task */
+    CoreValue
+        *values; /* of the top-level references, call.values_len of them; where one is an ERROR
+                        * the executor answers with an error of its own instead of running it */
     void *impl;
 };
 

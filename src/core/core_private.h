@@ -332,7 +332,6 @@ void submit_worker_dead(Core *core, CoreWorker *worker, const PeerDead *dead);
 void submit_tick(Core *core, usec_t now);
 CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint32_t returns);
 void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *out);
-bool pending_failed_argument(Core *core, CorePending *p);
 void submit_done(Core *core);
 
 /* large.c: values in the store */

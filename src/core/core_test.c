@@ -329,6 +329,12 @@ static void worker_run(Worker *w, CoreTask *task) {
     const Call *call = &task->call;
     char first = call->args.len ? call->args.data[0] : 0;
     w->ran++;
+    if (call->values_len && task->values[0].kind == VALUE_KIND_ERROR) {
+        core_task_done(
+            w->core, task,
+            &(CoreTaskEnd){ .error = task->values[0].data, .error_len = task->values[0].size });
+        return;
+    }
     if (first == 'k' && call->refs_len) /* keep the reference */
         w->kept = core_ref_import(w->core, &call->refs[0].object, call->refs[0].owner,
                                   &call->refs[0].owner_worker);

@@ -204,23 +204,8 @@ void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
     submit_end(core, p);
 }
 
-/* When an argument is an error the call does not run: its results are that error. */
-bool pending_failed_argument(Core *core, CorePending *p) {
-    for (uint32_t i = 0; i < p->top_len; i++) {
-        CoreRef *arg = ref_of(p->uses[i]);
-        if (arg->kind != VALUE_KIND_ERROR)
-            continue;
-        for (uint32_t r = 0; r < p->refs_len; r++)
-            if (p->refs[r])
-                ref_set_value(core, ref_of(p->refs[r]), VALUE_KIND_ERROR, bytes_hold(arg->value));
-        if (p->actor)
-            actor_on_result(core, p, NULL);
-        submit_end(core, p);
-        return true;
-    }
-    return false;
-}
-
+/* An argument that is an error travels as well: the executor answers it without running the call, in
+ * the words of its language. */
 static Value *wire_arguments(Core *core, CorePending *p, Arena *arena) {
     Value *values = arena_array(arena, Value, p->top_len);
     for (uint32_t i = 0; i < p->top_len; i++)
@@ -456,8 +441,6 @@ static void class_pump(Core *core, CoreClass *c) {
 }
 
 void submit_dependency_ready(Core *core, CorePending *p) {
-    if (pending_failed_argument(core, p))
-        return;
     if (p->t->kind == CALL_KIND_ACTOR_CREATE) {
         actor_create_ready(core, p);
     } else if (p->actor) {
