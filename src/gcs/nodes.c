@@ -103,20 +103,42 @@ void nodes_broadcast(Gcs *gcs, MessageType type, const Buf *body, const GcsNode 
             gcs_send(gcs, peer_make(node->index, node->incarnation, 0), type, body);
 }
 
+/* Every raylet hears of the others; of itself only what it can't know (that it drains). */
+static void view_send_changed(Gcs *gcs, const GcsNode *to, const NodeView *view,
+                              GcsNode *const *who) {
+    _cleanup_arena_ Arena arena = { 0 };
+    NodeView theirs = { .nodes = arena_array(&arena, NodeInfo, view->nodes_len + 1) };
+    for (size_t i = 0; i < view->nodes_len; i++)
+        if (who[i] != to || to->state == NODE_STATE_DRAINING)
+            theirs.nodes[theirs.nodes_len++] = view->nodes[i];
+    if (theirs.nodes_len == 0)
+        return;
+    _cleanup_buf_ Buf body = { 0 };
+    node_view_encode(&theirs, &body);
+    gcs_send(gcs, peer_make(to->index, to->incarnation, 0), MSG_NODE_VIEW, &body);
+}
+
 static void view_flush(void *ctx) {
     Gcs *gcs = ctx;
     _cleanup_arena_ Arena arena = { 0 };
-    NodeView view = { .nodes = arena_array(&arena, NodeInfo, map_len(&gcs->nodes) + 1) };
-    GcsNode *node;
+    size_t count = map_len(&gcs->nodes);
+    NodeView view = { .nodes = arena_array(&arena, NodeInfo, count + 1) };
+    GcsNode **who = arena_array(&arena, GcsNode *, count + 1), *node;
     MAP_EACH(&gcs->nodes, pos, node) {
         if (!node->dirty)
             continue;
-        node->dirty = false;
+        who[view.nodes_len] = node;
         node_info(node, &arena, &view.nodes[view.nodes_len++]);
     }
     _cleanup_buf_ Buf body = { 0 };
     node_view_encode(&view, &body);
-    nodes_broadcast(gcs, MSG_NODE_VIEW, &body, NULL);
+    MAP_EACH(&gcs->nodes, pos, node) {
+        if (node->conn && node->dirty)
+            view_send_changed(gcs, node, &view, who);
+        else if (node->conn)
+            gcs_send(gcs, peer_make(node->index, node->incarnation, 0), MSG_NODE_VIEW, &body);
+        node->dirty = false;
+    }
     pubsub_publish(gcs, "node", (Slice){ 0 }, buf_slice(&body));
 }
 

@@ -19,8 +19,9 @@
 
 enum {
     READ_MAX = 256 * 1024,      /* of one file in one go */
-    LINE_MAX_BYTES = 64 * 1024, /* a longer line is cut into pieces */
+    LINE_BYTES_MAX = 64 * 1024, /* a longer line is cut into pieces */
     LINES_MAX = 4096,
+    SEND_BYTES_MAX = 1 << 20,
 };
 
 struct LogFile {
@@ -63,27 +64,54 @@ static void lines_send(LogFile *file, Slice *lines, size_t len) {
     raylet_send(file->raylet, file->driver, MSG_LOG_LINES, &body);
 }
 
+/* A line by which the worker says whose lines follow (python/ray/_private/worker_output.py). */
+static bool naming_line(Slice line, Slice *ret_name) {
+    static const Slice tokens[] = { { ":task_name:", 11 }, { ":actor_name:", 12 } };
+    for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
+        if (line.len < tokens[i].len || memcmp(line.data, tokens[i].data, tokens[i].len) != 0)
+            continue;
+        *ret_name = (Slice){ line.data + tokens[i].len, line.len - tokens[i].len };
+        return true;
+    }
+    return false;
+}
+
+/* Cuts the next line off; a line that is too long comes in pieces. False: none is whole yet. */
+static bool next_line(const Buf *text, bool all, size_t *at, Slice *ret_line) {
+    if (*at >= text->len)
+        return false;
+    const char *start = text->data + *at, *end = memchr(start, '\n', text->len - *at);
+    size_t len = end ? (size_t)(end - start) : text->len - *at;
+    if (!end && !all && len < LINE_BYTES_MAX)
+        return false;
+    len = MIN(len, (size_t)LINE_BYTES_MAX);
+    *ret_line = (Slice){ start, len };
+    *at += len;
+    *at += *at < text->len && text->data[*at] == '\n';
+    return true;
+}
+
 /* Sends the whole lines of `partial`, and all of it at the end of the file's life. */
 static void lines_take(LogFile *file, bool all) {
     _cleanup_free_ Slice *lines = mem_array(Slice, LINES_MAX);
-    Buf *text = &file->partial;
-    size_t at = 0, len = 0;
-    while (at < text->len) {
-        char *end = memchr(text->data + at, '\n', text->len - at);
-        size_t line = end ? (size_t)(end - text->data) - at : text->len - at;
-        if (!end && !all && line < LINE_MAX_BYTES)
-            break;
-        line = MIN(line, (size_t)LINE_MAX_BYTES);
-        lines[len++] = (Slice){ text->data + at, line };
-        at += line;
-        at += at < text->len && text->data[at] == '\n';
-        if (len == LINES_MAX) {
+    size_t at = 0, len = 0, bytes = 0;
+    Slice line, name;
+    while (next_line(&file->partial, all, &at, &line)) {
+        bool names = naming_line(line, &name);
+        if (names || len == LINES_MAX || bytes > SEND_BYTES_MAX) {
             lines_send(file, lines, len);
-            len = 0;
+            len = bytes = 0;
         }
+        if (names) {
+            free(file->name);
+            file->name = str_dup_slice(name);
+            continue;
+        }
+        lines[len++] = line;
+        bytes += line.len + 8;
     }
     lines_send(file, lines, len);
-    buf_drop(text, at);
+    buf_drop(&file->partial, at);
 }
 
 /* Reads what is new. True: there may be more. */
