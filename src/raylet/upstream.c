@@ -158,8 +158,9 @@ static void on_welcome(Raylet *raylet, const Welcome *welcome) {
         raylet->dashboard_url = str_dup_slice(welcome->dashboard_url);
         raylet->settings = str_dup_slice(welcome->settings);
         if (!raylet->socket_path)
-            raylet->socket_path = str_printf("%s/raylet%s", raylet->session.sockets,
-                                             raylet->head ? "" : ID_HEX(&raylet->id));
+            raylet->socket_path =
+                str_printf("%s/raylet%s%.8s", raylet->session.sockets, raylet->head ? "" : ".",
+                           raylet->head ? "" : raylet->id_hex);
     } else if (memcmp(&raylet->cluster, &welcome->cluster, sizeof(Hash)) != 0) {
         raylet_fail(raylet, -ESTALE, "another cluster answers at the head's address");
         return;
