@@ -62,7 +62,8 @@ def record(base, file):
 
 def main():
     base, *names = sys.argv[1:]
-    for file in [pathlib.Path(n) for n in names] or sorted(DATA.glob("*.json")):
+    every = [file for file in sorted(DATA.glob("*.json")) if file.name != "table.json"]
+    for file in [pathlib.Path(name) for name in names] or every:
         record(base, file)
 
 
