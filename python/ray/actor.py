@@ -357,7 +357,7 @@ class _ActorClassMetadata:
 
     def __init__(self, modified_class, options):
         self.modified_class = modified_class
-        self.class_name = modified_class.__ray_actor_class__.__qualname__
+        self.class_name = modified_class.__ray_actor_class__.__name__
         self.export = calls.Export("actor class", modified_class.__ray_actor_class__)
         self.methods = dict(_methods(modified_class))
         self.init_signature = _signature(modified_class, "__init__")

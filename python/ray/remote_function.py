@@ -52,7 +52,7 @@ class _TaskSpec:
         call.prepare(
             calls.TASK,
             self.export.get(),
-            options.get("name") or self.export.thing.__qualname__,
+            options.get("name") or self.export.thing.__name__,
             None,
             num_returns,
             resources_of({"num_cpus": task_options["num_cpus"].default_value, **options}),

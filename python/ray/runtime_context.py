@@ -139,11 +139,14 @@ class RuntimeContext:
         assert not self.worker.actor_id.is_nil(), (
             "This method should't be called inside Ray tasks."
         )
-        return _mobula.current()["restarts"] != 0
+        from ray._private.state import actors
+
+        mine = actors(self.worker.actor_id.hex())
+        return bool(mine) and mine["NumRestarts"] != 0
 
     def get_assigned_resources(self):
         assert self.worker.mode == _worker.WORKER_MODE, (
-            "This method is only available when the process is a "
+            "This method is only available when the process is a                 "
             f"worker. Current mode: {self.worker.mode}"
         )
         self.worker.check_connected()
@@ -219,5 +222,4 @@ _runtime_context = RuntimeContext(_worker.global_worker)
 
 def get_runtime_context():
     """The RuntimeContext of this process."""
-    _worker.auto_init()
     return _runtime_context

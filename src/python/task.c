@@ -183,18 +183,21 @@ static Slice slice_of(PyObject *object) {
     return slice;
 }
 
-/* Ends the call with what a hook answered: (kind, data, text, retry, exiting, class_name). */
+/* Ends the call with what a hook answered:
+ * (kind, data, text, retry, exiting, class name, namespace). */
 static void end_with_error(Running *run, PyObject *answer) {
     const Call *call = &run->task->call;
     int kind, retry, exiting;
-    PyObject *data, *text, *class_name;
+    PyObject *data, *text, *class_name, *namespace_;
     CoreTaskEnd end = { 0 };
     ErrorInfo info = { .task = call->task, .actor = call->actor, .name = call->name };
-    if (PyArg_ParseTuple(answer, "iOOppO", &kind, &data, &text, &retry, &exiting, &class_name)) {
+    if (PyArg_ParseTuple(answer, "iOOppOO", &kind, &data, &text, &retry, &exiting, &class_name,
+                         &namespace_)) {
         info.kind = (uint8_t)kind;
         info.data = slice_of(data);
         info.text = slice_of(text);
         info.class_name = slice_of(class_name);
+        info.namespace = slice_of(namespace_);
         end.retry = retry;
         end.exiting = exiting;
     } else {
@@ -206,7 +209,6 @@ static void end_with_error(Running *run, PyObject *answer) {
     info.pid = (uint32_t)getpid();
     info.ip = slice_str(self->node_ip);
     info.node = self->node;
-    info.namespace = call->namespace;
     _cleanup_buf_ Buf body = { 0 };
     error_info_encode(&info, &body);
     end.error = body.data;

@@ -646,6 +646,18 @@ static PyObject *error_dict(const ErrorInfo *info) {
     return bad ? NULL : TAKE(dict);
 }
 
+static PyObject *decode_error(PyObject *module, PyObject *bytes) {
+    UNUSED(module);
+    char *data;
+    Py_ssize_t len;
+    if (PyBytes_AsStringAndSize(bytes, &data, &len) < 0)
+        return NULL;
+    _cleanup_arena_ Arena arena = { 0 };
+    ErrorInfo info;
+    int r = error_info_decode(&info, data, (size_t)len, &arena);
+    return r < 0 ? raise_error(r) : error_dict(&info);
+}
+
 static PyObject *error_object(State *state, const CoreValue *value, PyObject *ref) {
     _cleanup_arena_ Arena arena = { 0 };
     ErrorInfo info;
@@ -708,6 +720,7 @@ static PyObject *decode_function(PyObject *module, PyObject *bytes) {
 
 PyMethodDef value_functions[] = {
     { "encode", encode_function, METH_O, "The bytes of a value, in one piece." },
+    { "decode_error", decode_error, METH_O, "An encoded ErrorInfo as a dict." },
     { "decode", decode_function, METH_O, "The value of such bytes." },
     { NULL, NULL, 0, NULL },
 };

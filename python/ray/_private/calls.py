@@ -50,7 +50,7 @@ class Export:
 
     @property
     def full_name(self):
-        return f"{self.module}.{self.thing.__qualname__}"
+        return f"{self.module}.{self.thing.__name__}"
 
     def get(self):
         if self.session != _mobula.session():

@@ -154,6 +154,10 @@ class LocalCluster:
 
     def _start(self, options):
         deadline = time.monotonic() + 30
+        host = options["dashboard_host"]
+        wants_dashboard = options["include_dashboard"] is not False
+        if wants_dashboard:
+            self.dashboard_address = f"{host}:{options['dashboard_port'] or _free_port(host, 8265)}"
         common = ("--temp-dir", self.temp_dir, "--node-ip", self.node_ip)
         settings = options.get("_system_config") or {}
         gcs = self._spawn(
@@ -165,39 +169,38 @@ class LocalCluster:
             self.session_name,
             *common,
             *(("--settings", json.dumps(settings)) if settings else ()),
+            *(("--dashboard-url", self.dashboard_address) if wants_dashboard else ()),
         )
         _warm_up()
         self.gcs_address = gcs.ready(deadline)["address"]
         raylet = self._spawn("raylet", "raylet", *self._raylet_arguments(options), *common)
         dashboard = None
-        if options["include_dashboard"] is not False:
+        if wants_dashboard:
             dashboard = self._spawn(
                 "dashboard",
                 "dashboard",
-                "--gcs",
+                "--gcs-address",
                 self.gcs_address,
-                "--host",
-                options["dashboard_host"],
-                "--port",
-                str(options["dashboard_port"] or 8265),
-                *(() if options["dashboard_port"] else ("--any-port",)),
+                "--listen",
+                self.dashboard_address,
                 "--session-dir",
                 self.session_dir,
             )
         self.raylet = raylet.ready(deadline)
-        self.dashboard = self._dashboard(dashboard, options, deadline) if dashboard else {}
+        if not (dashboard and self._dashboard(dashboard, options, deadline)):
+            self.dashboard_address = ""
 
     def _dashboard(self, daemon, options, deadline):
-        """What it said. Without one a cluster works as well: only who asked for it is refused."""
+        """Does it serve? Without one a cluster works as well: only who asked for it is refused."""
         try:
-            return daemon.ready(deadline)
+            return bool(daemon.ready(deadline))
         except RuntimeError as e:
             if options["include_dashboard"]:
                 raise
             import logging
 
             logging.getLogger("ray").warning(f"There is no dashboard: {e}")
-            return {}
+            return False
 
     def _raylet_arguments(self, options):
         arguments = ["--head", "--gcs-address", self.gcs_address, "--python", sys.executable]
@@ -206,8 +209,10 @@ class LocalCluster:
             arguments += ["--labels", ",".join(f"{k}={v}" for k, v in options["labels"].items())]
         if options.get("_node_name"):
             arguments += ["--node-name", options["_node_name"]]
-        if options.get("_metrics_export_port"):
-            arguments += ["--metrics-port", str(options["_metrics_export_port"])]
+        arguments += ["--agent-host", "127.0.0.1", "--agent-port"]
+        arguments.append(str(_free_port("127.0.0.1", 52365)))
+        metrics_port = options.get("_metrics_export_port") or _free_port("127.0.0.1", 0)
+        arguments += ["--metrics-port", str(metrics_port)]
         return arguments
 
     @property
@@ -228,6 +233,21 @@ class LocalCluster:
                 if not wait:
                     return
             time.sleep(0.005)
+
+
+def _free_port(host, first):
+    """`first` or, where somebody has it, the next one that is free; any for 0."""
+    import socket
+
+    for port in range(first, first + 1000) if first else (0,):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                return probe.getsockname()[1]
+            except OSError:
+                continue
+    raise RuntimeError(f"no port from {first} on is free at {host}")
 
 
 def _session_name():

@@ -43,8 +43,11 @@ def _application(ref, info):
 
 
 def _actor_died(ref, info):
-    if info["data"]:  # what __init__ raised
-        cause = ray_exceptions.RayError.from_bytes(info["data"])
+    if info["data"]:  # an encoded error of its own: what __init__ raised
+        from ray import _mobula
+
+        inner = _mobula.decode_error(info["data"])
+        cause = ray_exceptions.RayError.from_bytes(inner["data"])
         if isinstance(cause, ray_exceptions.RayTaskError):
             cause._actor_id = info["actor"].hex()
             return ray_exceptions.ActorDiedError(cause)

@@ -10,7 +10,7 @@ from ray._private import errors
 # What runs now in a coroutine or thread of a concurrent actor; else the main thread's task counts.
 current = contextvars.ContextVar("ray_current_task", default=None)
 
-_modules = {}  # hash -> module name, of what was loaded
+_names = {}  # hash -> module.name of what was loaded
 _calls = {}  # hash -> how often it ran here, where max_calls limits that
 
 
@@ -39,13 +39,15 @@ def load(hash_bytes):
             "60 s."
         )
     kind, module, thing = cloudpickle.loads(data)
-    _modules[hash_bytes] = module
+    _names[hash_bytes] = f"{module}.{thing.__name__}"
     if kind == "actor class":
         from ray.actor import modify_class
 
         _Self.module = module
-        _Self.class_name = thing.__qualname__
-        return modify_class(thing)
+        _Self.class_name = thing.__name__
+        modified = modify_class(thing)
+        modified.__module__ = module
+        return modified
     return thing
 
 
@@ -152,12 +154,13 @@ def task_done(hash_bytes, options_text):
 def function_name(info):
     """module.name of what `info` describes, as errors and the runtime context show it."""
     if info["kind"] == 0:
-        return f"{_modules.get(info['function'], '__main__')}.{info['name']}"
+        return _names.get(info["function"], info["name"])
     return f"{_Self.module}.{info['name']}"
 
 
 def failed(error, info):
-    """How a call ends whose code raised `error`: (kind, data, text, retry, exiting, class name)."""
+    """How a call ends whose code raised `error`: (kind, data, text, retry, exiting, class name,
+    namespace)."""
     from ray import exceptions
 
     if isinstance(error, (_ActorExit, exceptions.AsyncioActorExit)):
@@ -169,7 +172,7 @@ def failed(error, info):
         return _described(cancelled.with_traceback(error.__traceback__), info, retry=False)
     if info["kind"] == 1:
         answer = _described(error, info, retry=False)
-        return (errors.ACTOR_DIED, *answer[1:4], True, _Self.class_name)
+        return (errors.ACTOR_DIED, *answer[1:4], True, *answer[5:])
     return _described(error, info, retry=_may_retry(error, info))
 
 
@@ -180,7 +183,11 @@ def _exited(info):
         "Worker exits with an exit code 0. exit_actor() is called."
     )
     _mobula.actor_exited(text)
-    return (errors.ACTOR_DIED, b"", text, False, True, _Self.class_name)
+    return (errors.ACTOR_DIED, b"", text, False, True, _Self.class_name, _namespace())
+
+
+def _namespace():
+    return json.loads(_mobula.assigned()).get("namespace") or ""
 
 
 def _may_retry(error, info):
@@ -212,7 +219,8 @@ def _described(error, info, retry, text=None):
     title = f"ray::{info['name']}"
     cause = getattr(error, "cause", error) if isinstance(error, RayTaskError) else error
     wrapped = RayTaskError(function_name(info), text, cause, proctitle=title, **actor)
-    return (errors.APPLICATION, wrapped.to_bytes(), text, retry, False, _Self.class_name or "")
+    class_name = _Self.class_name or ""
+    return (errors.APPLICATION, wrapped.to_bytes(), text, retry, False, class_name, "")
 
 
 def _actor_repr():
@@ -234,7 +242,7 @@ def dependency(error, info):
     )
     answer = _described(error, info, retry=False, text=text)
     if info["kind"] == 1:
-        return (errors.ACTOR_DIED, *answer[1:4], True, _Self.class_name)
+        return (errors.ACTOR_DIED, *answer[1:4], True, *answer[5:])
     return answer
 
 

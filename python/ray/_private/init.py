@@ -121,7 +121,8 @@ class Session:
 
     @property
     def webui_url(self):
-        url = os.environ.get("RAY_OVERRIDE_DASHBOARD_URL") or self.info["dashboard_url"] or ""
+        ours = self.cluster.dashboard_address if self.cluster else self.info["dashboard_url"]
+        url = os.environ.get("RAY_OVERRIDE_DASHBOARD_URL") or ours or ""
         return url.split("://", 1)[-1]
 
     @property

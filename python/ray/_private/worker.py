@@ -461,6 +461,14 @@ def timeline(filename=None):
     raise NotImplementedError("ray.timeline() is not supported by Mobula yet.")
 
 
+def get_runtime_context():
+    """What the running code can know of its task, actor, job and node."""
+    auto_init()
+    from ray.runtime_context import get_runtime_context as get_it
+
+    return get_it()
+
+
 def get_gpu_ids():
     """The GPUs that this worker may use."""
     auto_init()

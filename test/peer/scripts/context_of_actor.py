@@ -12,7 +12,7 @@ class A:
         return {
             "job": c.get_job_id(), "task": len(c.get_task_id()), "actor": len(c.get_actor_id()),
             "name": c.get_task_name(), "function": c.get_task_function_name(),
-            "namespace": c.namespace, "resources": c.get_assigned_resources(),
+            "namespace": c.namespace, "resources": sorted(c.get_assigned_resources().items()),
             "env": c.get_runtime_env_string(), "actor_name": c.get_actor_name(),
             "restarted": c.was_current_actor_reconstructed,
         }

@@ -10,7 +10,7 @@ def facts():
     return {
         "job": c.get_job_id(), "task": len(c.get_task_id()), "actor": c.get_actor_id(),
         "name": c.get_task_name(), "function": c.get_task_function_name(), "namespace": c.namespace,
-        "resources": c.get_assigned_resources(), "env": c.get_runtime_env_string(),
+        "resources": sorted(c.get_assigned_resources().items()), "env": c.get_runtime_env_string(),
         "actor_name": c.get_actor_name(), "worker": len(c.get_worker_id()), "canceled": c.is_canceled(),
         "same_task": c.get_task_id()[16:],
     }
