@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Custom resources: served as soon as their definition is there, checked by its schema."""
+import uuid
+
+import pytest
+
+from conftest import wait_for
+
+
+def definition(group):
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group, "scope": "Namespaced",
+            "names": {"plural": "widgets", "kind": "Widget", "shortNames": ["wd"]},
+            "versions": [{
+                "name": "v1", "served": True, "storage": True,
+                "subresources": {"status": {},
+                                 "scale": {"specReplicasPath": ".spec.replicas",
+                                           "statusReplicasPath": ".status.replicas"}},
+                "additionalPrinterColumns": [
+                    {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+                    {"name": "Phase", "type": "string", "jsonPath": ".status.phase"}],
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "required": ["size"], "properties": {
+                        "size": {"type": "integer", "minimum": 1},
+                        "color": {"type": "string", "default": "red", "enum": ["red", "blue"]},
+                        "replicas": {"type": "integer"}},
+                        "x-kubernetes-validations": [
+                            {"rule": "self.size < 100", "message": "too large"}]},
+                    "status": {"type": "object", "properties": {
+                        "phase": {"type": "string"}, "replicas": {"type": "integer"}}}}}}}]}}
+
+
+@pytest.fixture
+def widgets(kubectl):
+    group = f"w{uuid.uuid4().hex[:6]}.example.com"
+    kubectl("create", "-f", "-", stdin=definition(group))
+    kubectl("wait", f"crd/widgets.{group}", "--for=condition=Established", "--timeout=20s")
+    # Elsewhere serving follows the condition with a delay.
+    wait_for(lambda: kubectl.run("get", f"widgets.{group}", "-A", check=False).returncode == 0)
+    yield group
+    kubectl("delete", "crd", f"widgets.{group}")
+
+
+def widget(group, **spec):
+    return {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": spec}
+
+
+def test_life(kubectl, namespace, widgets):
+    kubectl("apply", "-n", namespace, "-f", "-", stdin=widget(widgets, size=3))
+    resource = f"widgets.{widgets}"
+    got = kubectl.json("get", resource, "a", "-n", namespace)
+    assert got["spec"] == {"size": 3, "color": "red"} and got["metadata"]["generation"] == 1
+    kubectl("patch", resource, "a", "-n", namespace, "--type=merge", "-p",
+            '{"spec":{"size":4},"status":{"phase":"Lost"}}')
+    got = kubectl.json("get", resource, "a", "-n", namespace)
+    assert got["metadata"]["generation"] == 2 and "status" not in got
+    kubectl("patch", resource, "a", "-n", namespace, "--subresource=status", "--type=merge", "-p",
+            '{"spec":{"size":5},"status":{"phase":"Good"}}')
+    got = kubectl.json("get", resource, "a", "-n", namespace)
+    assert got["spec"]["size"] == 4 and got["status"] == {"phase": "Good"}
+    assert got["metadata"]["generation"] == 2
+    table = kubectl("get", resource, "-n", namespace).split("\n")
+    assert table[0].split() == ["NAME", "SIZE", "PHASE"] and table[1].split() == ["a", "4", "Good"]
+
+
+def test_refused(kubectl, namespace, widgets):
+    args = ("create", "-n", namespace, "-f", "-")
+    said = kubectl.fails(*args, stdin=widget(widgets, color="blue"))
+    assert said.startswith('The Widget "a" is invalid:') and "spec.size: Required value" in said
+    assert "spec.size: Invalid value" in kubectl.fails(*args, stdin=widget(widgets, size=0))
+    assert "Unsupported value" in kubectl.fails(*args, stdin=widget(widgets, size=1, color="x"))
+    assert "too large" in kubectl.fails(*args, stdin=widget(widgets, size=100))
+    assert 'unknown field "spec.sizes"' in kubectl.fails(*args,
+                                                        stdin=widget(widgets, size=1, sizes=2))
+
+
+def test_pruned_with_a_warning(kubectl, namespace, widgets):
+    done = kubectl.run("create", "-n", namespace, "--validate=warn", "-f", "-",
+                       stdin=widget(widgets, size=1, sizes=2))
+    assert 'unknown field "spec.sizes"' in done.stderr
+    assert kubectl.json("get", f"widgets.{widgets}", "a", "-n", namespace)["spec"] == {
+        "size": 1, "color": "red"}
+
+
+def test_scale(kubectl, namespace, widgets):
+    kubectl("create", "-n", namespace, "-f", "-", stdin=widget(widgets, size=1, replicas=1))
+    kubectl("scale", f"widgets.{widgets}/a", "--replicas=5", "-n", namespace)
+    assert kubectl.json("get", f"widgets.{widgets}", "a", "-n", namespace)["spec"]["replicas"] == 5
+
+
+def test_explain(kubectl, widgets):
+    out = kubectl("explain", f"widgets.spec", f"--api-version={widgets}/v1")
+    assert "size" in out and "-required-" in out
+
+
+def test_definition_takes_its_objects_along(kubectl, namespace):
+    group = f"w{uuid.uuid4().hex[:6]}.example.com"
+    kubectl("create", "-f", "-", stdin=definition(group))
+    kubectl("wait", f"crd/widgets.{group}", "--for=condition=Established", "--timeout=20s")
+    wait_for(lambda: kubectl.run("create", "-n", namespace, "-f", "-", check=False,
+                                 stdin=widget(group, size=1)).returncode == 0)
+    kubectl("delete", "crd", f"widgets.{group}")
+    assert "doesn't have a resource type" in kubectl.fails("get", f"widgets.{group}")
+
+
+def test_bad_definition(kubectl):
+    bad = definition("bad.example.com")
+    del bad["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["type"]
+    assert "must not be empty" in kubectl.fails("create", "-f", "-", stdin=bad)
