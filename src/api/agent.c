@@ -8,7 +8,7 @@
 
 #define STATE_PERIOD (200 * USEC_PER_MSEC)
 
-struct Agent {
+struct ApiAgent {
     AgentHooks hooks;
     HttpRouter *router;
 };
@@ -18,7 +18,7 @@ static void on_raylet_health(void *ctx, HttpRequest *request) {
 }
 
 static void on_health(void *ctx, HttpRequest *request) {
-    const Agent *agent = ctx;
+    const ApiAgent *agent = ctx;
     const char *problem =
         agent->hooks.gcs_problem ? agent->hooks.gcs_problem(agent->hooks.ctx) : NULL;
     if (!agent->hooks.head)
@@ -38,7 +38,7 @@ static const char *job_of(HttpRequest *request) {
 }
 
 static void on_logs(void *ctx, HttpRequest *request) {
-    const Agent *agent = ctx;
+    const ApiAgent *agent = ctx;
     const char *submission = job_of(request);
     if (!submission)
         return;
@@ -48,14 +48,14 @@ static void on_logs(void *ctx, HttpRequest *request) {
 
 /* Whether the writer of a log is done, from its state file. */
 static bool job_over(void *ctx, const char *submission) {
-    const Agent *agent = ctx;
+    const ApiAgent *agent = ctx;
     _cleanup_(job_state_done) JobState state = { 0 };
     int r = job_state_read(agent->hooks.session_dir, submission, &state);
     return r == -ENOENT || (r == 0 && job_status_terminal(state.status));
 }
 
 static void on_tail(void *ctx, HttpRequest *request) {
-    Agent *agent = ctx;
+    ApiAgent *agent = ctx;
     const char *submission = job_of(request);
     if (!submission)
         return;
@@ -63,8 +63,8 @@ static void on_tail(void *ctx, HttpRequest *request) {
     log_socket_serve(request, path, submission, STATE_PERIOD, job_over, agent);
 }
 
-Agent *agent_new(const AgentHooks *hooks) {
-    Agent *agent = mem_new(Agent);
+ApiAgent *api_agent_new(const AgentHooks *hooks) {
+    ApiAgent *agent = mem_new(ApiAgent);
     agent->hooks = *hooks;
     agent->router = http_router_new();
     http_router_add(agent->router, "GET", "/api/healthz", on_health, agent);
@@ -74,15 +74,15 @@ Agent *agent_new(const AgentHooks *hooks) {
     return agent;
 }
 
-Agent *agent_free(Agent *agent) {
+ApiAgent *api_agent_free(ApiAgent *agent) {
     if (!agent)
         return NULL;
     http_router_free(agent->router);
     return mem_free(agent);
 }
 
-void agent_handle(void *ctx, HttpRequest *request) {
-    Agent *agent = ctx;
+void api_agent_handle(void *ctx, HttpRequest *request) {
+    ApiAgent *agent = ctx;
     if (auth_admit(agent->hooks.auth, request))
         http_router_handle(agent->router, request);
 }

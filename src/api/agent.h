@@ -24,8 +24,8 @@ typedef struct AgentHooks {
 } AgentHooks;
 
 /* The handler to give to http_server_new(), ctx is the Agent: authentication, then the routes. */
-typedef struct Agent Agent;
-Agent *agent_new(const AgentHooks *hooks);
-Agent *agent_free(Agent *agent);
-DEFINE_CLEANUP(Agent *, agent_free);
-void agent_handle(void *agent, HttpRequest *request);
+typedef struct ApiAgent ApiAgent;
+ApiAgent *api_agent_new(const AgentHooks *hooks);
+ApiAgent *api_agent_free(ApiAgent *agent);
+DEFINE_CLEANUP(ApiAgent *, api_agent_free);
+void api_agent_handle(void *agent, HttpRequest *request);

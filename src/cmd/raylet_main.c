@@ -109,6 +109,7 @@ static int start(RayletMain *self, Raylet **ret_raylet) {
         .head = args->head,
         .python = args->python,
         .token = str_eq(mode, "token") ? slice_str(token) : (Slice){ 0 },
+        .agent_host = args->agent_host,
         .agent_port = (uint32_t)args->agent_port,
         .metrics_port = (uint32_t)args->metrics_port,
         .prestart = (uint32_t)args->prestart,

@@ -346,6 +346,8 @@ void gcs_frame(Gcs *gcs, GcsConnId id, const FrameHeader *header, Slice body) {
         log_warn("a frame of type %s from a connection it does not belong to was dropped",
                  message_name(header->type));
     } else if (header->destination == PEER_GCS || header->destination == 0) {
+        if (conn->node)
+            nodes_heard(gcs, conn->node);
         on_call(gcs, &call);
     } else {
         relay(gcs, &call);

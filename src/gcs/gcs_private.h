@@ -124,6 +124,7 @@ struct Gcs {
     uint16_t last_index;
     size_t nodes_alive, nodes_dead;
     LoopTimer *node_timer;
+    usec_t nodes_tick_due;
     LoopTask *view_task;
     Vec(const SchedNode *) view;
     SchedState sched;
@@ -186,6 +187,7 @@ void nodes_on_report(Gcs *gcs, GcsCall *call);
 void nodes_on_list(Gcs *gcs, GcsCall *call);
 void nodes_on_drain(Gcs *gcs, GcsCall *call);
 void nodes_on_cluster_status(Gcs *gcs, GcsCall *call);
+void nodes_heard(Gcs *gcs, GcsNode *node);
 void nodes_on_disconnect(Gcs *gcs, GcsConn *conn);
 GcsNode *nodes_get(const Gcs *gcs, const NodeId *id);
 GcsNode *nodes_by_peer(const Gcs *gcs, PeerId peer); /* alive and of this incarnation, or NULL */

@@ -14,6 +14,7 @@
 enum {
     KEEPALIVES_MISSED = 5,
 };
+#define LATE            (1 * USEC_PER_SEC)  /* a timer is never that late, unless we stood still */
 #define RECONNECT_GRACE (1 * USEC_PER_SEC)  /* after a lost connection */
 #define RESTART_GRACE   (60 * USEC_PER_SEC) /* for everybody, after gcs itself came back */
 
@@ -253,10 +254,28 @@ static void node_die(Gcs *gcs, GcsNode *node, const char *reason) {
     bury(gcs);
 }
 
+static void nodes_tick_at(Gcs *gcs, usec_t when) {
+    gcs->nodes_tick_due = when;
+    loop_timer_at(gcs->node_timer, when);
+}
+
+static void node_seen(Gcs *gcs, GcsNode *node, usec_t patience) {
+    node->deadline = loop_deadline(gcs->loop, patience);
+    if (node->deadline < loop_timer_deadline(gcs->node_timer))
+        nodes_tick_at(gcs, node->deadline);
+}
+
 /* Looks at every node's deadline and sets the timer to the next one. */
 static void nodes_tick(void *ctx) {
     Gcs *gcs = ctx;
     usec_t now = loop_now(gcs->loop), next = USEC_INFINITY;
+    bool stopped = now - gcs->nodes_tick_due > LATE;
+    if (stopped) { /* we were suspended: what the nodes sent meanwhile is not read yet */
+        GcsNode *node;
+        MAP_EACH(&gcs->nodes, pos, node)
+            if (node->state != NODE_STATE_DEAD)
+                node_seen(gcs, node, KEEPALIVES_MISSED * gcs->keepalive);
+    }
     for (bool again = true; again;) {
         again = false;
         next = USEC_INFINITY;
@@ -274,13 +293,11 @@ static void nodes_tick(void *ctx) {
             next = MIN(next, node->deadline);
         }
     }
-    loop_timer_at(gcs->node_timer, next);
+    nodes_tick_at(gcs, next);
 }
 
-static void node_seen(Gcs *gcs, GcsNode *node, usec_t patience) {
-    node->deadline = loop_deadline(gcs->loop, patience);
-    if (node->deadline < loop_timer_deadline(gcs->node_timer))
-        loop_timer_at(gcs->node_timer, node->deadline);
+void nodes_heard(Gcs *gcs, GcsNode *node) {
+    node_seen(gcs, node, KEEPALIVES_MISSED * gcs->keepalive);
 }
 
 void nodes_on_disconnect(Gcs *gcs, GcsConn *conn) {
@@ -370,7 +387,7 @@ void nodes_on_register(Gcs *gcs, GcsCall *call) {
         gcs_reply_error(gcs, call, r);
         return;
     }
-    node_seen(gcs, node, KEEPALIVES_MISSED * gcs->keepalive);
+    nodes_heard(gcs, node);
     answer_registration(gcs, call, node);
     node_changed(gcs, node);
     submissions_node_joined(gcs, node);
@@ -384,7 +401,6 @@ void nodes_on_report(Gcs *gcs, GcsCall *call) {
     GcsNode *node = call->conn->node;
     if (!node)
         return;
-    node_seen(gcs, node, KEEPALIVES_MISSED * gcs->keepalive);
     if (!report.changed)
         return;
     int r = resources_from_wire(&node->sched.available, report.available, report.available_len);

@@ -168,8 +168,9 @@ static int parse_object(Slice text, const char *field, json_t **ret_object) {
 static int check_metadata(json_t *metadata) {
     const char *key;
     json_t *value;
-    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return error_origin(
-        -EINVAL, "metadata.%s must be a string", key);
+    json_object_foreach(metadata, key, value)
+        if (!json_is_string(value))
+            return error_origin(-EINVAL, "metadata.%s must be a string", key);
     return 0;
 }
 

@@ -32,6 +32,8 @@ void raylet_registered(Raylet *raylet) {
         return;
     int r = logs_init(raylet);
     if (r == 0)
+        r = http_init(raylet);
+    if (r == 0)
         r = locals_listen(raylet);
     if (r < 0) {
         raylet_fail(raylet, r, error_text(r));
@@ -86,6 +88,7 @@ static void set_texts(Raylet *raylet, const RayletOptions *options) {
     raylet->node_name = str_dup(options->node_name ? options->node_name : options->node_ip);
     raylet->socket_path = str_dup(options->socket_path);
     raylet->python = str_dup(options->python ? options->python : "python3");
+    raylet->agent_host = str_dup(options->agent_host ? options->agent_host : "127.0.0.1");
     raylet->head = options->head;
     raylet->agent_port = options->agent_port;
     raylet->metrics_port = options->metrics_port;
@@ -142,6 +145,7 @@ Raylet *raylet_free(Raylet *raylet) {
     locals_done(raylet);
     objects_done(raylet);
     peers_done(raylet);
+    http_done(raylet);
     logs_done(raylet);
     job_cache_done(raylet);
     loop_timer_free(raylet->rpc_timer);
@@ -151,7 +155,8 @@ Raylet *raylet_free(Raylet *raylet) {
     session_done(&raylet->session);
     char *texts[] = { raylet->gcs_address, raylet->temp_dir,      raylet->node_ip,
                       raylet->node_name,   raylet->hostname,      raylet->socket_path,
-                      raylet->python,      raylet->dashboard_url, raylet->settings };
+                      raylet->python,      raylet->dashboard_url, raylet->settings,
+                      raylet->agent_host };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     mem_wipe(raylet->token.data, raylet->token.len);

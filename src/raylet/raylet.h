@@ -17,15 +17,16 @@ typedef struct RayletOptions {
     const char *gcs_address; /* IP:PORT */
     const char *temp_dir;
     const char *node_ip, *node_name, *hostname;
-    NetAddress listen;       /* for other raylets; port 0 takes a free one */
-    const char *socket_path; /* NULL: one in the session's folder */
+    NetAddress listen;                 /* for other raylets; port 0 takes a free one */
+    const char *socket_path;           /* NULL: one in the session's folder */
     const ResourceSet *total;
-    const Labels *labels;    /* the default ones are added */
+    const Labels *labels;              /* the default ones are added */
     bool head;
-    const char *python;      /* interpreter of workers */
-    Slice token;             /* empty: none is asked for */
-    uint32_t agent_port, metrics_port;
-    uint32_t prestart;       /* workers kept ready before anybody asks */
+    const char *python;                /* interpreter of workers */
+    Slice token;                       /* empty: none is asked for */
+    const char *agent_host;            /* NULL: loopback */
+    uint32_t agent_port, metrics_port; /* 0: none */
+    uint32_t prestart;                 /* workers kept ready before anybody asks */
 } RayletOptions;
 
 typedef struct RayletEvents {

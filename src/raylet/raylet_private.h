@@ -153,6 +153,7 @@ typedef struct Upstream {
     LoopTimer *timer; /* the next dial, or the keep-alive */
     usec_t keepalive;
     usec_t lost_at;   /* 0: connected */
+    usec_t heard_at;  /* it answered last */
     usec_t retry;     /* the pause before the next dial */
     Buf held;         /* whole frames that wait for the connection */
     LoopTimer *report_timer;
@@ -164,6 +165,7 @@ struct Raylet {
     Loop *loop;
     RayletEvents events;
     char *gcs_address, *temp_dir, *node_ip, *node_name, *hostname, *socket_path, *python;
+    char *agent_host;
     char *dashboard_url, *settings;
     Buf token;
     bool head, ready, ending;
@@ -211,6 +213,7 @@ struct Raylet {
     List launches;      /* job-runs that are being started */
 
     struct LogWatch *logs;
+    struct RayletHttp *http;
     Objects *objects;
 };
 
@@ -386,6 +389,10 @@ _must_check_ int logfile_new(Raylet *raylet, const WorkerId *id, bool is_err, Lo
 void logfile_assign(LogFile *file, const JobId *job, PeerId driver, pid_t pid, const char *name);
 /* Reads what is left, then forgets it. */
 LogFile *logfile_free(LogFile *file);
+
+/* ---- http.c ---- */
+_must_check_ int http_init(Raylet *raylet);
+void http_done(Raylet *raylet);
 
 /* ---- raylet.c ---- */
 /* gcs knows this node now: `raylet->self` is set. The first time processes are let in. */

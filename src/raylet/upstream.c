@@ -65,14 +65,6 @@ void upstream_peer_dead(Raylet *raylet, const PeerDead *dead) {
 
 /* ---- reports ---- */
 
-static void report_send(Raylet *raylet, bool changed, const Buf *full) {
-    NodeReport alive = { .node = raylet->id, .changed = changed };
-    _cleanup_buf_ Buf body = { 0 };
-    if (!changed)
-        node_report_encode(&alive, &body);
-    raylet_send(raylet, PEER_GCS, MSG_NODE_REPORT, changed ? full : &body);
-}
-
 static void report(void *ctx) {
     Raylet *raylet = ctx;
     Upstream *gcs = &raylet->gcs;
@@ -87,9 +79,8 @@ static void report(void *ctx) {
     node_report_encode(&message, &body);
     if (slice_eq(buf_slice(&body), buf_slice(&gcs->last_report)))
         return;
-    report_send(raylet, true, &body);
+    raylet_send(raylet, PEER_GCS, MSG_NODE_REPORT, &body);
     gcs->reported_at = loop_now(raylet->loop);
-    loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));
     buf_clear(&gcs->last_report);
     buf_add(&gcs->last_report, body.data, body.len);
 }
@@ -173,6 +164,7 @@ static void on_registered(Raylet *raylet, const NodeRegistered *message) {
     raylet->self = peer_make(message->index, message->incarnation, 0);
     gcs->registered = true;
     gcs->lost_at = 0;
+    gcs->heard_at = loop_now(raylet->loop);
     gcs->keepalive = (usec_t)MAX(message->keepalive_ms, 100u) * USEC_PER_MSEC;
     gcs->retry = 0;
     buf_clear(&gcs->last_report);
@@ -272,6 +264,17 @@ static void dial(Raylet *raylet) {
     send_hello(raylet);
 }
 
+static void on_pong(void *argument, const RpcReply *reply) {
+    Raylet *raylet = argument;
+    if (reply->result >= 0)
+        raylet->gcs.heard_at = loop_now(raylet->loop);
+}
+
+/* The keep-alive: gcs counts it as a sign of life, its answer is one of gcs. */
+static void ping(Raylet *raylet) {
+    raylet_call(raylet, PEER_GCS, MSG_PING, NULL, 4 * raylet->gcs.keepalive, on_pong, raylet);
+}
+
 static void on_timer(void *ctx) {
     Raylet *raylet = ctx;
     if (!raylet->gcs.frames) {
@@ -279,7 +282,7 @@ static void on_timer(void *ctx) {
         return;
     }
     if (raylet->gcs.registered)
-        report_send(raylet, false, NULL);
+        ping(raylet);
     loop_timer_at(raylet->gcs.timer, loop_deadline(raylet->loop, raylet->gcs.keepalive));
 }
 

@@ -225,8 +225,9 @@ static char *zygote_key(const char *python, json_t *vars) {
     buf_add_str(&key, python);
     const char *name;
     json_t *value;
-    json_object_foreach(vars, name, value) if (read_at_start(name) && json_is_string(value))
-        buf_printf(&key, "\n%s=%s", name, json_string_value(value));
+    json_object_foreach(vars, name, value)
+        if (read_at_start(name) && json_is_string(value))
+            buf_printf(&key, "\n%s=%s", name, json_string_value(value));
     return buf_steal(&key);
 }
 
@@ -249,8 +250,9 @@ static char **zygote_environment(json_t *vars) {
             strlist_add(&list, *entry);
     const char *name;
     json_t *value;
-    json_object_foreach(vars, name, value) if (read_at_start(name) && json_is_string(value))
-        strlist_printf(&list, "%s=%s", name, json_string_value(value));
+    json_object_foreach(vars, name, value)
+        if (read_at_start(name) && json_is_string(value))
+            strlist_printf(&list, "%s=%s", name, json_string_value(value));
     return list.items;
 }
 
