@@ -83,7 +83,7 @@ typedef struct KubeReply {
 
 typedef void KubeFn(void *ctx, const KubeReply *reply);
 
-/* Takes over what `config` holds. `user_agent` NULL: "mobula". */
+/* Takes over what `config` holds. */
 _must_check_ int kube_client_new(Loop *loop, HttpClient *http, KubeConfig *config,
                                  KubeClient **ret_client);
 /* Ends open calls without an answer. */

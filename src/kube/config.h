@@ -18,7 +18,6 @@ typedef struct KubeConfig {
     char *tls_server_name;
     char *token;       /* NULL: none, or in the file */
     char *token_file;  /* read by kube_config_token() */
-    char *proxy_url;   /* not used: present makes loading fail, so that nothing is bypassed */
     bool insecure;
     usec_t token_read; /* when the file was read last */
 } KubeConfig;

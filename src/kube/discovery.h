@@ -21,5 +21,7 @@ DEFINE_CLEANUP(KubeMapper *, kube_mapper_free);
 /* r: 0; KUBE_NOT_FOUND when the server does not know the kind; others as in client.h. `mapping` is
  * NULL unless r is 0. Never called from inside kube_mapper_find(). */
 typedef void KubeMapperFn(void *ctx, int r, const char *message, const KubeMapping *mapping);
-void kube_mapper_find(KubeMapper *mapper, const char *api_version, const char *kind,
-                      KubeMapperFn *fn, void *ctx);
+typedef struct KubeQuestion KubeQuestion; /* gone after its answer */
+KubeQuestion *kube_mapper_find(KubeMapper *mapper, const char *api_version, const char *kind,
+                               KubeMapperFn *fn, void *ctx);
+KubeQuestion *kube_question_free(KubeQuestion *question); /* no answer comes; NULL is fine */
