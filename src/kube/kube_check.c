@@ -253,10 +253,11 @@ static const KubeWatchEvents watch_events = { on_watch_event, on_watch_ended };
 static void check_watch(Check *c) {
     Watched w = { .check = c };
     EXPECT(c, create_map(c, "before", "1") == 0);
+    _cleanup_free_ char *revision = str_dup(obj_resource_version(c->body));
     KubeRequest request = { .gvr = configmaps,
                             .namespace = c->namespace,
                             .name = "watched",
-                            .resource_version = obj_resource_version(c->body) };
+                            .resource_version = revision };
     w.watch = kube_watch(c->client, &request, &watch_events, &w);
     EXPECT(c, create_map(c, "watched", "1") == 0);
     EXPECT(c,

@@ -212,7 +212,8 @@ static void tick(Loop *loop, usec_t deadline) {
 
 void loop_tick(Loop *loop, usec_t deadline) {
     loop_check_thread(loop);
-    tick(loop, deadline);
+    /* What was deferred before may be what the caller waits for: then there is no sleep. */
+    tick(loop, list_empty(&loop->tasks) ? deadline : 0);
     flush(loop);
 }
 
