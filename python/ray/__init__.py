@@ -4,7 +4,8 @@
 Importing this costs next to nothing: what is seldom used loads at its first use.
 """
 __version__ = "2.60.0"
-__commit__ = "mobula"
+# The release whose behaviour this is.
+__commit__ = "b7f4259e944bf6959f721b106adc366ddfa0c356"
 
 from ray._mobula import (  # noqa: F401
     ActorClassID,
