@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
+#include "cmd/life.h"
 #include "cmd/options.h"
 #include "cmd/version.h"
 #include "codec/json.h"
@@ -17,7 +18,7 @@
 
 typedef struct DashboardArgs {
     const char *listen, *gcs_address, *session_dir;
-    int64_t ready_fd;
+    int64_t ready_fd, life_fd;
 } DashboardArgs;
 
 static void on_signal(void *ctx, int signo) {
@@ -40,6 +41,7 @@ static void report(int64_t fd, const char *key, const char *text) {
 static int run(const DashboardArgs *args, const Auth *auth) {
     _cleanup_(loop_freep) Loop *loop = NULL;
     _cleanup_(loop_signal_freep) LoopSignal *term = NULL, *interrupt = NULL;
+    _cleanup_(loop_fd_freep) LoopFd *life = NULL;
     _cleanup_(dashboard_freep) Dashboard *dashboard = NULL;
     const char *slash = strrchr(args->session_dir, '/');
     DashboardOptions options = {
@@ -56,6 +58,8 @@ static int run(const DashboardArgs *args, const Auth *auth) {
     if (r == 0)
         r = loop_signal_new(loop, SIGINT, on_signal, loop, &interrupt);
     if (r == 0)
+        r = life_watch(loop, args->life_fd, &life);
+    if (r == 0)
         r = net_address_parse(args->listen, &options.listen);
     if (r == 0)
         r = dashboard_new(loop, &options, &dashboard);
@@ -70,12 +74,13 @@ static int run(const DashboardArgs *args, const Auth *auth) {
 }
 
 int cmd_dashboard(int argc, char **argv) {
-    DashboardArgs args = { .listen = "127.0.0.1:8265", .ready_fd = -1 };
+    DashboardArgs args = { .listen = "127.0.0.1:8265", .ready_fd = -1, .life_fd = -1 };
     const Option options[] = {
         { "listen", OPTION_TEXT, &args.listen, "IP:PORT to serve at; port 0 takes a free one." },
         { "gcs-address", OPTION_TEXT, &args.gcs_address, "IP:PORT of the cluster's gcs." },
         { "session-dir", OPTION_TEXT, &args.session_dir, "The session's folder." },
         { "ready-fd", OPTION_INT, &args.ready_fd, "Gets one line of JSON when ready." },
+        { "life-fd", OPTION_INT, &args.life_fd, "The process ends when this pipe does." },
     };
     const OptionTable table = { "mobula dashboard", NULL, "The HTTP server of a Ray head.", options,
                                 ARRAY_LEN(options) };

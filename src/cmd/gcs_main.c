@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
+#include "cmd/life.h"
 #include "cmd/options.h"
 #include "codec/json.h"
 #include "gcs/server.h"
@@ -17,7 +18,7 @@
 
 typedef struct GcsArgs {
     const char *listen, *temp_dir, *session_name, *node_ip, *store, *dashboard_url, *settings;
-    int64_t ready_fd;
+    int64_t ready_fd, life_fd;
     bool durable, verbose;
 } GcsArgs;
 
@@ -75,6 +76,7 @@ static int start(const GcsArgs *args, GcsMain *self, const Session *session,
 static int run(const GcsArgs *args, const Session *session) {
     _cleanup_(loop_freep) Loop *loop = NULL;
     _cleanup_(loop_signal_freep) LoopSignal *term = NULL, *interrupt = NULL;
+    _cleanup_(loop_fd_freep) LoopFd *life = NULL;
     _cleanup_(gcs_server_freep) GcsServer *server = NULL;
     int r = loop_new(&loop);
     GcsMain self = { .loop = loop };
@@ -82,6 +84,8 @@ static int run(const GcsArgs *args, const Session *session) {
         r = loop_signal_new(loop, SIGTERM, on_signal, &self, &term);
     if (r == 0)
         r = loop_signal_new(loop, SIGINT, on_signal, &self, &interrupt);
+    if (r == 0)
+        r = life_watch(loop, args->life_fd, &life);
     if (r == 0)
         r = start(args, &self, session, &server);
     if (r < 0) {
@@ -99,7 +103,9 @@ static int run(const GcsArgs *args, const Session *session) {
 }
 
 int cmd_gcs(int argc, char **argv) {
-    GcsArgs args = { .temp_dir = SESSION_TEMP_DEFAULT, .node_ip = "127.0.0.1", .ready_fd = -1 };
+    GcsArgs args = {
+        .temp_dir = SESSION_TEMP_DEFAULT, .node_ip = "127.0.0.1", .ready_fd = -1, .life_fd = -1
+    };
     const Option options[] = {
         { "listen", OPTION_TEXT, &args.listen, "IP:PORT to serve at; port 0 takes a free one." },
         { "temp-dir", OPTION_TEXT, &args.temp_dir, "Where session folders are." },
@@ -110,6 +116,7 @@ int cmd_gcs(int argc, char **argv) {
         { "dashboard-url", OPTION_TEXT, &args.dashboard_url, "Told to every process." },
         { "settings", OPTION_TEXT, &args.settings, "JSON handed to every process." },
         { "ready-fd", OPTION_INT, &args.ready_fd, "Gets one line of JSON when ready." },
+        { "life-fd", OPTION_INT, &args.life_fd, "The process ends when this pipe does." },
         { "verbose", OPTION_FLAG, &args.verbose, "Log more." },
     };
     const OptionTable table = { .command = "mobula gcs",

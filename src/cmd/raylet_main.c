@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
+#include "cmd/life.h"
 #include "cmd/options.h"
 #include "codec/json.h"
 #include "host/session.h"
@@ -18,7 +19,7 @@
 typedef struct RayletArgs {
     const char *gcs_address, *temp_dir, *node_ip, *node_name, *listen, *resources, *labels, *python;
     const char *agent_host, *socket;
-    int64_t agent_port, metrics_port, prestart, ready_fd;
+    int64_t agent_port, metrics_port, prestart, ready_fd, life_fd;
     bool head, verbose;
 } RayletArgs;
 
@@ -127,6 +128,7 @@ static int start(RayletMain *self, Raylet **ret_raylet) {
 static int run(const RayletArgs *args) {
     _cleanup_(loop_freep) Loop *loop = NULL;
     _cleanup_(loop_signal_freep) LoopSignal *term = NULL, *interrupt = NULL;
+    _cleanup_(loop_fd_freep) LoopFd *life = NULL;
     _cleanup_(raylet_freep) Raylet *raylet = NULL;
     int r = loop_new(&loop);
     RayletMain self = { .args = args, .loop = loop };
@@ -134,6 +136,8 @@ static int run(const RayletArgs *args) {
         r = loop_signal_new(loop, SIGTERM, on_signal, &self, &term);
     if (r == 0)
         r = loop_signal_new(loop, SIGINT, on_signal, &self, &interrupt);
+    if (r == 0)
+        r = life_watch(loop, args->life_fd, &life);
     if (r == 0)
         r = start(&self, &raylet);
     if (r < 0) {
@@ -154,6 +158,7 @@ int cmd_raylet(int argc, char **argv) {
         .agent_host = "0.0.0.0",
         .prestart = 2,
         .ready_fd = -1,
+        .life_fd = -1,
     };
     const Option options[] = {
         { "gcs-address", OPTION_TEXT, &args.gcs_address, "IP:PORT of the head's gcs." },
@@ -171,6 +176,7 @@ int cmd_raylet(int argc, char **argv) {
         { "agent-port", OPTION_INT, &args.agent_port, "Port of the agent's HTTP; 0: none." },
         { "metrics-port", OPTION_INT, &args.metrics_port, "Port of the metrics; 0: none." },
         { "ready-fd", OPTION_INT, &args.ready_fd, "Gets one line of JSON when ready." },
+        { "life-fd", OPTION_INT, &args.life_fd, "The process ends when this pipe does." },
         { "verbose", OPTION_FLAG, &args.verbose, "Log more." },
     };
     const OptionTable table = { .command = "mobula raylet",

@@ -33,7 +33,7 @@ def resolve(address, temp_dir=None):
 def _with_ip(address):
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdigit():
-        raise ValueError(f"Malformed address: {address}. Expected format: 'host:port'.")
+        raise ValueError(f"Invalid address format: {address}")
     if host in ("localhost", "127.0.0.1", "::1"):
         host = node_ip()
     return f"{host}:{port}"

@@ -40,7 +40,7 @@ class _Daemon:
         try:
             self.pid = os.posix_spawn(
                 binary(),
-                ["mobula", role, *arguments, "--ready-fd", "3"],
+                ["mobula", role, *arguments, "--ready-fd", "3", "--life-fd", "4"],
                 environment,
                 file_actions=actions,
                 setsid=True,

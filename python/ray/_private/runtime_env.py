@@ -2,46 +2,18 @@
 """Runtime environments on the way out: checked, merged with the job's, in canonical JSON."""
 import json
 
-_FIELDS = {
-    "working_dir",
-    "py_modules",
-    "py_executable",
-    "excludes",
-    "pip",
-    "uv",
-    "conda",
-    "env_vars",
-    "container",
-    "image_uri",
-    "worker_process_setup_hook",
-    "config",
-    "nsight",
-    "_nsight",
-    "_rocprof_sys",
-    "java_jars",
-}
-
-
 def check(env):
     """Raises unless `env` is a runtime environment in form."""
     variables = env.get("env_vars")
-    if variables is not None:
+    if variables:
+        must = "runtime_env['env_vars'] must be of type Dict[str, str], "
         if not isinstance(variables, dict):
-            raise TypeError(
-                "runtime_env.env_vars must be of type "
-                f"Dict[str, str]. Got {type(variables)} type instead."
-            )
+            raise TypeError(f"{must}got {type(variables)}")
         for key, value in variables.items():
             if not isinstance(key, str):
-                raise TypeError(
-                    "runtime_env.env_vars must be of type "
-                    f"Dict[str, str], but the key {key} is of type {type(key)}."
-                )
+                raise TypeError(f"{must}but the key {key} is of type {type(key)}")
             if not isinstance(value, str):
-                raise TypeError(
-                    "runtime_env.env_vars must be of type "
-                    f"Dict[str, str], but the value of key {key} is of type {type(value)}."
-                )
+                raise TypeError(f"{must}but the value {value} is of type {type(value)}")
     if sum(env.get(field) is not None for field in ("pip", "uv", "conda")) > 1:
         raise ValueError(
             "The 'pip' field, 'uv' field, and 'conda' field of "
@@ -49,8 +21,8 @@ def check(env):
             f"specified pip field: {env.get('pip')}\n"
             f"specified conda field: {env.get('conda')}\n"
             f"specified uv field: {env.get('uv')}\n"
-            "To use pip with conda, please only set the 'conda' "
-            "field, and specify your pip dependencies within the conda YAML "
+            "To use pip with conda, please only set the 'conda'"
+            " field, and specify your pip dependencies within the conda YAML "
             "config dict: see https://conda.io/projects/conda/en/latest/"
             "user-guide/tasks/manage-environments.html"
             "#create-env-file-manually"
