@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kobj/meta.h"
-#include "local/agent_link.h"
+#include "local/rest_node.h"
 
 /* pods/log: the agent's bytes, passed on as they come and held back when the client is slow. */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kobj/meta.h"
-#include "local/agent_link.h"
+#include "local/rest_node.h"
 #include "local/spdy.h"
 #include "net/websocket.h"
 

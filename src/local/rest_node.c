@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "local/agent_link.h"
+#include "local/rest_node.h"
 
 #include "kobj/meta.h"
 
