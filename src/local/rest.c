@@ -14,6 +14,8 @@
 Rest *rest_free(Rest *rest) {
     if (!rest)
         return NULL;
+    if (!loop_timer_armed(rest->server->tidy))
+        loop_timer_after(rest->server->tidy, REST_TIDY_AFTER);
     store_forget(rest->server->api.store, rest);
     api_call_done(&rest->call);
     strlist_done(&rest->user.groups);
@@ -113,7 +115,8 @@ TableInclude rest_table_include(const Rest *rest) {
 static json_t *metadata_list(const json_t *objects, const json_t *list_meta) {
     json_t *items = json_array(), *object;
     size_t i;
-    json_array_foreach(objects, i, object) json_array_append_new(items, rest_metadata_of(object));
+    json_array_foreach(objects, i, object)
+        json_array_append_new(items, rest_metadata_of(object));
     return json_pack("{s:s, s:s, s:O, s:o}", "kind", "PartialObjectMetadataList", "apiVersion",
                      "meta.k8s.io/v1", "metadata", list_meta, "items", items);
 }

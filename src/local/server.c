@@ -2,6 +2,7 @@
 #include "local/server.h"
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -27,6 +28,11 @@ static int parse_range(Api *api, const char *text) {
     api->service_count = 1u << (32 - bits);
     api->service_base = ntohl(base.s_addr) & ~(api->service_count - 1);
     return 0;
+}
+
+/* A tree is some twenty times its text in small pieces, which the allocator keeps. */
+static void tidy_up(void *ctx) {
+    malloc_trim(0);
 }
 
 static void on_broken(void *ctx, int r) {
@@ -105,6 +111,7 @@ static int start(ApiServer *server) {
         return r;
     bootstrap_objects(api, server->url);
     server->controllers = controllers_new(api);
+    loop_timer_after(server->tidy, REST_TIDY_AFTER); /* CRDs were read */
     return 0;
 }
 
@@ -113,6 +120,7 @@ int api_server_new(Loop *loop, const ApiServerOptions *options, ApiServer **ret_
     server->loop = loop;
     server->options = *options;
     list_init(&server->watches);
+    server->tidy = loop_timer_new(loop, tidy_up, server);
     server->api = (Api){
         .loop = loop,
         .settings = { .state_dir = options->state_dir,
@@ -136,6 +144,7 @@ ApiServer *api_server_free(ApiServer *server) {
     server->http = http_server_free(server->http);
     server->client = http_client_free(server->client);
     server->controllers = controllers_free(server->controllers);
+    server->tidy = loop_timer_free(server->tidy);
     server->kv = kv_close(server->kv);
     server->api.store = store_close(server->api.store);
     registry_done(&server->api.registry);

@@ -22,6 +22,7 @@ struct ApiServer {
     char *url, *kubeconfig_path;
     char *agent_token;
     List watches;          /* of RestWatch */
+    LoopTimer *tidy;       /* gives memory back, at most once a second while there are requests */
     uint64_t openapi_generation;
     json_t *openapi_index; /* of that registry generation, or NULL */
 };
@@ -47,8 +48,11 @@ typedef struct Rest {
 
 enum {
     REST_BODY_MAX = 3 * 1024 * 1024,
+    REST_LARGE = 64 * 1024,                  /* a text whose tree is worth giving back */
     REST_WATCH_QUEUE_MAX = 16 * 1024 * 1024, /* a slower watcher is cut off and lists again */
 };
+
+#define REST_TIDY_AFTER USEC_PER_SEC
 
 Rest *rest_free(Rest *rest);
 
