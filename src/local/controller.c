@@ -175,8 +175,8 @@ static json_t *make_event(Api *api, const char *component, const json_t *object,
     return event;
 }
 
-void event_record(Api *api, const char *component, const json_t *object, const char *type,
-                  const char *reason, const char *format, ...) {
+void component_event(Api *api, const char *component, const json_t *object, const char *type,
+                     const char *reason, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
     _cleanup_free_ char *message = str_vprintf(format, ap);

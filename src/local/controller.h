@@ -42,5 +42,5 @@ ApiCall controller_call(const Controller *controller, const char *group, const c
 void controller_report(const Controller *controller, const ApiCall *call, int r, const char *doing);
 
 /* Records an Event about an object. The same again is counted up. */
-void event_record(Api *api, const char *component, const json_t *object, const char *type,
-                  const char *reason, const char *format, ...) _printf_(6, 7);
+void component_event(Api *api, const char *component, const json_t *object, const char *type,
+                     const char *reason, const char *format, ...) _printf_(6, 7);

@@ -58,8 +58,8 @@ static void delete_pods(Controller *controller, const json_t *job, const JobPlan
         int r = api_delete(&call, &options, &last, &gone);
         controller_report(controller, &call, r, "deleting");
         if (r == 0)
-            event_record(controller->api, COMPONENT, job, "Normal", "SuccessfulDelete",
-                         "Deleted pod: %s", obj_name(*pod));
+            component_event(controller->api, COMPONENT, job, "Normal", "SuccessfulDelete",
+                            "Deleted pod: %s", obj_name(*pod));
     }
 }
 
@@ -71,11 +71,11 @@ static void create_pods(Controller *controller, const json_t *job, const JobPlan
         int r = api_create(&call, job_make_pod(job, *index), NULL, &pod);
         controller_report(controller, &call, r, "creating");
         if (r == 0)
-            event_record(controller->api, COMPONENT, job, "Normal", "SuccessfulCreate",
-                         "Created pod: %s", obj_name(pod));
+            component_event(controller->api, COMPONENT, job, "Normal", "SuccessfulCreate",
+                            "Created pod: %s", obj_name(pod));
         else
-            event_record(controller->api, COMPONENT, job, "Warning", "FailedCreate",
-                         "Error creating: %s", api_call_text(&call, r));
+            component_event(controller->api, COMPONENT, job, "Warning", "FailedCreate",
+                            "Error creating: %s", api_call_text(&call, r));
     }
 }
 
@@ -105,8 +105,8 @@ static void execute(Controller *controller, const json_t *job, JobPlan *plan) {
         controller_report(controller, &call, api_change(&call, set_status, plan), "updating");
     }
     VEC_EACH(event, &plan->events)
-        event_record(controller->api, COMPONENT, job, event->type, event->reason, "%s",
-                     event->message);
+        component_event(controller->api, COMPONENT, job, event->type, event->reason, "%s",
+                        event->message);
     if (plan->expired && !obj_is_deleting(job))
         delete_expired(controller, job);
     if (plan->look_at != USEC_INFINITY)

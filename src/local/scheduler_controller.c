@@ -83,8 +83,8 @@ static void bind(Controller *controller, const json_t *pod, const char *node) {
     int r = pod_bind(&call, node);
     controller_report(controller, &call, r, "binding");
     if (r == 0)
-        event_record(controller->api, COMPONENT, pod, "Normal", "Scheduled",
-                     "Successfully assigned %s/%s to %s", ns, name, node);
+        component_event(controller->api, COMPONENT, pod, "Normal", "Scheduled",
+                        "Successfully assigned %s/%s to %s", ns, name, node);
 }
 
 typedef struct Refusal {
@@ -107,7 +107,7 @@ static void refuse(Controller *controller, const json_t *pod, const char *why) {
     call.subresource = "status";
     Refusal refusal = { why, loop_wall_now(controller->api->loop) };
     controller_report(controller, &call, api_change(&call, note_refusal, &refusal), "refusing");
-    event_record(controller->api, COMPONENT, pod, "Warning", "FailedScheduling", "%s", why);
+    component_event(controller->api, COMPONENT, pod, "Warning", "FailedScheduling", "%s", why);
 }
 
 static void work_on(Controller *controller, const char *ns, const char *name) {
