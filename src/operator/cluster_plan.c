@@ -164,8 +164,8 @@ static void plan_head_service(ClusterWork *work) {
     Arena *arena = &work->plan->arena;
     size_t i, count = 0;
     json_t *service;
-    json_array_foreach(work->view->services, i, service) count +=
-        service_is_head_of(service, work->cluster);
+    json_array_foreach(work->view->services, i, service)
+        count += service_is_head_of(service, work->cluster);
     if (count > 1)
         work->plan->trouble = arena_printf(arena, "%zu head service found", count);
     else if (count == 0)
@@ -202,8 +202,8 @@ static usec_t redis_timeout(const json_t *cluster) {
 
 static bool job_finished(const json_t *job) {
     const json_t *conditions = json_at(job, "status", "conditions");
-    return condition_is_true(conditions, "Complete") || condition_is_true(conditions, "Failed") ||
-           condition_is_true(conditions, "FailureTarget");
+    return condition_holds(conditions, "Complete") || condition_holds(conditions, "Failed") ||
+           condition_holds(conditions, "FailureTarget");
 }
 
 static const json_t *find_cleanup(const ClusterWork *work) {

@@ -54,7 +54,7 @@ const char *pod_end_text(const json_t *pod, Arena *arena) {
 
 bool pod_is_ready(const json_t *pod) {
     return str_eq(pod_phase(pod), "Running") &&
-           condition_is_true(json_at(pod, "status", "conditions"), "Ready");
+           condition_holds(json_at(pod, "status", "conditions"), "Ready");
 }
 
 void cluster_create_pod(ClusterWork *work, json_t *pod, bool head) {
@@ -117,8 +117,8 @@ static void delete_all(ClusterWork *work, const char *why) {
 static size_t count_owned(const ClusterWork *work, bool live) {
     size_t i, count = 0;
     json_t *pod;
-    json_array_foreach(work->view->pods, i, pod) count +=
-        object_owned_by(pod, work->cluster) && obj_is_deleting(pod) != live;
+    json_array_foreach(work->view->pods, i, pod)
+        count += object_owned_by(pod, work->cluster) && obj_is_deleting(pod) != live;
     return count;
 }
 
@@ -173,8 +173,7 @@ static bool plan_recreation(ClusterWork *work) {
 
 static bool keeps_head_down(const ClusterWork *work) {
     return str_eq(obj_annotation(work->cluster, ANNOTATION_NO_HEAD_RESTART), "true") &&
-           condition_is_true(json_at(work->cluster, "status", "conditions"),
-                             "RayClusterProvisioned");
+           condition_holds(json_at(work->cluster, "status", "conditions"), "RayClusterProvisioned");
 }
 
 static void create_head(ClusterWork *work) {
@@ -222,11 +221,11 @@ static bool plan_head(ClusterWork *work) {
 
 void cluster_plan_pods(ClusterWork *work) {
     const json_t *conditions = json_at(work->cluster, "status", "conditions");
-    if (condition_is_true(conditions, "RayClusterSuspending")) {
+    if (condition_holds(conditions, "RayClusterSuspending")) {
         plan_suspension(work); /* to its end, even if spec.suspend is false again */
         return;
     }
-    if (condition_is_true(conditions, "RayClusterSuspended") || spec_suspended(work->spec))
+    if (condition_holds(conditions, "RayClusterSuspended") || spec_suspended(work->spec))
         return;
     if (plan_recreation(work))
         return;

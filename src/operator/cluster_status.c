@@ -98,7 +98,8 @@ static void add_template(json_t *totals, const json_t *template, int64_t times) 
         object_merge(amounts, json_at(container, "resources", "limits"), true);
         const char *name;
         json_t *amount;
-        json_object_foreach(amounts, name, amount) add_amount(totals, name, amount, times);
+        json_object_foreach(amounts, name, amount)
+            add_amount(totals, name, amount, times);
     }
 }
 
@@ -224,8 +225,8 @@ static void set_head_ready(StatusWork *work) {
 
 /* Sticky: says whether all was ready once, until the cluster is suspended. */
 static void set_provisioned(StatusWork *work) {
-    if (condition_is_true(work->conditions, "RayClusterProvisioned") ||
-        condition_is_true(work->conditions, "RayClusterSuspended"))
+    if (condition_holds(work->conditions, "RayClusterProvisioned") ||
+        condition_holds(work->conditions, "RayClusterSuspended"))
         return;
     if (work->all_ready)
         set_condition(work, "RayClusterProvisioned", true, "AllPodRunningAndReadyFirstTime",
@@ -239,14 +240,14 @@ static void set_provisioned(StatusWork *work) {
  * spec.suspend says meanwhile; only then is the cluster Suspended. */
 static void set_suspension(StatusWork *work) {
     bool wanted = spec_suspended(work->spec);
-    if (condition_is_true(work->conditions, "RayClusterSuspending")) {
+    if (condition_holds(work->conditions, "RayClusterSuspending")) {
         if (work->pods > 0)
             return;
         set_condition(work, "RayClusterProvisioned", false, "RayClusterPodsProvisioning",
                       "RayCluster has been suspended");
         set_condition(work, "RayClusterSuspending", false, "RayClusterSuspending", "");
         set_condition(work, "RayClusterSuspended", true, "RayClusterSuspended", "");
-    } else if (condition_is_true(work->conditions, "RayClusterSuspended")) {
+    } else if (condition_holds(work->conditions, "RayClusterSuspended")) {
         if (!wanted)
             set_condition(work, "RayClusterSuspended", false, "RayClusterSuspended", "");
     } else {

@@ -166,7 +166,8 @@ static void strip(json_t *value) {
     json_t *item;
     const char *key;
     void *next;
-    json_array_foreach(value, i, item) strip(item);
+    json_array_foreach(value, i, item)
+        strip(item);
     sort_by_name(json_at(value, "spec", "ports"));
     if (!json_is_object(value))
         return;
@@ -298,7 +299,8 @@ static void test_objects(void **state) {
     const json_t *plain = json_at(cases, "RayCluster/plain", "input");
     const char *key;
     json_t *item;
-    json_object_foreach(cases, key, item) check_case(key, item, plain);
+    json_object_foreach(cases, key, item)
+        check_case(key, item, plain);
     for (size_t i = 0; i < allowed.len; i++) {
         if (!allowed.items[i].used) {
             fprintf(stderr, "differences.txt: not needed any more: %s\n", allowed.items[i].pattern);

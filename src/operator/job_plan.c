@@ -323,7 +323,7 @@ void job_plan(const JobView *view, const OperatorSettings *settings, NameRandom 
         plan_deletion(&work);
         return;
     }
-    if (job_validate(view->job, &plan->arena, &invalid) != 0) {
+    if (rayjob_validate(view->job, &plan->arena, &invalid) != 0) {
         job_set_state(&work, "ValidationFailed");
         job_set_text(&work, "reason", "ValidationFailed");
         job_set_text(&work, "message", invalid.message);

@@ -21,9 +21,9 @@ typedef struct Submitter {
 static Submitter look_at_job(JobWork *work) {
     const json_t *conditions = json_at(work->view->submitter, "status", "conditions");
     const json_t *failed =
-        condition_is_true(conditions, "Failed") ? condition_find(conditions, "Failed") : NULL;
+        condition_holds(conditions, "Failed") ? condition_find(conditions, "Failed") : NULL;
     const json_t *ended = failed;
-    if (!ended && condition_is_true(conditions, "Complete"))
+    if (!ended && condition_holds(conditions, "Complete"))
         ended = condition_find(conditions, "Complete");
     Submitter submitter = { .finished = -1, .failed = failed };
     if (!ended)

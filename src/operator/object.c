@@ -32,8 +32,8 @@ json_t *object_time_text(usec_t wall) {
     return json_string(text);
 }
 
-json_t *object_new(const char *api_version, const char *kind, const char *namespace_,
-                   const char *name) {
+json_t *object_make(const char *api_version, const char *kind, const char *namespace_,
+                    const char *name) {
     json_t *object = json_object();
     json_object_set_new(object, "apiVersion", json_string(api_version));
     json_object_set_new(object, "kind", json_string(kind));
@@ -79,7 +79,7 @@ const json_t *condition_find(const json_t *conditions, const char *type) {
     return condition_slot(conditions, type, &index);
 }
 
-bool condition_is_true(const json_t *conditions, const char *type) {
+bool condition_holds(const json_t *conditions, const char *type) {
     return str_eq(json_str_at(condition_find(conditions, type), "status"), "True");
 }
 

@@ -16,8 +16,8 @@ usec_t object_time(const json_t *text);
 json_t *object_time_text(usec_t wall); /* new reference: to the second, as metav1.Time */
 
 /* New object with apiVersion, kind and metadata {name, namespace}; `name` may be NULL. */
-json_t *object_new(const char *api_version, const char *kind, const char *namespace_,
-                   const char *name);
+json_t *object_make(const char *api_version, const char *kind, const char *namespace_,
+                    const char *name);
 /* Makes `owner` the controller of `object`, for the garbage collector. */
 void object_own(json_t *object, const json_t *owner);
 /* Whether the object's controller is `owner` (by uid: a new object of an old name is another). */
@@ -27,7 +27,7 @@ void object_merge(json_t *to, const json_t *from, bool keep);
 
 /* Lists of metav1.Condition; obj_set_condition() writes them. */
 const json_t *condition_find(const json_t *conditions, const char *type);
-bool condition_is_true(const json_t *conditions, const char *type);
+bool condition_holds(const json_t *conditions, const char *type);
 void condition_remove(json_t *conditions, const char *type);
 
 /* The Ray container: the first one of a pod's (or a template's) spec. NULL when there is none. */

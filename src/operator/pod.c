@@ -95,7 +95,7 @@ static void begin_pod(PodWork *work, const json_t *cluster, const json_t *group,
         .creator = cluster_creator(cluster),
         .arena = arena,
     };
-    work->pod = object_new("v1", "Pod", object_namespace(cluster), NULL);
+    work->pod = object_make("v1", "Pod", object_namespace(cluster), NULL);
     const char *prefix =
         name_pod_prefix(arena, work->name, head ? NULL : json_str_at(group, "groupName"));
     if (head && settings->deterministic_head)
@@ -372,7 +372,7 @@ json_t *pod_build_redis_cleanup(const json_t *cluster, const OperatorSettings *s
     json_array_append(containers, ray);
     json_object_set_new(spec, "containers", containers);
     json_object_set_new(spec, "restartPolicy", json_string("Never"));
-    json_t *job = object_new(
+    json_t *job = object_make(
         "batch/v1", "Job", object_namespace(cluster),
         name_label(arena, arena_printf(arena, "%s-redis-cleanup", object_name(cluster))));
     json_set_at(job, json_deep_copy(json_at(pod, "metadata", "labels")), "metadata", "labels");

@@ -78,7 +78,8 @@ static const char **sorted_keys(const json_t *object, size_t *ret_len) {
     const char **keys = mem_array(const char *, json_object_size(object) + 1);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) keys[len++] = key;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+        keys[len++] = key;
     qsort(keys, len, sizeof(*keys), compare_keys);
     *ret_len = len;
     return keys;

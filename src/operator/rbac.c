@@ -13,7 +13,7 @@ enum {
 
 static json_t *begin(const json_t *cluster, const char *api_version, const char *kind,
                      const char *name) {
-    json_t *object = object_new(api_version, kind, object_namespace(cluster), name);
+    json_t *object = object_make(api_version, kind, object_namespace(cluster), name);
     obj_set_label(object, LABEL_CLUSTER, object_name(cluster));
     obj_set_label(object, LABEL_APP_NAME, APP_NAME);
     obj_set_label(object, LABEL_CREATED_BY, CREATED_BY);
@@ -70,8 +70,8 @@ json_t *auth_build_secret(const json_t *cluster, Arena *arena) {
     uint8_t token[TOKEN_BYTES];
     mem_random(token, sizeof(token));
     _cleanup_free_ char *text = base64_encode(token, sizeof(token));
-    json_t *secret = object_new("v1", "Secret", object_namespace(cluster),
-                                name_short(arena, object_name(cluster)));
+    json_t *secret = object_make("v1", "Secret", object_namespace(cluster),
+                                 name_short(arena, object_name(cluster)));
     obj_set_label(secret, LABEL_CLUSTER, object_name(cluster));
     object_own(secret, cluster);
     json_set_at(secret, json_string(text), "stringData", AUTH_SECRET_KEY);

@@ -125,7 +125,7 @@ static json_t *build_head(const json_t *cluster, const OperatorSettings *setting
     const json_t *spec = json_at(cluster, "spec");
     const char *type = json_str_at(spec, "headGroupSpec", "serviceType");
     _cleanup_json_ json_t *service =
-        object_new("v1", "Service", object_namespace(cluster), name_head_service(arena, cluster));
+        object_make("v1", "Service", object_namespace(cluster), name_head_service(arena, cluster));
     json_t *selector = head_selector(cluster, follow_template, arena);
     json_set_at(service, json_copy(selector), "metadata", "labels");
     const json_t *annotations = json_at(spec, "headServiceAnnotations");
@@ -168,13 +168,13 @@ json_t *service_build_headless(const json_t *cluster, Arena *arena) {
     bool several = false;
     size_t i;
     json_t *group;
-    json_array_foreach(json_at(cluster, "spec", "workerGroupSpecs"), i, group) several |=
-        group_hosts(group) > 1;
+    json_array_foreach(json_at(cluster, "spec", "workerGroupSpecs"), i, group)
+        several |= group_hosts(group) > 1;
     if (!several)
         return NULL;
     const char *name = object_name(cluster);
-    json_t *service = object_new("v1", "Service", object_namespace(cluster),
-                                 arena_printf(arena, "%s-headless", name));
+    json_t *service = object_make("v1", "Service", object_namespace(cluster),
+                                  arena_printf(arena, "%s-headless", name));
     obj_set_label(service, LABEL_HEADLESS, name);
     json_set_at(service, json_string("None"), "spec", "clusterIP");
     json_set_at(service, json_string("ClusterIP"), "spec", "type");
@@ -190,8 +190,8 @@ bool service_wants_serve(const json_t *cluster) {
 
 int service_build_serve(const json_t *cluster, Arena *arena, json_t **ret_service) {
     const char *name = object_name(cluster);
-    _cleanup_json_ json_t *service = object_new("v1", "Service", object_namespace(cluster),
-                                                arena_printf(arena, "%s-serve-svc", name));
+    _cleanup_json_ json_t *service = object_make("v1", "Service", object_namespace(cluster),
+                                                 arena_printf(arena, "%s-serve-svc", name));
     obj_set_label(service, LABEL_ORIGIN_NAME, name);
     obj_set_label(service, LABEL_ORIGIN_KIND, "RayCluster");
     obj_set_label(service, LABEL_SERVE, arena_printf(arena, "%s-serve", name));
@@ -238,8 +238,8 @@ static json_t *ingress_rule(const json_t *cluster, const json_t *options, Arena 
 json_t *ingress_build(const json_t *cluster, Arena *arena) {
     const json_t *options = json_at(cluster, "spec", "headGroupSpec", "ingressOptions");
     const char *name = object_name(cluster);
-    json_t *ingress = object_new("networking.k8s.io/v1", "Ingress", object_namespace(cluster),
-                                 name_short(arena, arena_printf(arena, "%s-head-ingress", name)));
+    json_t *ingress = object_make("networking.k8s.io/v1", "Ingress", object_namespace(cluster),
+                                  name_short(arena, arena_printf(arena, "%s-head-ingress", name)));
     obj_set_label(ingress, LABEL_CLUSTER, name);
     obj_set_label(ingress, LABEL_IDENTIFIER, name_head_identifier(arena, name));
     obj_set_label(ingress, LABEL_APP_NAME, APP_NAME);

@@ -347,8 +347,9 @@ static void check_heads(World *world) {
     json_t *cluster, *pod;
     json_array_foreach(world->objects[RESOURCE_RAYCLUSTERS], i, cluster) {
         unsigned heads = 0;
-        json_array_foreach(world->objects[RESOURCE_PODS], k, pod) heads +=
-            object_owned_by(pod, cluster) && str_eq(obj_label(pod, LABEL_NODE_TYPE), NODE_HEAD);
+        json_array_foreach(world->objects[RESOURCE_PODS], k, pod)
+            heads +=
+                object_owned_by(pod, cluster) && str_eq(obj_label(pod, LABEL_NODE_TYPE), NODE_HEAD);
         CHECK(heads <= 1);
     }
 }
@@ -410,7 +411,7 @@ static void add(World *world, Resource resource, const char *text) {
 static void add_decoys(World *world, const char *cluster) {
     static const char *const NAMES[] = { "decoy-1", "decoy-2" };
     for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
-        _cleanup_json_ json_t *pod = object_new("v1", "Pod", "default", NAMES[i]);
+        _cleanup_json_ json_t *pod = object_make("v1", "Pod", "default", NAMES[i]);
         obj_set_label(pod, LABEL_CLUSTER, cluster);
         obj_set_label(pod, LABEL_NODE_TYPE, NODE_WORKER);
         obj_set_label(pod, LABEL_GROUP, i ? "small" : "unknown");
@@ -422,9 +423,9 @@ static void add_decoys(World *world, const char *cluster) {
 static size_t count_pods(World *world, const char *cluster, const char *group) {
     size_t i, count = 0;
     json_t *pod;
-    json_array_foreach(world->objects[RESOURCE_PODS], i, pod) count +=
-        str_eq(obj_label(pod, LABEL_CLUSTER), cluster) && !obj_label(pod, "decoy") &&
-        !obj_is_deleting(pod) && (!group || str_eq(obj_label(pod, LABEL_GROUP), group));
+    json_array_foreach(world->objects[RESOURCE_PODS], i, pod)
+        count += str_eq(obj_label(pod, LABEL_CLUSTER), cluster) && !obj_label(pod, "decoy") &&
+                 !obj_is_deleting(pod) && (!group || str_eq(obj_label(pod, LABEL_GROUP), group));
     return count;
 }
 
@@ -474,7 +475,7 @@ static void test_cluster_converges(void **state) {
             world_step(&world, 0);
         CHECK_INT(count_pods(&world, "c", NULL), 0);
         CHECK_STR(json_str_at(cluster, "status", "state"), "suspended");
-        CHECK(condition_is_true(json_at(cluster, "status", "conditions"), "RayClusterSuspended"));
+        CHECK(condition_holds(json_at(cluster, "status", "conditions"), "RayClusterSuspended"));
         CHECK(world_find(&world, RESOURCE_PODS, "decoy-1") != NULL);
         world_done(&world);
     }

@@ -206,7 +206,7 @@ int submit_build_job(const json_t *job, const json_t *cluster, const OperatorSet
     int r = build_template(job, cluster, settings, arena, &template);
     if (r < 0)
         return r;
-    json_t *submitter = object_new("batch/v1", "Job", object_namespace(job), object_name(job));
+    json_t *submitter = object_make("batch/v1", "Job", object_namespace(job), object_name(job));
     label_child(submitter, job);
     obj_set_label(submitter, LABEL_CREATED_BY, CREATED_BY);
     int64_t tries = json_int_at(job, 2, "spec", "submitterConfig", "backoffLimit");
@@ -235,7 +235,7 @@ static int add_sidecar(json_t *cluster, const json_t *job, const OperatorSetting
 int job_build_cluster(const json_t *job, const char *name, const OperatorSettings *settings,
                       Arena *arena, json_t **ret_cluster) {
     _cleanup_json_ json_t *cluster =
-        object_new(RAY_API_VERSION, "RayCluster", object_namespace(job), name);
+        object_make(RAY_API_VERSION, "RayCluster", object_namespace(job), name);
     json_t *metadata = json_make_object(cluster, "metadata");
     object_merge(json_make_object(metadata, "labels"), json_at(job, "metadata", "labels"), false);
     label_child(cluster, job);

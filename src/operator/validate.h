@@ -20,7 +20,7 @@ enum {
 };
 
 _must_check_ int cluster_validate(const json_t *cluster, Arena *arena, Invalid *ret_invalid);
-_must_check_ int job_validate(const json_t *job, Arena *arena, Invalid *ret_invalid);
+_must_check_ int rayjob_validate(const json_t *job, Arena *arena, Invalid *ret_invalid);
 
 /* A warning that stops nothing (restart policies under autoscaler v1); NULL when there is none. */
 const char *cluster_warning(const json_t *cluster, Arena *arena);

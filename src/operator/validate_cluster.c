@@ -341,8 +341,8 @@ static const char *check_upgrade(const json_t *cluster, Arena *arena) {
 
 static const char *check_status(const json_t *cluster) {
     const json_t *conditions = json_at(cluster, "status", "conditions");
-    if (condition_is_true(conditions, "RayClusterSuspending") &&
-        condition_is_true(conditions, "RayClusterSuspended"))
+    if (condition_holds(conditions, "RayClusterSuspending") &&
+        condition_holds(conditions, "RayClusterSuspended"))
         return "invalid RayCluster State: rayv1.RayClusterSuspending and rayv1.RayClusterSuspended "
                "conditions should not be both true";
     return NULL;

@@ -135,7 +135,7 @@ static const char *check_status(const json_t *job) {
     return NULL;
 }
 
-int job_validate(const json_t *job, Arena *arena, Invalid *ret_invalid) {
+int rayjob_validate(const json_t *job, Arena *arena, Invalid *ret_invalid) {
     const char *reason = "InvalidRayJobMetadata", *said = check_metadata(job, arena);
     if (!said) {
         reason = "InvalidRayJobSpec";

@@ -32,7 +32,7 @@ static void check_case(const char *key, const json_t *item) {
     bool cluster = str_starts(key, "RayCluster/");
     int r = managed_elsewhere(input) ? 0
             : cluster                ? cluster_validate(input, &arena, &invalid)
-                                     : job_validate(input, &arena, &invalid);
+                                     : rayjob_validate(input, &arena, &invalid);
     if (!note || !was_refused(note)) {
         CHECK_INT(r, 0);
         if (note && strstr(note, "spec warning"))
@@ -55,7 +55,8 @@ static void test_invalid(void **state) {
     CHECK_OK(json_parse(text.data, text.len, NULL, 0, &cases));
     const char *key;
     json_t *item;
-    json_object_foreach(cases, key, item) check_case(key, item);
+    json_object_foreach(cases, key, item)
+        check_case(key, item);
 }
 
 /* What KubeRay's API server refuses before its operator sees it, and what never came up there. */
@@ -82,9 +83,9 @@ static void test_unseen(void **state) {
             *c = *c == '\'' ? '"' : *c;
         json_t *spec;
         CHECK_OK(json_parse(text, strlen(text), NULL, 0, &spec));
-        _cleanup_json_ json_t *job = object_new("ray.io/v1", "RayJob", "default", "j");
+        _cleanup_json_ json_t *job = object_make("ray.io/v1", "RayJob", "default", "j");
         json_object_set_new(job, "spec", spec);
-        CHECK_INT(job_validate(job, &arena, &invalid), VALIDATE_INVALID);
+        CHECK_INT(rayjob_validate(job, &arena, &invalid), VALIDATE_INVALID);
         CHECK_STR(invalid.message, CASES[i].said);
         arena_done(&arena);
     }

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/run_local.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "codec/json.h"
+#include "host/process.h"
+#include "host/spawn.h"
+
+#define END_LIMIT   (10 * USEC_PER_SEC) /* after SIGTERM */
+#define PURGE_LIMIT (30 * USEC_PER_SEC)
+
+enum {
+    LOG_TAIL = 2000, /* bytes of a dead process's log that are shown */
+    RECORD_MAX = 1 << 16,
+};
+
+typedef struct LocalProcess {
+    LocalCluster *cluster;
+    const char *name;
+    pid_t pid;
+    uint64_t started;
+    LoopChild *watch;
+} LocalProcess;
+
+typedef enum LocalRole {
+    LOCAL_API,
+    LOCAL_NODE,
+    LOCAL_OPERATOR,
+    LOCAL_ROLES,
+} LocalRole;
+
+static const char *const ROLE_NAMES[LOCAL_ROLES] = { "apiserver", "node-agent", "operator" };
+
+struct LocalCluster {
+    Loop *loop;
+    LocalOptions options;
+    char *kubeconfig;
+    LocalProcess processes[LOCAL_ROLES];
+};
+
+char *local_default_dir(void) {
+    const char *own = getenv("MOBULA_RUN_DIR"), *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    if (!str_empty(own))
+        return str_dup(own);
+    if (!str_empty(state))
+        return str_printf("%s/mobula/run", state);
+    return str_printf("%s/.local/state/mobula/run", str_empty(home) ? "/root" : home);
+}
+
+static char *role_dir(const char *dir, LocalRole role) {
+    return str_printf("%s/%s", dir, ROLE_NAMES[role]);
+}
+
+static char *record_path(const char *dir) {
+    return str_printf("%s/run.json", dir);
+}
+
+/* NULL when there is none, or none that can be read. */
+static json_t *record_read(const char *dir) {
+    _cleanup_free_ char *path = record_path(dir);
+    _cleanup_buf_ Buf text = { 0 };
+    json_t *record = NULL;
+    if (file_read(path, RECORD_MAX, &text) < 0 ||
+        json_parse(text.data ? text.data : "", text.len, NULL, 0, &record) < 0)
+        return NULL;
+    return record;
+}
+
+static int record_write(const LocalCluster *cluster) {
+    _cleanup_free_ char *path = record_path(cluster->options.dir);
+    _cleanup_json_ json_t *record = json_object();
+    json_object_set_new(record, "kubeconfig", json_string(cluster->kubeconfig));
+    for (size_t i = 0; i < LOCAL_ROLES; i++) {
+        const LocalProcess *process = &cluster->processes[i];
+        if (process->pid == 0)
+            continue;
+        json_t *entry = json_object();
+        json_object_set_new(entry, "name", json_string(process->name));
+        json_object_set_new(entry, "pid", json_integer(process->pid));
+        json_object_set_new(entry, "started", json_integer((json_int_t)process->started));
+        json_array_append_new(json_make_array(record, "processes"), entry);
+    }
+    _cleanup_free_ char *text = json_text(record, JSON_PRETTY2);
+    return file_write_atomic(path, text, strlen(text), 0600);
+}
+
+/* The very process of that entry, not another one of its number. */
+static bool entry_lives(const json_t *entry) {
+    uint64_t started;
+    pid_t pid = (pid_t)json_int_at(entry, 0, "pid");
+    return pid > 0 && process_alive(pid) && process_start_time(pid, &started) == 0 &&
+           started == (uint64_t)json_int_at(entry, 0, "started");
+}
+
+static const json_t *find_entry(const json_t *record, LocalRole role) {
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(record, "processes"), i, entry) {
+        if (str_eq(json_str_at(entry, "name"), ROLE_NAMES[role]))
+            return entry;
+    }
+    return NULL;
+}
+
+int local_cluster_find(const char *dir, char **ret_kubeconfig) {
+    _cleanup_json_ json_t *record = record_read(dir);
+    const json_t *entry = find_entry(record, LOCAL_API);
+    const char *kubeconfig = json_str_at(record, "kubeconfig");
+    if (!entry || !kubeconfig || !entry_lives(entry))
+        return 0;
+    *ret_kubeconfig = str_dup(kubeconfig);
+    return LOCAL_RUNS;
+}
+
+static char *log_tail(const char *dir, LocalRole role) {
+    _cleanup_free_ char *path = str_printf("%s/%s/log", dir, ROLE_NAMES[role]);
+    _cleanup_buf_ Buf text = { 0 };
+    if (file_read(path, 64u << 20, &text) < 0 || text.len == 0)
+        return str_dup("");
+    return str_dup(text.len > LOG_TAIL ? text.data + text.len - LOG_TAIL : text.data);
+}
+
+static void on_exit_of(void *ctx, const LoopExit *end) {
+    LocalProcess *process = ctx;
+    LocalCluster *cluster = process->cluster;
+    char how[CHILD_EXIT_TEXT_MAX] = "an unknown status";
+    if (end->known)
+        child_exit_text((ChildExit){ .signaled = end->signal != 0,
+                                     .core = end->dumped,
+                                     .value = end->signal ? end->signal : end->code },
+                        how);
+    _cleanup_free_ char *log =
+        log_tail(cluster->options.dir, (LocalRole)(process - cluster->processes));
+    cluster->options.died(cluster->options.ctx, process->name, how, log);
+}
+
+/* Our own program in another role; its standard output and error go to its log. */
+static int start_role(LocalCluster *cluster, LocalRole role, const StrList *arguments) {
+    LocalProcess *process = &cluster->processes[role];
+    _cleanup_free_ char *dir = role_dir(cluster->options.dir, role);
+    _cleanup_free_ char *log = str_printf("%s/log", dir);
+    int r = dir_make(dir, 0700);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_last("open %s", log);
+    const SpawnFd fds[] = { { fd, STDOUT_FILENO }, { fd, STDERR_FILENO } };
+    SpawnSpec spec = {
+        .argv = arguments->items,
+        .program = "/proc/self/exe",
+        .fds = fds,
+        .fd_count = ARRAY_LEN(fds),
+        .group = SPAWN_NEW_SESSION,
+        .death_signal = cluster->options.keep ? 0 : SIGTERM,
+    };
+    Child child;
+    r = spawn_start(&spec, &child);
+    if (r < 0)
+        return error_context(r, "cannot start %s", ROLE_NAMES[role]);
+    process->cluster = cluster;
+    process->name = ROLE_NAMES[role];
+    process->pid = child.pid;
+    r = process_start_time(child.pid, &process->started);
+    if (r < 0) { /* gone already: its watch tells */
+        process->started = 0;
+    }
+    r = loop_child_new(cluster->loop, child.pidfd, on_exit_of, process, &process->watch);
+    return r < 0 ? r : record_write(cluster);
+}
+
+static void add_common(StrList *arguments, const LocalCluster *cluster, LocalRole role) {
+    _cleanup_free_ char *dir = role_dir(cluster->options.dir, role);
+    strlist_add(arguments, "mobula");
+    strlist_add(arguments, ROLE_NAMES[role]);
+    if (role != LOCAL_OPERATOR) {
+        strlist_add(arguments, "--state");
+        strlist_add(arguments, dir);
+    }
+    if (role != LOCAL_API) {
+        strlist_add(arguments, "--kubeconfig");
+        strlist_add(arguments, cluster->kubeconfig);
+    }
+}
+
+int local_cluster_new(Loop *loop, const LocalOptions *options, LocalCluster **ret_cluster) {
+    _cleanup_(local_cluster_freep) LocalCluster *cluster = mem_new(LocalCluster);
+    _cleanup_strlist_ StrList arguments = { 0 };
+    *cluster = (LocalCluster){ .loop = loop, .options = *options };
+    _cleanup_free_ char *dir = role_dir(options->dir, LOCAL_API);
+    cluster->kubeconfig = str_printf("%s/kubeconfig", dir);
+    int r = dir_make(options->dir, 0700);
+    if (r < 0)
+        return r;
+    add_common(&arguments, cluster, LOCAL_API);
+    r = start_role(cluster, LOCAL_API, &arguments);
+    if (r < 0)
+        return r;
+    *ret_cluster = TAKE(cluster);
+    return 0;
+}
+
+const char *local_cluster_kubeconfig(const LocalCluster *cluster) {
+    return cluster->kubeconfig;
+}
+
+static int join_node(LocalCluster *cluster) {
+    _cleanup_strlist_ StrList arguments = { 0 };
+    add_common(&arguments, cluster, LOCAL_NODE);
+    strlist_add(&arguments, "--nodes");
+    strlist_add(&arguments, cluster->options.nodes);
+    return start_role(cluster, LOCAL_NODE, &arguments);
+}
+
+static int join_operator(LocalCluster *cluster) {
+    _cleanup_strlist_ StrList arguments = { 0 };
+    static const char *const FLAGS[] = {
+        "--use-kubernetes-proxy",
+        "--metrics-addr=0",
+        "--health-probe-bind-address=0",
+        "--log-stdout-encoder=console",
+        "--leader-election-namespace=default",
+    };
+    add_common(&arguments, cluster, LOCAL_OPERATOR);
+    for (size_t i = 0; i < ARRAY_LEN(FLAGS); i++)
+        strlist_add(&arguments, FLAGS[i]);
+    return start_role(cluster, LOCAL_OPERATOR, &arguments);
+}
+
+int local_cluster_join(LocalCluster *cluster) {
+    int r = join_node(cluster);
+    return r < 0 ? r : join_operator(cluster);
+}
+
+LocalCluster *local_cluster_free(LocalCluster *cluster) {
+    if (!cluster)
+        return NULL;
+    for (size_t i = 0; i < LOCAL_ROLES; i++)
+        loop_child_free(cluster->processes[i].watch);
+    free(cluster->kubeconfig);
+    free(cluster);
+    return NULL;
+}
+
+/* SIGTERM, a while, SIGKILL. */
+static void end_entry(const json_t *entry) {
+    pid_t pid = (pid_t)json_int_at(entry, 0, "pid");
+    usec_t deadline = time_mono_now() + END_LIMIT;
+    if (!entry || !entry_lives(entry))
+        return;
+    (void)kill(pid, SIGTERM);
+    while (entry_lives(entry)) {
+        if (time_mono_now() > deadline) {
+            (void)kill(pid, SIGKILL);
+            deadline = USEC_INFINITY;
+        }
+        (void)usleep(10 * 1000);
+    }
+}
+
+/* Pods outlive their agent, as they would a kubelet; this ends them. */
+static int purge_pods(const char *dir) {
+    _cleanup_free_ char *state = role_dir(dir, LOCAL_NODE);
+    _cleanup_buf_ Buf output = { 0 };
+    if (access(state, F_OK) < 0)
+        return 0;
+    char self[4096];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (len < 0)
+        return error_last("/proc/self/exe");
+    self[len] = 0;
+    return spawn_run(SPAWN_LIST(self, "node-agent", "--state", state, "--purge"), NULL, PURGE_LIMIT,
+                     &output);
+}
+
+int local_end(const char *dir, bool remove) {
+    _cleanup_json_ json_t *record = record_read(dir);
+    if (!record)
+        return LOCAL_NONE;
+    end_entry(find_entry(record, LOCAL_OPERATOR));
+    end_entry(find_entry(record, LOCAL_NODE));
+    int r = purge_pods(dir);
+    end_entry(find_entry(record, LOCAL_API));
+    _cleanup_free_ char *path = record_path(dir);
+    (void)unlink(path);
+    if (r < 0)
+        return r;
+    return remove ? dir_remove(dir) : 0;
+}

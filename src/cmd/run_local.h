@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The embedded Kubernetes as processes of this machine: API server, node agent, operator, each with
+ * its own folder and log below one run folder. run.json there says what runs, so that `mobula down`
+ * can end it, also after a crash.
+ */
+
+#include "base/str.h"
+#include "loop/loop.h"
+
+typedef struct LocalCluster LocalCluster;
+
+typedef struct LocalOptions { /* borrowed for life */
+    const char *dir;          /* the run folder */
+    const char *nodes;        /* "3x8cpu,32Gi" */
+    bool keep;                /* outlives this process */
+    /* One of the processes ended by itself: its name, how, and the end of its log. */
+    void (*died)(void *ctx, const char *name, const char *how, const char *log);
+    void *ctx;
+} LocalOptions;
+
+/* $MOBULA_RUN_DIR, else $XDG_STATE_HOME/mobula/run, else ~/.local/state/mobula/run. Owned. */
+char *local_default_dir(void);
+
+/* Positive LOCAL_RUNS: a cluster lives in that folder already; *ret_kubeconfig is its. */
+enum {
+    LOCAL_RUNS = 1
+};
+_must_check_ int local_cluster_find(const char *dir, char **ret_kubeconfig);
+
+/* Starts the API server. Its kubeconfig appears at local_cluster_kubeconfig() when it serves. */
+_must_check_ int local_cluster_new(Loop *loop, const LocalOptions *options,
+                                   LocalCluster **ret_cluster);
+const char *local_cluster_kubeconfig(const LocalCluster *cluster);
+/* The rest, once the API server answers. */
+_must_check_ int local_cluster_join(LocalCluster *cluster);
+/* Does not end the processes; see local_end(). */
+LocalCluster *local_cluster_free(LocalCluster *cluster);
+DEFINE_CLEANUP(LocalCluster *, local_cluster_free);
+
+/* Ends what runs in the folder: operator, pods, node agent, API server; blocks some seconds at
+ * most. `remove`: the folder goes too. Positive LOCAL_NONE: nothing was there. */
+enum {
+    LOCAL_NONE = 2
+};
+_must_check_ int local_end(const char *dir, bool remove);

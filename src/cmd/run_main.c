@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* `mobula run`: manifests to finished jobs, on this machine or a cluster. */
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "cmd/run_local.h"
+#include "cmd/run_manifests.h"
+#include "cmd/run_session.h"
+
+static const char ABOUT[] =
+    "Run manifests (RayJob, RayCluster and what they need) and wait for their end: on a Kubernetes "
+    "of its own on this machine, or with --kubeconfig or --context on another cluster. FILE may be "
+    "a folder, or - for standard input. The job's log comes on standard output; the exit status is "
+    "0 when every job has SUCCEEDED.";
+
+int cmd_run(int argc, char **argv) {
+    RunOptions run = { .nodes = "3x8cpu,32Gi" };
+    const char *output = "text", *dir = NULL;
+    const Option options[] = {
+        { "keep", OPTION_FLAG, &run.keep, "Leave the cluster running; `mobula down` ends it." },
+        { "nodes", OPTION_TEXT, &run.nodes,
+          "The pretended machines of the local cluster, as 3x8cpu,32Gi.", .metavar = "NODES" },
+        { "namespace", OPTION_TEXT, &run.namespace_, "For objects that name none.", 'n' },
+        { "output", OPTION_TEXT, &output, "text, or json: a summary on standard output.", 'o' },
+        { "kubeconfig", OPTION_TEXT, &run.kubeconfig, "Use this cluster.", .metavar = "FILE" },
+        { "context", OPTION_TEXT, &run.context, "Use the cluster of this context." },
+        { "run-dir", OPTION_TEXT, &dir, "Folder of the local cluster.", .metavar = "DIR" },
+    };
+    const OptionTable table = { .command = "mobula run",
+                                .arguments = "FILE...",
+                                .about = ABOUT,
+                                .options = options,
+                                .len = ARRAY_LEN(options) };
+    int first, r = options_parse(&table, argc, argv, &first);
+    if (r != 0)
+        return options_exit(r);
+    if (first == argc)
+        return options_fail(&table, "Missing argument 'FILE...'.");
+    if (!str_eq(output, "text") && !str_eq(output, "json"))
+        return options_fail(&table, "--output: wanted text or json, got %s", output);
+    log_setup("run", LOG_WARN, false);
+    signal(SIGPIPE, SIG_IGN);
+    _cleanup_json_ json_t *documents = json_array();
+    _cleanup_free_ char *chosen = dir ? str_dup(dir) : local_default_dir();
+    for (int i = first; r == 0 && i < argc; i++)
+        r = manifests_load(argv[i], documents);
+    if (r == 0 && json_array_size(documents) == 0)
+        r = error_origin(-ENOENT, "there is nothing to run in it");
+    if (r < 0) {
+        fprintf(stderr, "mobula run: %s\n", error_text(r));
+        return 1;
+    }
+    run.documents = documents;
+    run.run_dir = chosen;
+    run.json = str_eq(output, "json");
+    return run_session(&run);
+}

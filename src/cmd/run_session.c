@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd/run_session.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "cmd/run_follow.h"
+#include "cmd/run_local.h"
+#include "kobj/kinds.h"
+#include "kube/manifest.h"
+
+#define START_LIMIT   (30 * USEC_PER_SEC)
+#define START_POLL    (10 * USEC_PER_MSEC)
+#define OPERATOR_NAME "ray-operator-leader"
+
+typedef struct RunSession {
+    const RunOptions *options;
+    Loop *loop;
+    HttpClient *http;
+    KubeClient *client;
+    KubeMapper *mapper;
+    LocalCluster *local; /* NULL: outside, or one that ran already */
+    bool outside;
+    usec_t begun, up, applied;
+    LoopTimer *poll;
+    KubeCall *call;
+    KubeManifest *manifest;
+    json_t *objects; /* as applied */
+    Follow *follow;
+    bool leaving;
+    int status;
+} RunSession;
+
+static void finish(RunSession *session, int status) {
+    session->status = status;
+    loop_stop(session->loop);
+}
+
+static void fail(RunSession *session, const char *message) {
+    fprintf(stderr, "mobula run: %s\n", message);
+    finish(session, 1);
+}
+
+static void on_signal(void *ctx, int signo) {
+    finish(ctx, 128 + signo);
+}
+
+static void on_died(void *ctx, const char *name, const char *how, const char *log) {
+    RunSession *session = ctx;
+    if (session->leaving)
+        return;
+    fprintf(stderr, "mobula run: the %s ended with %s. The end of its log:\n%s\n", name, how, log);
+    finish(session, 1);
+}
+
+static void on_done(void *ctx) {
+    RunSession *session = ctx;
+    finish(session, follow_status(session->follow));
+}
+
+static const FollowEvents FOLLOW_EVENTS = { .done = on_done };
+
+static const char *outcome_text(KubeManifestOutcome outcome) {
+    return outcome == KUBE_CREATED      ? "created"
+           : outcome == KUBE_CONFIGURED ? "configured"
+                                        : "unchanged";
+}
+
+static void on_applied_object(void *ctx, KubeManifestOutcome outcome, const KubeMapping *mapping,
+                              json_t *object) {
+    RunSession *session = ctx;
+    const char *group = mapping->gvr.group;
+    const char *namespace_ = json_str_at(object, "metadata", "namespace");
+    json_array_append(session->objects, object);
+    follow_say(session->loop, session->begun, "%s%s%s/%s %s%s%s", mapping->gvr.resource,
+               *group ? "." : "", group, json_str_at(object, "metadata", "name"),
+               outcome_text(outcome), namespace_ ? " in namespace " : "",
+               namespace_ ? namespace_ : "");
+}
+
+static void on_applied(void *ctx, int r, const char *message) {
+    RunSession *session = ctx;
+    session->manifest = NULL;
+    if (r != 0) {
+        fail(session, message);
+        return;
+    }
+    session->applied = loop_now(session->loop);
+    session->follow = follow_new(session->client, session->objects, session->begun,
+                                 session->options->json, &FOLLOW_EVENTS, session);
+    if (!follow_any(session->follow))
+        finish(session, 0);
+}
+
+static const KubeManifestEvents APPLY_EVENTS = {
+    .object = on_applied_object,
+    .done = on_applied,
+};
+
+static void apply(RunSession *session) {
+    KubeManifestOptions options = {
+        .namespace = session->options->namespace_,
+        .field_manager = "mobula-run",
+        .force = true,
+        .make_namespaces = true,
+    };
+    session->manifest =
+        kube_manifest_apply(session->client, session->mapper, session->options->documents, &options,
+                            &APPLY_EVENTS, session);
+}
+
+/* An operator of the cluster's own does the work there; without one nobody would. */
+static void on_lease(void *ctx, const KubeReply *reply) {
+    RunSession *session = ctx;
+    session->call = NULL;
+    size_t i;
+    json_t *lease;
+    json_array_foreach(json_at(reply->body, "items"), i, lease) {
+        const char *holder = json_str_at(lease, "spec", "holderIdentity");
+        if (reply->r == 0 && str_eq(json_str_at(lease, "metadata", "name"), OPERATOR_NAME) &&
+            !str_empty(holder)) {
+            follow_say(session->loop, session->begun, "operator there: %s", holder);
+            apply(session);
+            return;
+        }
+    }
+    if (reply->r != 0)
+        fail(session, reply->message);
+    else
+        fail(session, "the cluster has no operator for Ray: no Lease " OPERATOR_NAME
+                      " is held. Start one (`mobula operator`, or the kuberay-operator chart)");
+}
+
+static void look_for_operator(RunSession *session) {
+    KubeRequest request = {
+        .verb = KUBE_GET,
+        .gvr = { "coordination.k8s.io", "v1", "leases" },
+        .field_selector = "metadata.name=" OPERATOR_NAME,
+    };
+    session->call = kube_call(session->client, &request, on_lease, session);
+}
+
+static void on_crds(void *ctx, int r, const char *message) {
+    RunSession *session = ctx;
+    session->manifest = NULL;
+    int joined = r == 0 && session->local ? local_cluster_join(session->local) : 0;
+    if (r != 0)
+        fail(session, message);
+    else if (joined < 0)
+        fail(session, error_text(joined));
+    else
+        apply(session);
+}
+
+static const KubeManifestEvents CRD_EVENTS = { .done = on_crds };
+
+static void apply_crds(RunSession *session) {
+    _cleanup_json_ json_t *crds = kinds_ray_crds();
+    KubeManifestOptions options = { .field_manager = "mobula-run", .force = true };
+    session->manifest =
+        kube_manifest_apply(session->client, session->mapper, crds, &options, &CRD_EVENTS, session);
+}
+
+static int connect_client(RunSession *session, const char *kubeconfig) {
+    KubeConfig config = { 0 };
+    int r = kube_config_load(kubeconfig, session->options->context, &config);
+    if (r < 0)
+        return r;
+    r = kube_client_new(session->loop, session->http, &config, &session->client);
+    if (r == 0)
+        session->mapper = kube_mapper_new(session->client);
+    return r;
+}
+
+static void on_ready(void *ctx, const KubeRawReply *reply) {
+    RunSession *session = ctx;
+    session->call = NULL;
+    if (reply->r != 0) {
+        loop_timer_after(session->poll, START_POLL);
+        return;
+    }
+    session->up = loop_now(session->loop);
+    follow_say(session->loop, session->begun, "Kubernetes is up at %s",
+               kube_client_config(session->client)->server);
+    apply_crds(session);
+}
+
+/* The API server writes its kubeconfig when it serves. */
+static void poll_local(void *ctx) {
+    RunSession *session = ctx;
+    if (loop_now(session->loop) > session->begun + START_LIMIT) {
+        fail(session, "the API server did not come up within 30 s");
+        return;
+    }
+    const char *kubeconfig = local_cluster_kubeconfig(session->local);
+    if (!session->client && connect_client(session, kubeconfig) < 0) {
+        loop_timer_after(session->poll, START_POLL);
+        return;
+    }
+    KubeRawRequest request = { .method = "GET", .path = "/readyz", .timeout = USEC_PER_SEC };
+    session->call = kube_raw(session->client, &request, on_ready, session);
+}
+
+static int begin_local(RunSession *session) {
+    _cleanup_free_ char *kubeconfig = NULL;
+    const RunOptions *options = session->options;
+    int r = local_cluster_find(options->run_dir, &kubeconfig);
+    if (r < 0)
+        return r;
+    if (r == LOCAL_RUNS) {
+        follow_say(session->loop, session->begun, "using the cluster in %s", options->run_dir);
+        r = connect_client(session, kubeconfig);
+        if (r == 0)
+            apply(session);
+        return r;
+    }
+    LocalOptions local = {
+        .dir = options->run_dir,
+        .nodes = options->nodes,
+        .keep = options->keep,
+        .died = on_died,
+        .ctx = session,
+    };
+    r = local_cluster_new(session->loop, &local, &session->local);
+    if (r == 0)
+        loop_timer_after(session->poll, START_POLL);
+    return r;
+}
+
+static int begin(RunSession *session) {
+    int r = http_client_new(session->loop, &session->http);
+    if (r < 0)
+        return r;
+    if (!session->outside)
+        return begin_local(session);
+    r = connect_client(session, session->options->kubeconfig);
+    if (r == 0)
+        look_for_operator(session);
+    return r;
+}
+
+static void report(const RunSession *session) {
+    if (!session->follow)
+        return;
+    if (session->up)
+        fprintf(stderr, "Kubernetes up in %.2f s\n",
+                (double)(session->up - session->begun) / (double)USEC_PER_SEC);
+    follow_print_phases(session->follow);
+    if (!session->options->json)
+        return;
+    _cleanup_json_ json_t *summary = follow_summary(session->follow);
+    _cleanup_free_ char *text = json_text(summary, JSON_PRETTY4);
+    printf("%s\n", text);
+}
+
+/* What we started ends with us, unless it is to stay. */
+static void leave(RunSession *session) {
+    const RunOptions *options = session->options;
+    bool ours = session->local != NULL;
+    session->leaving = true;
+    if (ours && !options->keep) {
+        int r = local_end(options->run_dir, session->status == 0);
+        if (r < 0)
+            fprintf(stderr, "mobula run: cannot end everything: %s\n", error_text(r));
+        else if (session->status != 0)
+            fprintf(stderr, "Logs are in %s\n", options->run_dir);
+    } else if (ours) {
+        fprintf(stderr, "The cluster stays; `mobula down` ends it. To use it:\n");
+        fprintf(stderr, "export KUBECONFIG=%s\n", local_cluster_kubeconfig(session->local));
+    }
+}
+
+static void session_done(RunSession *session) {
+    follow_free(session->follow);
+    kube_manifest_free(session->manifest);
+    kube_call_free(session->call);
+    kube_mapper_free(session->mapper);
+    kube_client_free(session->client);
+    http_client_free(session->http);
+    local_cluster_free(session->local);
+    loop_timer_free(session->poll);
+    json_decref(session->objects);
+}
+
+int run_session(const RunOptions *options) {
+    _cleanup_(loop_freep) Loop *loop = NULL;
+    LoopSignal *term = NULL, *interrupt = NULL;
+    RunSession session = {
+        .options = options,
+        .outside = options->kubeconfig || options->context,
+        .objects = json_array(),
+    };
+    int r = loop_new(&loop);
+    session.loop = loop;
+    if (r == 0) {
+        session.begun = loop_now(loop);
+        session.poll = loop_timer_new(loop, poll_local, &session);
+        r = loop_signal_new(loop, SIGTERM, on_signal, &session, &term);
+    }
+    if (r == 0)
+        r = loop_signal_new(loop, SIGINT, on_signal, &session, &interrupt);
+    if (r == 0)
+        r = begin(&session);
+    if (r < 0)
+        fail(&session, error_text(r));
+    else
+        loop_run(loop);
+    report(&session);
+    leave(&session);
+    loop_signal_free(term);
+    loop_signal_free(interrupt);
+    session_done(&session);
+    return session.status;
+}

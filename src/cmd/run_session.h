@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One `mobula run`: a cluster (ours or an outside one), the manifests applied to it, and following
+ * them to their end. */
+
+#include "codec/json.h"
+#include "loop/loop.h"
+
+typedef struct RunOptions {           /* borrowed */
+    json_t *documents;
+    const char *kubeconfig, *context; /* either: an outside cluster */
+    const char *namespace_;
+    const char *nodes;
+    const char *run_dir; /* of a local cluster */
+    bool keep, json;
+} RunOptions;
+
+/* Runs it to its end; gives the exit status. */
+int run_session(const RunOptions *options);
