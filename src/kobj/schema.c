@@ -202,7 +202,7 @@ static json_t *quantity_settle(const json_t *value) {
     return json_string(text);
 }
 
-static json_t *normalize(const Schema *schema, json_t *value);
+static json_t *normalize(const Schema *schema, json_t *value, bool drop);
 
 /* Go leaves empty lists and maps out (structs stay: they are pointers). */
 static bool is_left_out(const SchemaField *field, const json_t *value) {
@@ -213,7 +213,7 @@ static bool is_left_out(const SchemaField *field, const json_t *value) {
     return json_is_object(value) && field->schema->additional && json_object_size(value) == 0;
 }
 
-static void normalize_object(const Schema *schema, json_t *object) {
+static void normalize_object(const Schema *schema, json_t *object, bool drop) {
     const char *key;
     json_t *value;
     void *next;
@@ -222,27 +222,27 @@ static void normalize_object(const Schema *schema, json_t *object) {
         const Schema *member = schema_member(schema, key);
         if (!member)
             continue;
-        if (json_is_null(value) && !(member->flags & SCHEMA_NULLABLE)) {
+        if (drop && json_is_null(value) && !(member->flags & SCHEMA_NULLABLE)) {
             json_object_del(object, key);
             continue;
         }
-        json_t *settled = normalize(member, value);
+        json_t *settled = normalize(member, value, drop);
         if (settled)
             json_object_set_new(object, key, settled);
-        else if (is_left_out(schema_field(schema, key), value))
+        else if (drop && is_left_out(schema_field(schema, key), value))
             json_object_del(object, key);
     }
 }
 
 /* A new value to put in its place, or NULL if it was changed in place. */
-static json_t *normalize(const Schema *schema, json_t *value) {
+static json_t *normalize(const Schema *schema, json_t *value, bool drop) {
     if (schema->type == SCHEMA_QUANTITY)
         return quantity_settle(value);
     if (json_is_object(value)) {
-        normalize_object(schema, value);
+        normalize_object(schema, value, drop);
     } else if (json_is_array(value) && schema->items) {
         for (size_t i = 0; i < json_array_size(value); i++) {
-            json_t *settled = normalize(schema->items, json_array_get(value, i));
+            json_t *settled = normalize(schema->items, json_array_get(value, i), drop);
             if (settled)
                 json_array_set_new(value, i, settled);
         }
@@ -252,5 +252,9 @@ static json_t *normalize(const Schema *schema, json_t *value) {
 
 void schema_normalize(const Schema *schema, json_t *object) {
     if (schema->flags & SCHEMA_BUILTIN)
-        json_decref(normalize(schema, object));
+        json_decref(normalize(schema, object, true));
+}
+
+void schema_settle_quantities(const Schema *schema, json_t *object) {
+    json_decref(normalize(schema, object, false));
 }

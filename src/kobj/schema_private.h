@@ -16,6 +16,9 @@ bool regex_matches(const char *pattern, const char *text, size_t len);
 /* Whether a string is of the format; formats that Kubernetes does not check always match. */
 bool format_matches(const char *format, const char *text);
 
+/* The part of schema_normalize() that makes equal amounts equal texts. */
+void schema_settle_quantities(const Schema *schema, json_t *object);
+
 /* A path below `path`: ".key" or "[key]" for keys with other characters; "[3]". Both return the
  * former length, to be given to schema_path_pop(). */
 size_t schema_path_key(Buf *path, const char *key);
