@@ -18,6 +18,8 @@ int main(int argc, char **argv) {
     const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
     if (str_eq(name, "ray"))
         return cmd_ray(argc, argv);
+    if (str_eq(name, "manager")) /* as KubeRay's chart starts its operator */
+        return cmd_operator(argc, argv);
 
     const CommandGroup group = {
         .command = "mobula",
