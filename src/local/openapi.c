@@ -9,7 +9,8 @@
 /*
  * /openapi/v3 and one document a group version, for `kubectl explain` and its validation. The
  * documents are made when asked for and not kept (clients do, by hash); only the index stays until
- * what is served changes. /openapi/v2 is not served: its clients (kubectl before 1.27) fall back.
+ * what is served changes. /openapi/v2 is an empty document: kubectl wants one before it sends a
+ * `kind: List`, and leaves checking what it does not name to the server.
  */
 
 typedef Vec(OpenapiKind) Kinds;
@@ -106,10 +107,29 @@ static void serve_document(Rest *rest, const char *path) {
     rest_free(rest);
 }
 
+/* openapi.v2.Document { 1 swagger "2.0", 2 Info { 1 title, 2 version } }, as kubectl asks for it. */
+static const char V2_PROTOBUF[] = "\n\x03"
+                                  "2.0\x12\x15\n\nKubernetes\x12\x07v1.34.0";
+
+static void serve_v2(Rest *rest) {
+    const char *accept = http_request_header(rest->http, "Accept");
+    if (accept && strstr(accept, "protobuf")) {
+        http_respond(rest->http, 200, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+                     (Slice){ V2_PROTOBUF, sizeof(V2_PROTOBUF) - 1 });
+        rest_free(rest);
+        return;
+    }
+    rest_reply_value(rest, 200,
+                     json_pack("{s:s, s:{s:s, s:s}, s:{}, s:{}}", "swagger", "2.0", "info", "title",
+                               "Kubernetes", "version", "v1.34.0", "paths", "definitions"));
+}
+
 void rest_openapi(Rest *rest) {
     const char *path = rest->route.path;
     rest->accept = (Accept){ 0 };
-    if (str_eq(path, "/openapi/v3") || str_eq(path, "/openapi/v3/")) {
+    if (str_eq(path, "/openapi/v2")) {
+        serve_v2(rest);
+    } else if (str_eq(path, "/openapi/v3") || str_eq(path, "/openapi/v3/")) {
         rest_reply_value(rest, 200, index_now(rest->server));
     } else if (str_starts(path, "/openapi/v3/")) {
         serve_document(rest, path + strlen("/openapi/v3/"));
