@@ -28,6 +28,32 @@ static const char *unknown_field(const ApiCall *call, const FieldSelector *field
     return unknown;
 }
 
+static bool knows_own_fields(const ResourceVersion *version) {
+    for (size_t i = 0; version->select_fields[i]; i++)
+        if (!str_starts(version->select_fields[i], "metadata."))
+            return true;
+    return false;
+}
+
+/* Kinds that know fields of their own say it otherwise than those that know none. */
+static int refuse_field(ApiCall *call, const char *labels, const char *fields,
+                        const char *unknown) {
+    const ResourceVersion *version = call->version;
+    _cleanup_buf_ Buf why = { 0 };
+    if (knows_own_fields(version) || call->resource->custom)
+        buf_printf(&why, "field label not supported: %s", unknown);
+    else
+        buf_printf(&why,
+                   "\"%s\" is not a known field selector: only \"metadata.name\", "
+                   "\"metadata.namespace\"",
+                   unknown);
+    return status_bad_request(&call->status,
+                              "Unable to find \"%s/%s, Resource=%s\" that match label selector "
+                              "\"%s\", field selector \"%s\": %s",
+                              call->resource->group, version->version, call->resource->plural,
+                              labels ? labels : "", fields ? fields : "", why.data);
+}
+
 int api_selection_parse(ApiCall *call, const char *labels, const char *fields,
                         ApiSelection *ret_selection) {
     _cleanup_(api_selection_done) ApiSelection selection = { 0 };
@@ -38,7 +64,7 @@ int api_selection_parse(ApiCall *call, const char *labels, const char *fields,
         return status_bad_request(&call->status, "%s", error_text(r));
     const char *unknown = unknown_field(call, selection.fields);
     if (unknown)
-        return status_bad_request(&call->status, "field label not supported: %s", unknown);
+        return refuse_field(call, labels, fields, unknown);
     *ret_selection = (ApiSelection){ TAKE(selection.labels), TAKE(selection.fields) };
     return 0;
 }

@@ -30,7 +30,7 @@ def test_survives_its_end(embedded, how):
     assert [i["metadata"] for i in after["items"]] == [i["metadata"] for i in before["items"]]
 
 
-def test_needs_its_options():
+def test_needs_its_options(embedded):
     from conftest import BUILD
     done = subprocess.run([BUILD / "bin/mobula", "apiserver"], capture_output=True, text=True)
     assert done.returncode == 2 and "--state" in done.stderr

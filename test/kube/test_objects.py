@@ -107,8 +107,10 @@ def test_selectors_and_pages(kubectl, namespace):
     assert kubectl("get", "cm", "-n", namespace, "--field-selector=metadata.name=m4", names) == "m4"
     assert kubectl("get", "cm", "-n", namespace, "-l", "n", "--chunk-size=2", names) == \
         "m0 m1 m2 m3 m4 m5 m6"
-    assert "field label not supported" in kubectl.fails("get", "cm", "-n", namespace,
-                                                        "--field-selector=data.x=1")
+    assert '"data.x" is not a known field selector' in kubectl.fails(
+        "get", "cm", "-n", namespace, "--field-selector=data.x=1")
+    assert "field label not supported: spec.x" in kubectl.fails(
+        "get", "pods", "-n", namespace, "--field-selector=spec.x=1")
     kubectl("delete", "cm", "-n", namespace, "-l", "odd=0")
     assert kubectl("get", "cm", "-n", namespace, "-l", "n", names) == "m1 m3 m5"
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What controllers and the scheduler do, as far as it shows without a node."""
+import uuid
+
+import pytest
+
 from conftest import wait_for
 
 
@@ -90,7 +94,19 @@ def test_job_suspends(kubectl, namespace):
     wait_for(lambda: job_pods(kubectl, namespace), what="the Job's pod")
 
 
-def test_service_and_endpoints(kubectl, namespace):
+@pytest.fixture
+def node(kubectl):
+    """A node where nothing ever runs."""
+    name = f"n-{uuid.uuid4().hex[:8]}"
+    kubectl("create", "-f", "-", stdin={
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "spec": {"unschedulable": True},
+        "status": {"capacity": {"cpu": "1", "memory": "1Gi", "pods": "9"}}})
+    yield name
+    kubectl("delete", "node", name)
+
+
+def test_service_and_endpoints(kubectl, namespace, node):
     create(kubectl, namespace, {
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
         "spec": {"selector": {"app": "x"}, "ports": [{"name": "w", "port": 80, "targetPort": 8080}]}})
@@ -99,7 +115,7 @@ def test_service_and_endpoints(kubectl, namespace):
     assert "may not change once set" in kubectl.fails(
         "patch", "svc", "s", "-n", namespace, "--type=merge", "-p",
         '{"spec":{"clusterIP":"10.96.255.250","clusterIPs":["10.96.255.250"]}}')
-    create(kubectl, namespace, pod(spec={"nodeSelector": {"nowhere": "yes"}}, labels={"app": "x"}))
+    create(kubectl, namespace, pod(spec={"nodeName": node}, labels={"app": "x"}))
     kubectl("patch", "pod", "p", "-n", namespace, "--subresource=status", "--type=merge", "-p",
             '{"status":{"phase":"Running","podIP":"10.1.2.3","podIPs":[{"ip":"10.1.2.3"}],'
             '"conditions":[{"type":"Ready","status":"True"}]}}')
