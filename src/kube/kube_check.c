@@ -554,6 +554,57 @@ static const struct {
     { "leader", check_leader }, { "events", check_events },   { "manifests", check_manifests }
 };
 
+/* `--follow NAMESPACE`: prints what an informer of ConfigMaps tells, until it is ended. */
+
+static void print_event(const char *what, const json_t *object) {
+    _cleanup_free_ char *key = object ? obj_key(object) : NULL;
+    if (key && str_ends(key, "/kube-root-ca.crt"))
+        return; /* every namespace of a full cluster has it */
+    printf("%s%s%s\n", what, key ? " " : "", key ? key : "");
+    fflush(stdout);
+}
+static void print_added(void *ctx, json_t *object) {
+    UNUSED(ctx);
+    print_event("added", object);
+}
+static void print_updated(void *ctx, json_t *old, json_t *object) {
+    UNUSED(ctx);
+    UNUSED(old);
+    print_event("updated", object);
+}
+static void print_deleted(void *ctx, json_t *object) {
+    UNUSED(ctx);
+    print_event("deleted", object);
+}
+static void print_synced(void *ctx) {
+    UNUSED(ctx);
+    print_event("synced", NULL);
+}
+static void print_stuck(void *ctx, int r, const char *message) {
+    UNUSED(ctx);
+    fprintf(stderr, "stuck: %d %s\n", r, message);
+}
+static void on_end_signal(void *ctx, int signo) {
+    UNUSED(signo);
+    loop_stop(ctx);
+}
+
+static int follow(Check *c, const char *namespace) {
+    static const KubeInformerEvents events = { print_added, print_updated, print_deleted,
+                                               print_synced, print_stuck };
+    KubeInformerSpec spec = { .gvr = configmaps, .namespace = namespace };
+    LoopSignal *term = NULL;
+    int r = loop_signal_new(c->loop, SIGTERM, on_end_signal, c->loop, &term);
+    if (r < 0)
+        return r;
+    KubeInformer *informer = kube_informer_new(c->client, &spec, &events, c);
+    kube_informer_start(informer);
+    loop_run(c->loop);
+    kube_informer_free(informer);
+    loop_signal_free(term);
+    return 0;
+}
+
 static int setup(Check *c) {
     KubeConfig config;
     int r = kube_config_auto(NULL, NULL, &config);
@@ -591,7 +642,10 @@ int main(int argc, char **argv) {
         fprintf(stderr, "kube-check: %s\n", error_text(r));
         return 1;
     }
-    for (size_t i = 0; i < ARRAY_LEN(scenarios); i++) {
+    bool following = argc == 3 && str_eq(argv[1], "--follow");
+    if (following)
+        passed = follow(&c, argv[2]) == 0;
+    for (size_t i = 0; !following && i < ARRAY_LEN(scenarios); i++) {
         if (!wanted(scenarios[i].name, argc, argv))
             continue;
         c.faults = 0;
@@ -605,7 +659,8 @@ int main(int argc, char **argv) {
             ask(&c, &(KubeRequest){ .verb = KUBE_DELETE, .gvr = namespaces, .name = c.namespace });
         c.namespace = mem_free(c.namespace);
     }
-    printf("%d passed, %d failed\n", passed, failed);
+    if (!following)
+        printf("%d passed, %d failed\n", passed, failed);
     kube_client_free(c.client);
     http_client_free(c.http);
     json_decref(c.body);

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our own Kubernetes client (src/kube) against the server; each scenario in its own process."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from conftest import BUILD, Kubectl
+
+SCENARIOS = ["raw", "objects", "patches", "lists", "watch", "informer", "leader", "events",
+             "manifests"]
+
+
+def check(kubeconfig, *scenarios):
+    return subprocess.run([BUILD / "src/kube/kube-check", *scenarios], text=True, timeout=120,
+                          capture_output=True, env={**os.environ, "KUBECONFIG": str(kubeconfig)})
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_client(kubeconfig, scenario):
+    done = check(kubeconfig, scenario)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed, 0 failed" in done.stdout
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_informer_survives_the_server(embedded, how):
+    """An informer goes on after the server's restart: it tells what changed, and nothing twice."""
+    kubectl = Kubectl(embedded.kubeconfig)
+    for name in ("stays", "goes"):
+        kubectl("create", "configmap", name, "--from-literal=a=b")
+    process = subprocess.Popen([BUILD / "src/kube/kube-check", "--follow", "default"],
+                               stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "KUBECONFIG": str(embedded.kubeconfig)})
+    try:
+        lines = [process.stdout.readline().split() for _ in range(4)]
+        assert ["synced"] in lines and ["added", "default/stays"] in lines
+        embedded.stop(how)
+        embedded.start()
+        kubectl("delete", "configmap", "goes")
+        kubectl("create", "configmap", "comes", "--from-literal=a=b")
+        seen = [process.stdout.readline().split() for _ in range(2)]
+        assert ["deleted", "default/goes"] in seen and ["added", "default/comes"] in seen
+    finally:
+        process.terminate()
+        process.wait(10)
