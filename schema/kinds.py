@@ -13,7 +13,7 @@ time, microtime, int, int32, int64, number, float, bool, quantity, intOrString, 
 another type (`package.Name` from elsewhere), []TYPE or map[TYPE].
 
     listmap(a,b) set listatomic   x-kubernetes-list-type        merge(key) merge retainKeys
-    atomic                        x-kubernetes-map-type          enum(a,b) nullable
+    atomic (crdatomic: in CRDs)   x-kubernetes-map-type          enum(a,b) nullable
     min= max= minlen= maxlen=     bounds                         pattern="..."
     unique                        keys of the list are checked   zero: 0 counts as absent
     unchecked                     kinds_*.c words the fault if it is missing
@@ -331,12 +331,12 @@ class Crds:
         required = sorted(f.name for f in fields if f.required)
         if required:
             out["required"] = required
-        if "atomic" in found.words:
+        if {"atomic", "crdatomic"} & found.words:
             out["x-kubernetes-map-type"] = "atomic"
         return out
 
     def field(self, field, owner, open_templates):
-        own = self.model.is_crd(owner)
+        own = self.model.is_crd(owner) or owner.package == "meta"
         out = self.schema(field.type, owner.package, open_templates)
         if "listmap" in field.lists:
             out |= {"x-kubernetes-list-map-keys": field.lists["listmap"], "x-kubernetes-list-type": "map"}
@@ -348,6 +348,13 @@ class Crds:
             out["x-kubernetes-map-type"] = "atomic"
         if field.default is not None:
             out["default"] = json.loads(field.default)
+        array = field.type.startswith("[]")
+        for key, name in (("minlen", "minItems" if array else "minLength"),
+                          ("maxlen", "maxItems" if array else "maxLength")):
+            if key in field.numbers:
+                out[name] = field.numbers[key]
+        if field.pattern:
+            out["pattern"] = field.pattern
         if not own:
             return out
         if field.description:
@@ -356,14 +363,9 @@ class Crds:
             out["enum"] = field.lists["enum"]
         if "nullable" in field.words:
             out["nullable"] = True
-        array = field.type.startswith("[]")
-        for key, name in (("min", "minimum"), ("max", "maximum"),
-                          ("minlen", "minItems" if array else "minLength"),
-                          ("maxlen", "maxItems" if array else "maxLength")):
+        for key, name in (("min", "minimum"), ("max", "maximum")):
             if key in field.numbers:
                 out[name] = field.numbers[key]
-        if field.pattern:
-            out["pattern"] = field.pattern
         if field.rules:
             out["x-kubernetes-validations"] = [{"message": m, "rule": r} for r, m in field.rules]
         return out
