@@ -73,9 +73,9 @@ static const char *listen_host(const char *ip) {
 }
 
 static bool port_is_free(const char *host, int64_t port) {
-    NetAddress address;
+    NetAddress address, bound;
     int fd = -1;
-    if (net_address_ip(host, (uint16_t)port, &address) < 0 || net_listen(&address, &fd, NULL) < 0)
+    if (net_address_ip(host, (uint16_t)port, &address) < 0 || net_listen(&address, &fd, &bound) < 0)
         return false;
     fd_close(fd);
     return true;
@@ -137,6 +137,16 @@ static void add_gcs(NodeProcesses *all, const StartArgs *args, const Session *se
         node_process_arg(gcs, "--dashboard-url", "%s", node->dashboard_url);
 }
 
+/* The first raylet of a session has the usual names; others on this machine get a number. */
+static char *raylet_suffix(const char *session_dir) {
+    for (unsigned n = 0;; n++) {
+        _cleanup_free_ char *suffix = n ? str_printf(".%u", n) : str_dup("");
+        _cleanup_free_ char *path = str_printf("%s/sockets/raylet%s", session_dir, suffix);
+        if (access(path, F_OK) < 0)
+            return TAKE(suffix);
+    }
+}
+
 static int add_raylet(NodeProcesses *all, const StartArgs *args, const StartedNode *node) {
     _cleanup_json_ json_t *resources = NULL;
     _cleanup_free_ char *labels = NULL;
@@ -146,7 +156,10 @@ static int add_raylet(NodeProcesses *all, const StartArgs *args, const StartedNo
     if (r < 0)
         return r;
     _cleanup_free_ char *text = json_text(resources, 0);
-    NodeProcess *raylet = node_process_add(all, "raylet", "raylet", false);
+    _cleanup_free_ char *suffix = raylet_suffix(node->session_dir);
+    _cleanup_free_ char *name = str_printf("raylet%s", suffix);
+    NodeProcess *raylet = node_process_add(all, name, "raylet", false);
+    node_process_arg(raylet, "--socket", "%s/sockets/%s", node->session_dir, name);
     node_process_arg(raylet, "--gcs-address", "%s", node->gcs_address);
     node_process_arg(raylet, "--temp-dir", "%s", all->temp_dir);
     node_process_arg(raylet, "--node-ip", "%s", node->node_ip);

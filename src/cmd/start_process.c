@@ -39,6 +39,7 @@ NodeProcesses *node_processes_free(NodeProcesses *all) {
     if (!all)
         return NULL;
     for (size_t i = 0; i < all->len; i++) {
+        mem_free(all->items[i].name);
         strlist_done(&all->items[i].argv);
         child_release(&all->items[i].child);
         fd_close(all->items[i].ready);

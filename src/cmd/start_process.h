@@ -7,7 +7,7 @@
 #include "host/spawn.h"
 
 typedef struct NodeProcess {
-    const char *name;  /* the peer's: gcs_server, raylet, dashboard; also of its log files */
+    char *name;        /* the peer's: gcs_server, raylet, dashboard; also of its log files */
     StrList argv;
     bool restartable;  /* keeps nothing that its successor lacks */
     Child child;

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs by our command line and by REST."""
+import json
+import signal
+import os
+
+import pytest
+
+from conftest import lines, wait_until
+
+
+def submit(cluster, *words, **more):
+    return cluster.job("submit", *words, **more)
+
+
+def status(cluster, job):
+    return cluster.http(f"/api/jobs/{job}")[1]["status"]
+
+
+def finish(cluster, job, timeout=30):
+    done = {"SUCCEEDED", "FAILED", "STOPPED"}
+    return wait_until(lambda: (s := status(cluster, job)) in done and s, f"{job} to end", timeout)
+
+
+def test_submit_prints_what_the_peer_prints(shared_cluster, home):
+    (home / "wd").mkdir()
+    (home / "wd" / "x.py").write_text("import os, sys\nprint('hi', os.environ['A'])\n"
+                                      "print('err', file=sys.stderr)\n")
+    done = submit(shared_cluster, "--submission-id", "good", "--working-dir", home / "wd",
+                  "--runtime-env-json", '{"env_vars": {"A": "1"}}', "--", "python", "x.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lines(done.stdout) == [
+        f"Job submission server address: {shared_cluster.url}",
+        "---------------------------------",
+        "Job 'good' submitted successfully",
+        "---------------------------------",
+        "Next steps",
+        "Query the logs of the job:",
+        "ray job logs good",
+        "Query the status of the job:",
+        "ray job status good",
+        "Request the job to be stopped:",
+        "ray job stop good",
+        "Tailing logs until the job exits (disable with --no-wait):",
+        "TIME\tINFO job_manager.py:581 -- Runtime env is setting up.",
+        "Running entrypoint for job good: python x.py",
+        "hi 1",
+        "err",
+        "--------------------",
+        "Job 'good' succeeded",
+        "--------------------",
+    ]
+
+
+def test_a_failing_entrypoint(shared_cluster):
+    done = submit(shared_cluster, "--submission-id", "bad", "--", "sh", "-c", "echo oh; exit 3")
+    assert done.returncode == 1
+    assert lines(done.stdout)[-7:] == [
+        "----------------",
+        "Job 'bad' failed",
+        "----------------",
+        "Status message: Job entrypoint command failed with exit code 3, last available logs "
+        "(truncated to 20,000 chars):",
+        "TIME\tINFO job_manager.py:581 -- Runtime env is setting up.",
+        "Running entrypoint for job bad: sh -c 'echo oh; exit 3'",
+        "oh",
+    ]
+    details = shared_cluster.http("/api/jobs/bad")[1]
+    assert details["driver_exit_code"] == 3
+    assert details["error_type"] == "JOB_ENTRYPOINT_COMMAND_ERROR"
+
+
+def test_details_have_the_peers_fields(shared_cluster):
+    submit(shared_cluster, "--submission-id", "fields", "--metadata-json", '{"a": "b"}', "--", "true")
+    code, details = shared_cluster.http("/api/jobs/fields")
+    assert code == 200
+    assert list(details) == ["type", "job_id", "submission_id", "driver_info", "status",
+                             "entrypoint", "message", "error_type", "start_time", "end_time",
+                             "metadata", "runtime_env", "driver_agent_http_address",
+                             "driver_node_id", "driver_exit_code"]
+    assert details["type"] == "SUBMISSION" and details["status"] == "SUCCEEDED"
+    assert details["message"] == "Job finished successfully."
+    assert details["metadata"] == {"a": "b"} and details["runtime_env"] == {}
+    assert details["start_time"] <= details["end_time"]
+
+
+def test_refusals(shared_cluster):
+    submit(shared_cluster, "--submission-id", "once", "--no-wait", "--", "true")
+    code, text = shared_cluster.http("/api/jobs/", "POST",
+                                     {"entrypoint": "true", "submission_id": "once"})
+    assert code == 500 and "Please use a different submission_id" in text
+    assert shared_cluster.http("/api/jobs/nope") == (404, "Job nope does not exist")
+    assert shared_cluster.http("/api/jobs/nope", "DELETE") == (404, "Job nope does not exist")
+    assert shared_cluster.http("/api/jobs/nope/stop", "POST")[0] == 404
+    assert shared_cluster.http("/api/jobs/nope/logs")[0] == 404
+    for body, text in ((b"{", "line"), (b'{"entrypoint": 1}', "entrypoint must be a string"),
+                       (b"{}", "entrypoint"),
+                       (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"A": 1}}}', "env_vars"),
+                       (b'{"entrypoint": "x", "submission_id": "../y"}', "submission_id")):
+        code, answer = shared_cluster.http("/api/jobs/", "POST", body)
+        assert code == 400 and text in answer, (body, code, answer)
+    done = shared_cluster.job("status", "nope")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        "RuntimeError: Request failed with status code 404: Job nope does not exist.")
+
+
+def test_stop_and_delete(shared_cluster):
+    submit(shared_cluster, "--submission-id", "long", "--no-wait", "--", "sh", "-c",
+           "sleep 300 & sleep 300")
+    wait_until(lambda: status(shared_cluster, "long") == "RUNNING", "the job to run")
+    code, text = shared_cluster.http("/api/jobs/long", "DELETE")
+    assert code == 500 and text.startswith("Attempted to delete job 'long', but it is in a "
+                                           "non-terminal state RUNNING")
+    done = shared_cluster.job("stop", "long")
+    assert done.returncode == 0
+    assert lines(done.stdout)[-1] == "Job 'long' was stopped"
+    assert shared_cluster.http("/api/jobs/long/stop", "POST") == (200, {"stopped": False})
+    done = shared_cluster.job("delete", "long")
+    assert lines(done.stdout)[-1] == "Job 'long' deleted successfully"
+    assert shared_cluster.http("/api/jobs/long")[0] == 404
+
+
+def test_list_and_logs(shared_cluster):
+    submit(shared_cluster, "--submission-id", "listed", "--", "echo", "a line")
+    jobs = shared_cluster.http("/api/jobs/")[1]
+    assert "listed" in [job["submission_id"] for job in jobs]
+    assert shared_cluster.http("/api/jobs/listed/logs")[1]["logs"].endswith("a line\n")
+    assert shared_cluster.job("logs", "listed").stdout.endswith("a line\n")
+    followed = shared_cluster.job("logs", "--follow", "listed").stdout
+    assert "a line\n" in followed and "Job 'listed' succeeded" in followed
+    assert "JobDetails(type=<JobType.SUBMISSION: 'SUBMISSION'>" in shared_cluster.job("list").stdout
+
+
+def test_the_environment_of_an_entrypoint(shared_cluster):
+    submit(shared_cluster, "--submission-id", "environment", "--metadata-json", '{"k": "v"}', "--",
+           "sh", "-c", "echo $RAY_ADDRESS; echo $RAY_JOB_CONFIG_JSON_ENV_VAR")
+    logs = shared_cluster.http("/api/jobs/environment/logs")[1]["logs"].splitlines()
+    assert logs[-2] == f"127.0.0.1:{shared_cluster.port}"
+    config = json.loads(logs[-1])
+    assert config["runtime_env"] == {}
+    assert config["metadata"] == {"job_submission_id": "environment", "job_name": "environment",
+                                  "k": "v"}
+
+
+def test_py_modules_and_ignored_files(shared_cluster, home):
+    module, wd = home / "mymodule", home / "wd"
+    module.mkdir()
+    wd.mkdir()
+    (module / "__init__.py").write_text("value = 42\n")
+    (wd / "secret.bin").write_text("no")
+    (wd / ".gitignore").write_text("*.bin\n")
+    env = {"py_modules": [str(module)], "working_dir": str(wd)}
+    done = submit(shared_cluster, "--runtime-env-json", json.dumps(env), "--", "python3", "-c",
+                  "import mymodule, os; print(mymodule.value, sorted(os.listdir('.')))")
+    assert "42 ['.gitignore']" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_broken_runtime_env_fails_the_job(shared_cluster):
+    done = submit(shared_cluster, "--runtime-env-json",
+                  '{"working_dir": "gcs://_ray_pkg_0000000000000000.zip"}', "--", "true")
+    assert done.returncode == 1
+    assert "runtime_env setup failed" in done.stdout and "gcs://_ray_pkg_" in done.stdout
+
+
+def test_packages(shared_cluster):
+    path = "/api/packages/gcs/_ray_pkg_0123.zip"
+    assert shared_cluster.http(path) == (404, "Package gcs://_ray_pkg_0123.zip does not exist")
+    assert shared_cluster.http(path, "PUT", b"x" * (9 << 20))[0] == 200
+    assert shared_cluster.http(path)[0] == 200
+    assert shared_cluster.http("/api/packages/gcs/..%2fx.zip", "PUT", b"x")[0] in (400, 404)
+
+
+def test_cluster_endpoints(shared_cluster):
+    version = shared_cluster.http("/api/version")[1]
+    assert version["version"] == "4" and version["ray_version"] == "2.60.0"
+    assert version["session_name"].startswith("session_")
+    assert shared_cluster.http("/api/ray/version")[1] == version
+    assert shared_cluster.http("/api/gcs_healthz") == (200, "success")
+    assert shared_cluster.http("/api/authentication_mode")[1] == {"authentication_mode": "disabled"}
+    assert shared_cluster.http("/api/serve/applications/?api_type=declarative")[1] == {
+        "controller_info": {}, "proxies": {}, "applications": {}, "target_capacity": None}
+    nodes = shared_cluster.http("/nodes?view=summary")[1]
+    assert nodes["result"] and nodes["data"]["summary"][0]["raylet"]["state"] == "ALIVE"
+    activity = shared_cluster.http("/api/component_activities")[1]["driver"]
+    assert activity["is_active"] in ("ACTIVE", "INACTIVE")
+    usage = shared_cluster.http("/api/cluster_status")[1]["data"]["clusterStatus"]
+    assert usage["loadMetricsReport"]["usage"]["CPU"][1] == 2.0
+    assert shared_cluster.http("/nope")[0] == 404
+    browser = {"User-Agent": "Mozilla/5.0"}
+    assert shared_cluster.http("/api/jobs/", "POST", {"entrypoint": "true"}, browser)[0] == 405
+
+
+@pytest.mark.parametrize("role", ["dashboard", "gcs"])
+def test_a_job_outlives_a_killed_service(home, role):
+    """`ray start --block` starts what crashed again; the job runs on and ends as it should."""
+    import subprocess
+    from conftest import Cluster
+
+    cluster = Cluster(home)
+    head = subprocess.Popen(["ray", *cluster.start_words(), "--block"], env=cluster.env,
+                            stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: cluster.ray("health-check", "--address",
+                                       f"127.0.0.1:{cluster.port}").returncode == 0, "the head")
+
+        def up():
+            try:
+                return cluster.http("/api/gcs_healthz")[0] == 200
+            except OSError:
+                return False
+
+        wait_until(up, "the dashboard")
+        gate = home / "gate"
+        submit(cluster, "--submission-id", "j", "--no-wait", "--", "sh", "-c",
+               f"until [ -e {gate} ]; do sleep 0.05; done; echo done")
+        wait_until(lambda: status(cluster, "j") == "RUNNING", "the job to run")
+        first = cluster.pid_of(role)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: cluster.pid_of(role) not in (None, first), f"{role} to come again")
+        wait_until(up, "the dashboard")
+        gate.touch()
+        wait_until(lambda: status(cluster, "j") == "SUCCEEDED", "the job to end")
+        assert cluster.http("/api/jobs/j/logs")[1]["logs"].endswith("done\n")
+    finally:
+        head.send_signal(signal.SIGTERM)
+        assert head.wait(30) == 0
+        assert wait_until(lambda: not cluster.processes(), "the node to end", 10)
+    assert f"{'gcs_server' if role == 'gcs' else role} [exit code=-9]" in head.stdout.read()
+
+
+def test_job_run_killed_fails_the_job(cluster):
+    submit(cluster, "--submission-id", "orphan", "--no-wait", "--", "sleep", "300")
+    wait_until(lambda: status(cluster, "orphan") == "RUNNING", "the job to run")
+    os.kill(cluster.pid_of("job-run"), signal.SIGKILL)
+    assert finish(cluster, "orphan") == "FAILED"
+    assert "job-run" in cluster.http("/api/jobs/orphan")[1]["message"]
+
+
+def test_token(home):
+    from conftest import Cluster
+
+    cluster = Cluster(home, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="s3cret")
+    cluster.start()
+    try:
+        assert cluster.http("/api/jobs/") == (401, "Unauthorized: Missing authentication token")
+        wrong = {"Authorization": "Bearer other"}
+        assert cluster.http("/api/jobs/", headers=wrong) == (
+            403, "Forbidden: Invalid authentication token")
+        for name in ("Authorization", "X-Ray-Authorization"):
+            assert cluster.http("/api/jobs/", headers={name: "Bearer s3cret"})[0] == 200
+        cookie = {"Cookie": "a=b; ray-authentication-token=s3cret"}
+        assert cluster.http("/api/jobs/", headers=cookie)[0] == 200
+        assert cluster.http("/api/gcs_healthz")[0] == 200
+        done = submit(cluster, "--", "sh", "-c", "echo $RAY_AUTH_TOKEN")
+        assert done.returncode == 0 and "s3cret" in done.stdout, done.stdout + done.stderr
+        done = submit(cluster, "--", "true", env={"RAY_AUTH_MODE": "disabled"})
+        assert done.returncode == 1 and "Authentication required" in done.stderr
+    finally:
+        cluster.stop()

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ray start`, `stop`, `status`, `health-check`."""
+import re
+import socket
+import subprocess
+import threading
+
+from conftest import BUILD, Cluster, free_port, lines, wait_until
+
+
+def test_start_says_what_the_peer_says(home):
+    cluster = Cluster(home)
+    try:
+        text = lines(cluster.start().stdout)
+        assert text == [
+            "Usage stats collection is disabled.",
+            "Local node IP: 127.0.0.1",
+            "--------------------",
+            "Ray runtime started.",
+            "--------------------",
+            "Next steps",
+            "Note: The following commands are intended for use on",
+            "the head node or within the cluster network.",
+            "To add another node to this Ray cluster, run",
+            f"ray start --address='127.0.0.1:{cluster.port}'",
+            "To connect to this Ray cluster:",
+            "import ray",
+            "ray.init(_node_ip_address='127.0.0.1')",
+            "To submit a Ray job using the Ray Jobs CLI:",
+            f"RAY_API_SERVER_ADDRESS='http://127.0.0.1:{cluster.web}' ray job submit "
+            "--working-dir . -- python my_script.py",
+            "See https://docs.ray.io/en/latest/cluster/running-applications/job-submission/"
+            "index.html",
+            "for more information on submitting Ray jobs to the Ray cluster.",
+            "To terminate the Ray runtime, run",
+            "ray stop",
+            "To view the status of the cluster, use",
+            "ray status",
+            "To monitor and debug Ray, view the dashboard at",
+            f"127.0.0.1:{cluster.web}",
+            "If connection to the dashboard fails, check your firewall settings and network "
+            "configuration.",
+        ]
+        again = cluster.ray(*cluster.start_words())
+        assert again.returncode == 1
+        assert f"Ray is trying to start at 127.0.0.1:{cluster.port}, but is already running" in \
+            again.stderr
+        assert (home / "ray" / "ray_current_cluster").read_text() == f"127.0.0.1:{cluster.port}"
+    finally:
+        done = cluster.stop()
+    assert re.fullmatch(r"Stopped all \d+ Ray processes\.\n", done.stdout)
+    assert cluster.stop().stdout == "Did not find any active Ray processes.\n"
+    assert not (home / "ray" / "ray_current_cluster").exists()
+
+
+def test_status(shared_cluster):
+    done = shared_cluster.ray("status")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    assert re.match(r"======== Autoscaler status: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} ========\n"
+                    r"Node status\n-{63}\nActive:\n \(no active nodes\)\nIdle:\n 1 node_\w+\n"
+                    r"Pending:\n \(no pending nodes\)\nRecent failures:\n \(no failures\)\n\n"
+                    r"Resources\n-{63}\nTotal Usage:\n 0\.0/2\.0 CPU\n 0B/[\d.]+GiB memory\n"
+                    r" 0B/76\.29MiB object_store_memory\n\nFrom request_resources:\n \(none\)\n"
+                    r"Pending Demands:\n \(no resource demands\)\n$", text), text
+    assert " Id: " in shared_cluster.ray("status", "-v").stdout
+
+
+def test_health_check_waits_for_a_head_that_comes_up(home):
+    cluster = Cluster(home)
+    result = {}
+
+    def ask():
+        result["done"] = cluster.ray("health-check", "--address", f"127.0.0.1:{cluster.port}")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        cluster.start()
+        thread.join(30)
+        assert result["done"].returncode == 0
+    finally:
+        cluster.stop()
+
+
+def test_flags_that_kuberay_writes(home):
+    """The command of a generated pod, with the resources of a real group."""
+    cluster = Cluster(home)
+    done = cluster.start("--metrics-export-port", free_port(), "--memory", "4000000000",
+                         "--num-gpus=0", "--labels", "ray.io/node-group=headgroup",
+                         "--resources", '{"Custom": 2}', "--ray-client-server-port", "20001",
+                         "--disable-usage-stats", "--include-dashboard", "true")
+    try:
+        assert done.returncode == 0
+        text = cluster.ray("status").stdout
+        assert " 1 headgroup\n" in text and " 0.0/2.0 Custom\n" in text
+        assert " 0B/3.73GiB memory\n" in text
+    finally:
+        cluster.stop()
+
+
+def test_bad_command_lines(home):
+    cluster = Cluster(home)
+    for words, code, text in (
+        (["start"], 1, "`--address` is a required flag unless starting a head node with `--head`."),
+        (["start", "--address=127.0.0.1:1", "--port=5"], 1, "`--port` should only be specified"),
+        (["start", "--head", "--resources={"], 1, "is not a valid JSON string"),
+        (["start", "--head", "--num-cpus=x"], 2, "'x' is not a valid integer"),
+        (["start", "--nope"], 2, "No such option: --nope"),
+        (["nope"], 2, "No such command 'nope'."),
+        (["job", "status"], 2, "Missing argument 'JOB_ID'"),
+        (["job", "submit"], 2, "Missing argument 'ENTRYPOINT...'"),
+    ):
+        if words[:2] == ["start", "--head"]:
+            words = words + ["--node-ip-address=127.0.0.1", f"--port={cluster.port}"]
+        done = cluster.ray(*words)
+        assert done.returncode == code and text in done.stderr, (words, done.stderr)
+    assert cluster.processes() == []
+
+
+def test_an_open_cluster_needs_a_token(home):
+    cluster = Cluster(home)
+    with socket.socket() as s:
+        s.bind(("127.0.0.2", 0))
+    words = [w for w in cluster.start_words() if "node-ip" not in w]
+    done = cluster.ray(*words, "--node-ip-address=192.0.2.77")
+    assert done.returncode == 1 and "ray get-auth-token --generate" in done.stderr
+    assert cluster.ray("get-auth-token").returncode == 1
+    token = cluster.ray("get-auth-token", "--generate").stdout
+    assert re.fullmatch(r"[0-9a-f]{64}", token)
+    assert cluster.ray("get-auth-token").stdout == token
+    assert ((home / ".ray" / "auth_token").stat().st_mode & 0o777) == 0o600
+
+
+def test_version():
+    done = subprocess.run([BUILD / "bin" / "ray", "--version"], capture_output=True, text=True)
+    assert done.stdout == "ray, version 2.60.0\n"
+
+
+def test_two_nodes(home):
+    cluster = Cluster(home)
+    cluster.start()
+    try:
+        done = cluster.ray("start", f"--address=127.0.0.1:{cluster.port}",
+                           "--node-ip-address=127.0.0.1", "--num-cpus=3",
+                           f"--dashboard-agent-listen-port={free_port()}",
+                           "--object-store-memory=80000000")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert lines(done.stdout)[-2:] == ["To terminate the Ray runtime, run", "ray stop"]
+        wait_until(lambda: "/5.0 CPU" in cluster.ray("status").stdout, "the second node")
+    finally:
+        cluster.stop()
+    assert cluster.processes() == []
