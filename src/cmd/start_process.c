@@ -53,8 +53,9 @@ NodeProcess *node_process_add(NodeProcesses *all, const char *name, const char *
                               bool restartable) {
     ASSERT(all->len < NODE_PROCESSES_MAX);
     NodeProcess *process = &all->items[all->len++];
-    *process =
-        (NodeProcess){ .name = name, .restartable = restartable, .child = CHILD_NONE, .ready = -1 };
+    *process = (NodeProcess){
+        .name = str_dup(name), .restartable = restartable, .child = CHILD_NONE, .ready = -1
+    };
     strlist_add(&process->argv, "mobula");
     strlist_add(&process->argv, role);
     node_process_arg(process, "--ready-fd", "%d", READY_FD);

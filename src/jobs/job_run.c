@@ -384,7 +384,8 @@ static int job_open(JobRunner *job) {
     int r = process_start_time(getpid(), &job->state.start_time);
     if (r < 0)
         return r;
-    job->log = open(job->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    /* A log of that name is of a job that was deleted. */
+    job->log = open(job->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
     if (job->log < 0)
         return error_last("open %s", job->log_path);
     job->state.status = str_dup(JOB_STATE_PENDING);

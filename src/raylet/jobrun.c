@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/job_state.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -19,6 +20,9 @@
 enum {
     STATE_MAX = 4 << 20,
 };
+#define REPORT_TIMEOUT (10 * USEC_PER_SEC)
+#define DYING_PAUSE    (100 * USEC_PER_MSEC) /* a killed process closes its files before it is gone */
+#define AGAIN_PAUSE    (2 * USEC_PER_SEC)
 
 typedef struct Launch {
     Raylet *raylet;
@@ -34,6 +38,7 @@ static void launch_free(Launch *launch) {
 }
 
 void jobrun_done(Raylet *raylet) {
+    raylet->orphan_timer = loop_timer_free(raylet->orphan_timer);
     LIST_EACH_SAFE(item, &raylet->launches)
         launch_free(LIST_ITEM(item, Launch, link));
 }
@@ -85,12 +90,22 @@ static int launch(Raylet *raylet, const JobRun *message, const FrameHeader *call
     return r;
 }
 
+/* A state whose end gcs has confirmed is of a job that was deleted since: the id is free again. */
+static bool was_started(const Raylet *raylet, const char *id) {
+    JobState state = { 0 };
+    int r = job_state_read(raylet->session.dir, id, &state);
+    bool over = r == 0 && state.reported;
+    job_state_done(&state);
+    if (over)
+        job_state_remove(raylet->session.dir, id);
+    return r != -ENOENT && !over;
+}
+
 void jobrun_on_run(Raylet *raylet, RayletCall *call) {
     JobRun message;
     RAYLET_DECODE(raylet, call, job_run_decode, &message);
     _cleanup_free_ char *id = str_dup_slice(message.submission);
-    _cleanup_free_ char *path = state_path(raylet, id);
-    if (access(path, F_OK) == 0) {
+    if (was_started(raylet, id)) {
         raylet_reply_status(raylet, call->header, STATUS_CODE_OK, "%s", "");
         return;
     }
@@ -132,4 +147,63 @@ void jobrun_on_stop(Raylet *raylet, RayletCall *call) {
         return;
     }
     signal_by_state(raylet, id);
+}
+
+/* ---- jobs whose job-run is gone ---- */
+
+typedef struct Orphan {
+    Raylet *raylet;
+    char *id;
+} Orphan;
+
+static void on_orphan_reported(void *argument, const RpcReply *reply) {
+    Orphan *orphan = argument;
+    Raylet *raylet = orphan->raylet;
+    JobState state = { 0 };
+    bool taken = reply->result == 0 || (reply->result == 1 && reply->status.code == STATUS_CODE_OK);
+    if (taken && job_state_read(raylet->session.dir, orphan->id, &state) == 0) {
+        state.reported = true;
+        if (job_state_write(raylet->session.dir, &state) < 0)
+            log_warn("the state file of job %s can't be written", orphan->id);
+    } else if (reply->result != -ECANCELED) {
+        loop_timer_after(raylet->orphan_timer, AGAIN_PAUSE);
+    }
+    job_state_done(&state);
+    free(orphan->id);
+    free(orphan);
+}
+
+static void report_orphan(void *ctx, const JobState *state) {
+    Raylet *raylet = ctx;
+    Orphan *orphan = mem_new(Orphan);
+    *orphan = (Orphan){ raylet, str_dup(state->submission) };
+    log_warn("job-run of %s is gone; the job is %s", state->submission, state->status);
+    const JobRunState message = {
+        .submission = slice_str(state->submission),
+        .status = slice_str(state->status),
+        .message = slice_str(state->message),
+        .exit_code = state->exit_code,
+        .has_exit_code = state->has_exit_code,
+        .driver_pid = (uint32_t)state->driver_pid,
+        .error_type = slice_str(state->error_type),
+        .wall_ms = state->wall_ms,
+    };
+    _cleanup_buf_ Buf body = { 0 };
+    job_run_state_encode(&message, &body);
+    raylet_call(raylet, PEER_GCS, MSG_JOB_RUN_STATE, &body, REPORT_TIMEOUT, on_orphan_reported,
+                orphan);
+}
+
+static void on_orphan_timer(void *ctx) {
+    Raylet *raylet = ctx;
+    uint64_t wall_ms = (uint64_t)(loop_wall_now(raylet->loop) / USEC_PER_MSEC);
+    int r = job_states_adopt(raylet->session.dir, wall_ms, report_orphan, raylet);
+    if (r < 0)
+        log_warn("states of jobs: %s", error_text(r));
+}
+
+void jobrun_look_for_orphans(Raylet *raylet) {
+    if (!raylet->orphan_timer)
+        raylet->orphan_timer = loop_timer_new(raylet->loop, on_orphan_timer, raylet);
+    loop_timer_after(raylet->orphan_timer, DYING_PAUSE);
 }

@@ -96,6 +96,8 @@ void local_gone(Local *local, const char *text) {
         log_info("driver %d of job %u ended", (int)local->pid, job_id_number(&local->job));
         pool_on_job_finished(raylet, &local->job);
     }
+    if (local->role == ROLE_JOB_RUN)
+        jobrun_look_for_orphans(raylet);
     local_free(local);
     leases_requester_dead(raylet, peer);
     objects_leave(raylet, peer);

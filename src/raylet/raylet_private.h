@@ -211,6 +211,7 @@ struct Raylet {
     uint32_t jobs_call; /* to gcs, for those that are not known */
 
     List launches;      /* job-runs that are being started */
+    LoopTimer *orphan_timer; /* jobrun.c */
 
     struct LogWatch *logs;
     struct RayletHttp *http;
@@ -404,6 +405,8 @@ void raylet_fail(Raylet *raylet, int r, const char *sentence);
 void jobrun_done(Raylet *raylet);
 void jobrun_on_run(Raylet *raylet, RayletCall *call);
 void jobrun_on_stop(Raylet *raylet, RayletCall *call);
+/* After a start and when a job-run's connection closed: reports in the place of those that died. */
+void jobrun_look_for_orphans(Raylet *raylet);
 
 /* ---- objects.c: the node's store ---- */
 /* `bytes` 0: none. */

@@ -173,6 +173,7 @@ static void on_registered(Raylet *raylet, const NodeRegistered *message) {
     loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));
     upstream_changed(raylet);
     raylet_registered(raylet);
+    jobrun_look_for_orphans(raylet);
 }
 
 /* Until we are registered every reply is for the handshake. */

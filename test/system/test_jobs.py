@@ -121,6 +121,15 @@ def test_stop_and_delete(shared_cluster):
     assert shared_cluster.http("/api/jobs/long")[0] == 404
 
 
+def test_a_deleted_id_can_be_used_again(shared_cluster):
+    for text in ("first", "second"):
+        done = submit(shared_cluster, "--submission-id", "again", "--", "echo", text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert shared_cluster.http("/api/jobs/again/logs")[1]["logs"].endswith(f"\n{text}\n")
+        shared_cluster.http("/api/jobs/again", "DELETE")
+    assert "first" not in done.stdout
+
+
 def test_list_and_logs(shared_cluster):
     submit(shared_cluster, "--submission-id", "listed", "--", "echo", "a line")
     jobs = shared_cluster.http("/api/jobs/")[1]

@@ -21,19 +21,18 @@ def test_both_command_lines_say_the_same(peer, shared_cluster, home):
     wd.mkdir()
     (wd / "x.py").write_text("import os\nprint('hi', os.environ['A'])\n")
     env = json.dumps({"env_vars": {"A": "1"}})
-    for words in (["python", "x.py"], ["sh", "-c", "echo oh; exit 3"]):
+    for n, words in enumerate((["python", "x.py"], ["sh", "-c", "echo oh; exit 3"])):
         results = []
-        for run in (lambda *w: stock(peer, shared_cluster, *w),
-                    lambda *w: shared_cluster.job(*w)):
-            done = run("submit", "--submission-id", "pair", "--working-dir", wd,
+        for who, run in (("a", lambda *w: stock(peer, shared_cluster, *w)),
+                         ("b", lambda *w: shared_cluster.job(*w))):
+            job = f"pair-{n}-{who}"
+            done = run("submit", "--submission-id", job, "--working-dir", wd,
                        "--runtime-env-json", env, "--", *words)
-            results.append((done.returncode, done.stdout))
-            results.append((0, run("status", "pair").stdout))
-            shared_cluster.http("/api/jobs/pair", "DELETE")
-        (code, out), (_, state), (our_code, our_out), (_, our_state) = results
+            state = run("status", job)
+            results.append((done.returncode, (done.stdout + state.stdout).replace(job, "JOB")))
+        (code, text), (our_code, our_text) = results
         assert code == our_code
-        assert peer_text(out) == lines(our_out)
-        assert peer_text(state) == lines(our_state)
+        assert peer_text(text) == lines(our_text)
 
 
 def test_stop_logs_list_delete(peer, shared_cluster):
