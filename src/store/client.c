@@ -20,6 +20,17 @@ typedef struct Pin {
     uint32_t slot, count;
 } Pin;
 
+/* Mappings of slabs that were given back, read-only: a slab is often granted again to who had it
+ * last, and then its pages need not be faulted in once more. */
+typedef struct OldMap {
+    uint64_t offset, size;
+    uint8_t *map;
+} OldMap;
+
+enum {
+    OLD_MAPS_MAX = 8
+};
+
 struct StoreClient {
     int fd;
     uint64_t bytes;
@@ -29,6 +40,7 @@ struct StoreClient {
     Map pinned; /* offset -> Pin */
     Vec(OwnSlab *) slabs;
     Vec(uint64_t) returns;
+    Vec(OldMap) old; /* oldest first */
 };
 
 static int map_pins(StoreClient *client, int fd) {
@@ -71,16 +83,46 @@ int store_client_open(int arena_fd, uint64_t bytes, int pins_fd, StoreClient **r
     return 0;
 }
 
-static void slab_free(OwnSlab *own) {
-    munmap(own->map, own->slab.size);
+static void old_drop(StoreClient *client, size_t i) {
+    munmap(client->old.items[i].map, client->old.items[i].size);
+    vec_remove(&client->old, i);
+}
+
+static void slab_free(StoreClient *client, OwnSlab *own) {
+    if (mprotect(own->map, own->slab.size, PROT_READ) < 0) {
+        munmap(own->map, own->slab.size);
+    } else {
+        vec_push(&client->old, (OldMap){ own->slab.offset, own->slab.size, own->map });
+        if (client->old.len > OLD_MAPS_MAX)
+            old_drop(client, 0);
+    }
     mem_free(own);
+}
+
+/* A writable mapping of the slab: an old one of the same place, or a new one. */
+static void *slab_map(StoreClient *client, const StoreSlab *slab) {
+    for (size_t i = client->old.len; i-- > 0;) {
+        OldMap *old = &client->old.items[i];
+        if (old->offset != slab->offset || old->size != slab->size)
+            continue;
+        uint8_t *map = old->map;
+        if (mprotect(map, slab->size, PROT_READ | PROT_WRITE) < 0)
+            break;
+        vec_remove(&client->old, i);
+        return map;
+    }
+    return mmap(NULL, slab->size, PROT_READ | PROT_WRITE, MAP_SHARED, client->fd,
+                (off_t)slab->offset);
 }
 
 StoreClient *store_client_free(StoreClient *client) {
     if (!client)
         return NULL;
     VEC_EACH(own, &client->slabs)
-        slab_free(*own);
+        slab_free(client, *own);
+    while (client->old.len)
+        old_drop(client, 0);
+    vec_done(&client->old);
     vec_done(&client->slabs);
     vec_done(&client->returns);
     Pin *pin;
@@ -108,8 +150,7 @@ int store_client_add_slab(StoreClient *client, const StoreSlab *slab) {
     if (slab->size == 0 || slab->offset > client->bytes ||
         slab->size > client->bytes - slab->offset || slab->offset % STORE_SLAB_UNIT)
         return error_origin(-EPROTO, "the raylet granted a slab outside the arena");
-    void *map =
-        mmap(NULL, slab->size, PROT_READ | PROT_WRITE, MAP_SHARED, client->fd, (off_t)slab->offset);
+    void *map = slab_map(client, slab);
     if (map == MAP_FAILED)
         return error_last("map a slab of %llu bytes", (unsigned long long)slab->size);
     OwnSlab *own = mem_new(OwnSlab);
@@ -128,7 +169,7 @@ static void slab_retire_if_done(StoreClient *client, size_t i) {
     if (!own->full || own->writing)
         return;
     vec_push(&client->returns, own->slab.offset);
-    slab_free(own);
+    slab_free(client, own);
     vec_remove_swap(&client->slabs, i);
 }
 
