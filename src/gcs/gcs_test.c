@@ -1,0 +1,728 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gcs/gcs.h"
+
+#include "base/test.h"
+#include "base/vec.h"
+#include "model/ids.h"
+#include "model/resources.h"
+
+/* A gcs on a virtual clock; what it sends is kept in a list. */
+
+typedef struct Sent {
+    GcsConnId conn;
+    FrameHeader header;
+    Buf body;
+} Sent;
+
+typedef struct World {
+    Loop *loop;
+    Kv *kv;
+    Gcs *gcs;
+    Vec(Sent) sent;
+    Vec(GcsConnId) closed;
+    Arena arena;
+    uint32_t stream;
+} World;
+
+static void port_send(void *ctx, GcsConnId conn, const FrameHeader *header, Slice body) {
+    World *w = ctx;
+    Sent sent = { .conn = conn, .header = *header };
+    buf_add(&sent.body, body.data, body.len);
+    vec_push(&w->sent, sent);
+}
+
+static void port_close(void *ctx, GcsConnId conn) {
+    World *w = ctx;
+    vec_push(&w->closed, conn);
+}
+
+static void port_broken(void *ctx, int r) {
+    fail_msg("the store broke: %d", r);
+}
+
+static void gcs_up(World *w) {
+    GcsOptions options = { .session_name = "session_x", .token = SLICE("secret") };
+    GcsPort port = { w, port_send, port_close, port_broken };
+    CHECK_OK(gcs_new(w->loop, w->kv, &options, &port, &w->gcs));
+}
+
+static void world_init(World *w) {
+    *w = (World){ 0 };
+    CHECK_OK(loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &w->loop));
+    CHECK_OK(kv_open(w->loop, &(KvOptions){ 0 }, &w->kv));
+    gcs_up(w);
+}
+
+static void sent_clear(World *w) {
+    VEC_EACH(sent, &w->sent)
+        buf_done(&sent->body);
+    vec_clear(&w->sent);
+}
+
+static void world_done(World *w) {
+    kv_close(w->kv);
+    gcs_free(w->gcs);
+    sent_clear(w);
+    vec_done(&w->sent);
+    vec_done(&w->closed);
+    arena_done(&w->arena);
+    loop_free(w->loop);
+}
+
+/* What is due now happens; time goes on by `delay`. */
+static void pass(World *w, usec_t delay) {
+    loop_run_until(w->loop, loop_now(w->loop) + delay);
+}
+
+static uint32_t feed(World *w, GcsConnId conn, PeerId source, MessageType type, unsigned flags,
+                     const Buf *body) {
+    FrameHeader header = { .type = (uint16_t)type,
+                           .flags = (uint16_t)flags,
+                           .stream = ++w->stream,
+                           .source = source,
+                           .destination = PEER_GCS };
+    gcs_frame(w->gcs, conn, &header, body ? buf_slice(body) : (Slice){ 0 });
+    pass(w, 0);
+    return header.stream;
+}
+
+/* The newest frame of a type, or NULL. */
+static const Sent *find_sent(const World *w, MessageType type) {
+    const Sent *found = NULL;
+    VEC_EACH(sent, &w->sent)
+        if (sent->header.type == type)
+            found = sent;
+    return found;
+}
+
+static const Sent *sent_of(const World *w, MessageType type) {
+    const Sent *found = find_sent(w, type);
+    if (!found)
+        fail_msg("no %s was sent", message_name(type));
+    return found;
+}
+
+/* Encodes, feeds as a call. `w->sent` holds what came of it. */
+#define ASK(w, conn, source, TYPE, encode, ...)                                                    \
+    do {                                                                                           \
+        _cleanup_buf_ Buf body_ = { 0 };                                                           \
+        encode(__VA_ARGS__, &body_);                                                               \
+        sent_clear(w);                                                                             \
+        feed((w), (conn), (source), TYPE, FRAME_CALL, &body_);                                     \
+    } while (0)
+#define ANSWER(w, TYPE, decode, message)                                                           \
+    do {                                                                                           \
+        const Sent *sent_ = sent_of((w), TYPE);                                                    \
+        CHECK_OK(decode((message), sent_->body.data, sent_->body.len, &(w)->arena));               \
+    } while (0)
+
+static void check_status(World *w, StatusCode code) {
+    Status status;
+    ANSWER(w, MSG_STATUS, status_decode, &status);
+    CHECK_INT(status.code, code);
+}
+
+static void hello(World *w, GcsConnId conn, Role role, Slice token) {
+    gcs_connected(w->gcs, conn);
+    Hello message = { .version_low = 1, .version_high = 1, .role = (uint8_t)role, .token = token };
+    ASK(w, conn, 0, MSG_HELLO, hello_encode, &message);
+}
+
+static NodeId node_id(int i) {
+    NodeId id;
+    memset(&id, i, sizeof(id));
+    return id;
+}
+
+static void ask_register(World *w, GcsConnId conn, int i, bool head) {
+    Resource cpus = { SLICE("CPU"), 2 * QUANTITY_ONE };
+    NodeRegister message = { .info = { .node = node_id(i),
+                                       .address = SLICE("10.0.0.1:1"),
+                                       .ip = SLICE("10.0.0.1"),
+                                       .head = head,
+                                       .total = &cpus,
+                                       .total_len = 1,
+                                       .available = &cpus,
+                                       .available_len = 1 } };
+    ASK(w, conn, 0, MSG_NODE_REGISTER, node_register_encode, &message);
+}
+
+/* Node i on connection i; gives its raylet's peer. */
+static PeerId join(World *w, int i, bool head) {
+    hello(w, (GcsConnId)i, ROLE_RAYLET, SLICE("secret"));
+    ask_register(w, (GcsConnId)i, i, head);
+    NodeRegistered registered;
+    ANSWER(w, MSG_NODE_REGISTERED, node_registered_decode, &registered);
+    return peer_make(registered.index, registered.incarnation, 0);
+}
+
+static void report(World *w, int i, PeerId peer, double cpus) {
+    Resource resource = { SLICE("CPU"), (int64_t)(cpus * (double)QUANTITY_ONE) };
+    NodeReport message = {
+        .node = node_id(i), .available = &resource, .available_len = cpus > 0, .changed = true
+    };
+    _cleanup_buf_ Buf body = { 0 };
+    node_report_encode(&message, &body);
+    feed(w, (GcsConnId)i, peer, MSG_NODE_REPORT, 0, &body);
+}
+
+static JobId add_job(World *w, int i, PeerId driver) {
+    JobAdd add = { .driver = driver, .config = SLICE("{}"), .pid = 7 };
+    ASK(w, (GcsConnId)i, peer_raylet(driver), MSG_JOB_ADD, job_add_encode, &add);
+    JobAdded added;
+    ANSWER(w, MSG_JOB_ADDED, job_added_decode, &added);
+    return added.job;
+}
+
+static void restart(World *w) {
+    /* A memory store stays; only the Gcs on it is another one. */
+    pass(w, 0);
+    gcs_free(w->gcs);
+    gcs_up(w);
+    sent_clear(w);
+    vec_clear(&w->closed);
+}
+
+/* ---- connections ---- */
+
+static void test_hello(void **state) {
+    World w;
+    world_init(&w);
+    hello(&w, 1, ROLE_CLI, SLICE("secret"));
+    Welcome welcome;
+    ANSWER(&w, MSG_WELCOME, welcome_decode, &welcome);
+    CHECK(slice_eq_str(welcome.session_name, "session_x"));
+    hello(&w, 2, ROLE_CLI, SLICE("secreT"));
+    check_status(&w, STATUS_CODE_DENIED);
+    CHECK_INT(w.closed.len, 1);
+    gcs_connected(w.gcs, 3);
+    feed(&w, 3, 0, MSG_NODE_LIST, FRAME_CALL, NULL); /* nothing before hello */
+    CHECK_INT(w.closed.len, 2);
+    gcs_connected(w.gcs, 4);
+    Hello old = { .version_low = 7, .version_high = 9, .role = ROLE_CLI };
+    ASK(&w, 4, 0, MSG_HELLO, hello_encode, &old);
+    check_status(&w, STATUS_CODE_UNSUPPORTED);
+    world_done(&w);
+}
+
+static void test_bad_bodies(void **state) {
+    World w;
+    world_init(&w);
+    PeerId raylet = join(&w, 1, true);
+    _cleanup_buf_ Buf junk = { 0 };
+    buf_add(&junk, "\1\0\377\377\377\377\377\377", 8);
+    for (unsigned type = 1; type < 256; type++) {
+        if (message_max(type) == 0 || type == MSG_HELLO)
+            continue;
+        sent_clear(&w);
+        feed(&w, 1, raylet, (MessageType)type, FRAME_CALL, &junk);
+    }
+    sent_clear(&w);
+    feed(&w, 1, raylet, MSG_PING, FRAME_CALL, NULL);
+    check_status(&w, STATUS_CODE_OK);
+    world_done(&w);
+}
+
+static void test_relay_and_false_source(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true), b = join(&w, 2, false);
+    sent_clear(&w);
+    FrameHeader header = { .type = MSG_CALL, .source = a | 5, .destination = b | 6 };
+    gcs_frame(w.gcs, 1, &header, SLICE("body"));
+    const Sent *sent = sent_of(&w, MSG_CALL);
+    CHECK_INT(sent->conn, 2);
+    CHECK(sent->header.source == (a | 5) && slice_eq_str(buf_slice(&sent->body), "body"));
+    sent_clear(&w);
+    header.source = b | 5; /* node 1 does not speak for node 2 */
+    gcs_frame(w.gcs, 1, &header, SLICE("body"));
+    CHECK_INT(w.sent.len, 0);
+    world_done(&w);
+}
+
+/* ---- nodes ---- */
+
+static NodeState state_of(World *w, int i) {
+    hello(w, 99, ROLE_CLI, SLICE("secret"));
+    sent_clear(w);
+    feed(w, 99, 0, MSG_NODE_LIST, FRAME_CALL, NULL);
+    NodeView view;
+    ANSWER(w, MSG_NODE_VIEW, node_view_decode, &view);
+    gcs_disconnected(w->gcs, 99);
+    NodeId id = node_id(i);
+    for (size_t n = 0; n < view.nodes_len; n++)
+        if (id_equal(&view.nodes[n].node, &id))
+            return (NodeState)view.nodes[n].state;
+    fail_msg("node %d is not listed", i);
+    return 0;
+}
+
+static void test_node_life(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true), b = join(&w, 2, false);
+    CHECK(a != b);
+    sent_clear(&w);
+    report(&w, 2, b, 1.5);
+    const Sent *view = sent_of(&w, MSG_NODE_VIEW); /* the other hears, it itself does not */
+    CHECK_INT(view->conn, 1);
+    for (int i = 0; i < 10; i++) {                 /* only node 1 keeps alive */
+        pass(&w, 3 * USEC_PER_SEC);
+        feed(&w, 1, a, MSG_PING, FRAME_CALL, NULL);
+    }
+    CHECK_INT(state_of(&w, 1), NODE_STATE_ALIVE);
+    CHECK_INT(state_of(&w, 2), NODE_STATE_DEAD);
+    CHECK_INT(w.closed.items[0], 2);
+    hello(&w, 3, ROLE_RAYLET, SLICE("secret")); /* dead is for good */
+    ask_register(&w, 3, 2, false);
+    check_status(&w, STATUS_CODE_DEAD);
+    world_done(&w);
+}
+
+static void test_lost_connection(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true);
+    gcs_disconnected(w.gcs, 1);
+    pass(&w, 500 * USEC_PER_MSEC);
+    PeerId again = join(&w, 1, true);
+    CHECK(again == a);
+    pass(&w, 2 * USEC_PER_SEC);
+    CHECK_INT(state_of(&w, 1), NODE_STATE_ALIVE);
+    gcs_disconnected(w.gcs, 1);
+    pass(&w, 2 * USEC_PER_SEC);
+    CHECK_INT(state_of(&w, 1), NODE_STATE_DEAD);
+    world_done(&w);
+}
+
+/* ---- jobs ---- */
+
+static void test_jobs(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true);
+    JobId one = add_job(&w, 1, a | 1), same = add_job(&w, 1, a | 1), two = add_job(&w, 1, a | 2);
+    CHECK_INT(job_id_number(&one), 1);
+    CHECK(id_equal(&one, &same));
+    CHECK_INT(job_id_number(&two), 2);
+    JobFinish finish = { .job = one };
+    ASK(&w, 1, a, MSG_JOB_FINISH, job_finish_encode, &finish);
+    sent_of(&w, MSG_JOB_FINISHED);
+    restart(&w);
+    a = join(&w, 1, true);
+    JobId three = add_job(&w, 1, a | 3);
+    CHECK_INT(job_id_number(&three), 3);
+    sent_clear(&w);
+    feed(&w, 1, a, MSG_JOB_TABLE_GET, FRAME_CALL, NULL);
+    JobTable table;
+    ANSWER(&w, MSG_JOB_TABLE, job_table_decode, &table);
+    CHECK_INT(table.jobs_len, 3);
+    for (size_t i = 0; i < 3; i++)
+        CHECK_INT(table.jobs[i].finished, id_equal(&table.jobs[i].job, &one));
+    world_done(&w);
+}
+
+/* ---- key-value ---- */
+
+static KvReply kv_answer(World *w) {
+    KvReply reply;
+    ANSWER(w, MSG_KV_REPLY, kv_reply_decode, &reply);
+    return reply;
+}
+
+static KvReply space_put(World *w, const char *key, const char *value, bool overwrite) {
+    KvPut put = { .space = SLICE("s"),
+                  .key = slice_str(key),
+                  .value = slice_str(value),
+                  .overwrite = overwrite };
+    ASK(w, 50, 0, MSG_KV_PUT, kv_put_encode, &put);
+    return kv_answer(w);
+}
+
+static void test_space(void **state) {
+    World w;
+    world_init(&w);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    CHECK_INT(space_put(&w, "a1", "x", false).count, 1);
+    CHECK_INT(space_put(&w, "a1", "y", false).count, 0);
+    CHECK_INT(space_put(&w, "a2", "z", true).count, 1);
+    CHECK_INT(space_put(&w, "b", "z", true).count, 1);
+    KvGet get = { .space = SLICE("s"), .key = SLICE("a1") };
+    ASK(&w, 50, 0, MSG_KV_GET, kv_get_encode, &get);
+    CHECK(slice_eq_str(kv_answer(&w).value, "x"));
+    KvKeys keys = { .space = SLICE("s"), .prefix = SLICE("a") };
+    ASK(&w, 50, 0, MSG_KV_KEYS, kv_keys_encode, &keys);
+    KvReply found = kv_answer(&w);
+    CHECK_INT(found.keys_len, 2);
+    CHECK(slice_eq_str(found.keys[1], "a2"));
+    KvDel del = { .space = SLICE("s"), .key = SLICE("a") };
+    ASK(&w, 50, 0, MSG_KV_DEL, kv_del_encode, &del);
+    CHECK_INT(kv_answer(&w).count, 0);
+    del.prefix = true;
+    ASK(&w, 50, 0, MSG_KV_DEL, kv_del_encode, &del);
+    CHECK_INT(kv_answer(&w).count, 2);
+    get.space = SLICE("s\0t");
+    ASK(&w, 50, 0, MSG_KV_GET, kv_get_encode, &get);
+    check_status(&w, STATUS_CODE_INVALID);
+    world_done(&w);
+}
+
+/* ---- pub/sub ---- */
+
+static void test_publish(void **state) {
+    World w;
+    world_init(&w);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    hello(&w, 51, ROLE_CLI, SLICE("secret"));
+    Subscribe subscribe = { .channel = SLICE("c"), .key = SLICE("k") };
+    ASK(&w, 50, 0, MSG_SUBSCRIBE, subscribe_encode, &subscribe);
+    check_status(&w, STATUS_CODE_OK);
+    Publish publish = { .channel = SLICE("c"), .key = SLICE("k"), .payload = SLICE("p") };
+    ASK(&w, 51, 0, MSG_PUBLISH, publish_encode, &publish);
+    CHECK_INT(sent_of(&w, MSG_PUBLISH)->conn, 50);
+    publish.key = SLICE("other");
+    ASK(&w, 51, 0, MSG_PUBLISH, publish_encode, &publish);
+    CHECK(!find_sent(&w, MSG_PUBLISH));
+    gcs_disconnected(w.gcs, 50);
+    publish.key = SLICE("k");
+    ASK(&w, 51, 0, MSG_PUBLISH, publish_encode, &publish);
+    CHECK(!find_sent(&w, MSG_PUBLISH));
+    world_done(&w);
+}
+
+/* ---- actors ---- */
+
+typedef struct ActorWorld {
+    World w;
+    PeerId raylet, driver;
+    JobId job;
+    ActorId actor;
+} ActorWorld;
+
+static void actor_register(ActorWorld *a, const char *name, int32_t restarts, bool detached) {
+    a->actor = actor_id_make(&a->job);
+    ActorRegister message = { .info = { .actor = a->actor,
+                                        .name = slice_str(name),
+                                        .namespace = SLICE("ns"),
+                                        .class_name = SLICE("C"),
+                                        .job = a->job,
+                                        .max_restarts = restarts,
+                                        .detached = detached } };
+    ASK(&a->w, 1, a->driver, MSG_ACTOR_REGISTER, actor_register_encode, &message);
+}
+
+static void actor_create(ActorWorld *a, double cpus) {
+    Resource cpu = { SLICE("CPU"), (int64_t)(cpus * (double)QUANTITY_ONE) };
+    ActorCreate message = {
+        .actor = a->actor, .call = SLICE("call"), .resources = &cpu, .resources_len = cpus > 0
+    };
+    ASK(&a->w, 1, a->driver, MSG_ACTOR_CREATE, actor_create_encode, &message);
+}
+
+static void actor_world_init(ActorWorld *a) {
+    world_init(&a->w);
+    a->raylet = join(&a->w, 1, true);
+    a->driver = a->raylet | 1;
+    a->job = add_job(&a->w, 1, a->driver);
+}
+
+static ActorInfo actor_get(ActorWorld *a) {
+    ActorGet get = { .actor = a->actor };
+    ASK(&a->w, 1, a->raylet | 2, MSG_ACTOR_GET, actor_get_encode, &get);
+    ActorInfoReply reply;
+    ANSWER(&a->w, MSG_ACTOR_INFO_REPLY, actor_info_reply_decode, &reply);
+    return reply.info;
+}
+
+/* Answers the start that was sent last. */
+static void answer_start(ActorWorld *a, MessageType type, unsigned flags, const Buf *body) {
+    const Sent *start = sent_of(&a->w, MSG_ACTOR_START);
+    FrameHeader header = { .type = (uint16_t)type,
+                           .flags = (uint16_t)(FRAME_REPLY | flags),
+                           .length = (uint32_t)body->len,
+                           .stream = start->header.stream,
+                           .source = start->header.destination,
+                           .destination = PEER_GCS };
+    GcsConnId conn = start->conn;
+    sent_clear(&a->w);
+    gcs_frame(a->w.gcs, conn, &header, buf_slice(body));
+    pass(&a->w, 0);
+}
+
+static void start_succeeds(ActorWorld *a, PeerId worker) {
+    ActorStarted started = { .worker = worker, .pid = 11, .repr = SLICE("C()") };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_started_encode(&started, &body);
+    answer_start(a, MSG_ACTOR_STARTED, 0, &body);
+}
+
+static void start_refused(ActorWorld *a, StatusCode code) {
+    Status status = { .code = (uint16_t)code, .text = SLICE("why") };
+    _cleanup_buf_ Buf body = { 0 };
+    status_encode(&status, &body);
+    answer_start(a, MSG_STATUS, FRAME_ERROR, &body);
+}
+
+static void peer_dies(ActorWorld *a, PeerId peer, const char *text) {
+    PeerDead dead = { .peer = peer, .text = slice_str(text) };
+    _cleanup_buf_ Buf body = { 0 };
+    peer_dead_encode(&dead, &body);
+    sent_clear(&a->w);
+    feed(&a->w, 1, a->raylet, MSG_PEER_DEAD, 0, &body);
+}
+
+static void test_actor_life(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "name", 1, false);
+    sent_of(&a.w, MSG_ACTOR_INFO_REPLY);
+    ActorSubscribe subscribe = { .actor = a.actor };
+    ASK(&a.w, 1, a.driver, MSG_ACTOR_SUBSCRIBE, actor_subscribe_encode, &subscribe);
+    actor_create(&a, 1);
+    CHECK_INT(actor_get(&a).state, ACTOR_STATE_PENDING_CREATION);
+    actor_create(&a, 1); /* a resend starts nothing */
+    CHECK(!find_sent(&a.w, MSG_ACTOR_START));
+    world_done(&a.w);
+
+    actor_world_init(&a);
+    actor_register(&a, "name", 1, false);
+    ASK(&a.w, 1, a.driver, MSG_ACTOR_SUBSCRIBE, actor_subscribe_encode,
+        &(ActorSubscribe){ .actor = a.actor });
+    actor_create(&a, 1);
+    start_succeeds(&a, a.raylet | 9);
+    CHECK_INT(sent_of(&a.w, MSG_ACTOR_INFO_REPLY)->header.destination, a.driver);
+    CHECK_INT(actor_get(&a).state, ACTOR_STATE_ALIVE);
+    CHECK_INT(actor_get(&a).worker, a.raylet | 9);
+    peer_dies(&a, a.raylet | 9, "crashed"); /* restarts once */
+    start_succeeds(&a, a.raylet | 10);
+    CHECK_INT(actor_get(&a).restarts, 1);
+    CHECK_INT(actor_get(&a).state, ACTOR_STATE_ALIVE);
+    peer_dies(&a, a.raylet | 10, "crashed again");
+    ActorInfo info = actor_get(&a);
+    CHECK_INT(info.state, ACTOR_STATE_DEAD);
+    CHECK_INT(info.death_kind, DEATH_KIND_WORKER_DIED);
+    CHECK(slice_eq_str(info.death_text, "crashed again"));
+    world_done(&a.w);
+}
+
+static void test_actor_names(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "n", 0, false);
+    ActorId first = a.actor;
+    actor_register(&a, "n", 0, false);
+    check_status(&a.w, STATUS_CODE_EXISTS);
+    ActorKill kill = { .actor = first, .no_restart = true };
+    ASK(&a.w, 1, a.driver, MSG_ACTOR_KILL, actor_kill_encode, &kill);
+    check_status(&a.w, STATUS_CODE_OK);
+    actor_register(&a, "n", 0, false); /* free again */
+    sent_of(&a.w, MSG_ACTOR_INFO_REPLY);
+    ActorList list = { .name_only = true, .all_namespaces = true };
+    ASK(&a.w, 1, a.driver, MSG_ACTOR_LIST, actor_list_encode, &list);
+    Actors actors;
+    ANSWER(&a.w, MSG_ACTORS, actors_decode, &actors);
+    CHECK_INT(actors.actors_len, 1);
+    world_done(&a.w);
+}
+
+static void test_actor_waits_for_room(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "", 0, false);
+    actor_create(&a, 3); /* the node has 2 */
+    CHECK(!find_sent(&a.w, MSG_ACTOR_START));
+    world_done(&a.w);
+
+    actor_world_init(&a);
+    report(&a.w, 1, a.raylet, 0.5);
+    actor_register(&a, "", 0, false);
+    actor_create(&a, 1);
+    CHECK(!find_sent(&a.w, MSG_ACTOR_START));
+    report(&a.w, 1, a.raylet, 2);
+    start_refused(&a, STATUS_CODE_BUSY); /* the view was old */
+    CHECK(!find_sent(&a.w, MSG_ACTOR_START));
+    report(&a.w, 1, a.raylet, 2);
+    start_succeeds(&a, a.raylet | 9);
+    CHECK_INT(actor_get(&a).state, ACTOR_STATE_ALIVE);
+    world_done(&a.w);
+}
+
+static void test_actor_start_fails(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "", 5, false);
+    actor_create(&a, 0);
+    ActorStarted started = { .failed = true, .error = SLICE("pickled"), .worker = a.raylet | 3 };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_started_encode(&started, &body);
+    answer_start(&a, MSG_ACTOR_STARTED, 0, &body);
+    ActorInfo info = actor_get(&a);
+    CHECK_INT(info.state, ACTOR_STATE_DEAD); /* __init__ is not tried again */
+    CHECK_INT(info.death_kind, DEATH_KIND_INIT_FAILED);
+    CHECK(slice_eq_str(info.death_error, "pickled"));
+
+    actor_register(&a, "", 5, false);
+    actor_create(&a, 0);
+    start_refused(&a, STATUS_CODE_INVALID);
+    CHECK_INT(actor_get(&a).death_kind, DEATH_KIND_ENV_FAILED);
+    world_done(&a.w);
+}
+
+static void test_actor_ends_with_owner(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "mine", 5, false);
+    ActorId mine = a.actor;
+    actor_create(&a, 0);
+    start_succeeds(&a, a.raylet | 9);
+    actor_register(&a, "detached", 0, true);
+    ActorId detached = a.actor;
+    actor_create(&a, 0);
+    start_succeeds(&a, a.raylet | 10);
+    peer_dies(&a, a.driver, "the driver ended");
+    sent_of(&a.w, MSG_WORKER_KILL);
+    a.actor = mine;
+    CHECK_INT(actor_get(&a).state, ACTOR_STATE_DEAD);
+    a.actor = detached;
+    CHECK_INT(actor_get(&a).state, ACTOR_STATE_ALIVE);
+    world_done(&a.w);
+}
+
+static void test_actor_node_dies(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    report(&a.w, 1, a.raylet, 0);
+    PeerId other = join(&a.w, 2, false);
+    actor_register(&a, "", 1, false);
+    actor_create(&a, 1);
+    CHECK_INT(sent_of(&a.w, MSG_ACTOR_START)->conn, 2);
+    start_succeeds(&a, other | 4);
+    gcs_disconnected(a.w.gcs, 2);
+    report(&a.w, 1, a.raylet, 2);
+    sent_clear(&a.w);
+    pass(&a.w, 2 * USEC_PER_SEC);
+    CHECK_INT(sent_of(&a.w, MSG_ACTOR_START)->conn, 1); /* begins again here */
+    start_succeeds(&a, a.raylet | 4);
+    CHECK_INT(actor_get(&a).restarts, 1);
+    world_done(&a.w);
+}
+
+static void test_actor_out_of_scope(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "", -1, false);
+    actor_create(&a, 0);
+    start_succeeds(&a, a.raylet | 9);
+    ActorOutOfScope message = { .actor = a.actor };
+    ASK(&a.w, 1, a.raylet | 77, MSG_ACTOR_OUT_OF_SCOPE, actor_out_of_scope_encode, &message);
+    CHECK_INT(actor_get(&a).state, ACTOR_STATE_ALIVE); /* not the owner's word */
+    ASK(&a.w, 1, a.driver, MSG_ACTOR_OUT_OF_SCOPE, actor_out_of_scope_encode, &message);
+    CHECK_INT(sent_of(&a.w, MSG_WORKER_EXIT)->header.destination, a.raylet | 9);
+    CHECK_INT(actor_get(&a).death_kind, DEATH_KIND_OUT_OF_SCOPE);
+    world_done(&a.w);
+}
+
+static void test_actor_survives_gcs(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "alive", 0, true);
+    ActorId alive = a.actor;
+    actor_create(&a, 0);
+    start_succeeds(&a, a.raylet | 9);
+    actor_register(&a, "starting", 0, true);
+    ActorId starting = a.actor;
+    actor_create(&a, 1);
+    sent_of(&a.w, MSG_ACTOR_START);
+    restart(&a.w);
+    CHECK(join(&a.w, 1, true) == a.raylet);
+    sent_of(&a.w, MSG_ACTOR_START); /* begun again; the raylet knows it */
+    start_succeeds(&a, a.raylet | 10);
+    a.actor = alive;
+    CHECK_INT(actor_get(&a).worker, a.raylet | 9);
+    a.actor = starting;
+    CHECK_INT(actor_get(&a).worker, a.raylet | 10);
+    world_done(&a.w);
+}
+
+/* ---- submitted jobs ---- */
+
+static void submit(World *w, const char *id, const char *entrypoint) {
+    SubmitJob message = { .submission = slice_str(id), .entrypoint = slice_str(entrypoint) };
+    ASK(w, 50, 0, MSG_SUBMIT_JOB, submit_job_encode, &message);
+}
+
+static const char *record(World *w, const char *id) {
+    SubmissionGet get = { .submission = slice_str(id) };
+    ASK(w, 50, 0, MSG_SUBMISSION_GET, submission_get_encode, &get);
+    SubmittedJob job;
+    ANSWER(w, MSG_SUBMITTED_JOB, submitted_job_decode, &job);
+    return arena_dup(&w->arena, job.record.data, job.record.len);
+}
+
+static void run_state(World *w, PeerId raylet, const char *status, int code) {
+    JobRunState message = { .submission = SLICE("j1"),
+                            .status = slice_str(status),
+                            .message = SLICE("as it is"),
+                            .exit_code = code,
+                            .has_exit_code = true };
+    ASK(w, 1, raylet, MSG_JOB_RUN_STATE, job_run_state_encode, &message);
+    check_status(w, STATUS_CODE_OK);
+}
+
+static void test_submission(void **state) {
+    World w;
+    world_init(&w);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    submit(&w, "j1", "python x.py");
+    sent_of(&w, MSG_SUBMITTED_JOB);
+    CHECK(!find_sent(&w, MSG_JOB_RUN)); /* no head yet */
+    submit(&w, "j1", "python x.py");
+    check_status(&w, STATUS_CODE_EXISTS);
+    submit(&w, "a/b", "x");
+    check_status(&w, STATUS_CODE_INVALID);
+    submit(&w, "", "");
+    check_status(&w, STATUS_CODE_INVALID);
+    restart(&w);
+    PeerId raylet = join(&w, 1, true);
+    CHECK_INT(sent_of(&w, MSG_JOB_RUN)->conn, 1);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    CHECK(strstr(record(&w, "j1"), "\"status\":\"PENDING\""));
+    run_state(&w, raylet, "RUNNING", 0);
+    SubmissionDelete del = { .submission = SLICE("j1") };
+    ASK(&w, 50, 0, MSG_SUBMISSION_DELETE, submission_delete_encode, &del);
+    check_status(&w, STATUS_CODE_BUSY);
+    SubmissionStop stop = { .submission = SLICE("j1") };
+    ASK(&w, 50, 0, MSG_SUBMISSION_STOP, submission_stop_encode, &stop);
+    CHECK_INT(sent_of(&w, MSG_JOB_RUN_STOP)->conn, 1);
+    run_state(&w, raylet, "FAILED", 3);
+    run_state(&w, raylet, "RUNNING", 0); /* over is over */
+    const char *text = record(&w, "j1");
+    CHECK(strstr(text, "\"status\":\"FAILED\"") && strstr(text, "\"driver_exit_code\":3"));
+    ASK(&w, 50, 0, MSG_SUBMISSION_STOP, submission_stop_encode, &stop);
+    check_status(&w, STATUS_CODE_BUSY);
+    ASK(&w, 50, 0, MSG_SUBMISSION_DELETE, submission_delete_encode, &del);
+    check_status(&w, STATUS_CODE_OK);
+    world_done(&w);
+}
+
+static void test_submission_node_dies(void **state) {
+    World w;
+    world_init(&w);
+    join(&w, 1, true);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    submit(&w, "j1", "python x.py");
+    gcs_disconnected(w.gcs, 1);
+    pass(&w, 2 * USEC_PER_SEC);
+    CHECK(strstr(record(&w, "j1"), "\"status\":\"FAILED\""));
+    world_done(&w);
+}
+
+int main(void) {
+    return TEST_RUN(
+        TEST(test_hello), TEST(test_bad_bodies), TEST(test_relay_and_false_source),
+        TEST(test_node_life), TEST(test_lost_connection), TEST(test_jobs), TEST(test_space),
+        TEST(test_publish), TEST(test_actor_life), TEST(test_actor_names),
+        TEST(test_actor_waits_for_room), TEST(test_actor_start_fails),
+        TEST(test_actor_ends_with_owner), TEST(test_actor_node_dies), TEST(test_actor_out_of_scope),
+        TEST(test_actor_survives_gcs), TEST(test_submission), TEST(test_submission_node_dies));
+}
