@@ -335,7 +335,13 @@ void actors_on_subscribe(Gcs *gcs, GcsCall *call) {
         have |= *peer == call->header->source;
     if (!have && actor->state != ACTOR_STATE_DEAD)
         vec_push(&actor->subscribers, call->header->source);
-    actor_reply(gcs, call, actor, false); /* at once, so that no change comes before it */
+    if (call->header->flags & FRAME_CALL) {
+        actor_reply(gcs, call, actor, false); /* at once, so that no change comes before it */
+        return;
+    }
+    _cleanup_buf_ Buf news = { 0 }; /* subscribed before, with a gcs that is gone */
+    actor_message(actor, &news);
+    gcs_send(gcs, call->header->source, MSG_ACTOR_INFO_REPLY, &news);
 }
 
 void actors_on_kill(Gcs *gcs, GcsCall *call) {

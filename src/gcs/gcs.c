@@ -209,8 +209,10 @@ static void on_hello(Gcs *gcs, GcsCall *call) {
 static void on_peer_dead(Gcs *gcs, GcsCall *call) {
     PeerDead dead;
     GCS_DECODE(gcs, call, peer_dead_decode, &dead);
-    if (!call->conn->node || peer_node(dead.peer) != call->conn->node->index)
-        return; /* a node speaks for its own processes only */
+    if (!call->conn->node || peer_node(dead.peer) != call->conn->node->index) {
+        gcs_reply_status(gcs, call, STATUS_CODE_DENIED, "a node speaks for its own processes only");
+        return;
+    }
     _cleanup_buf_ Buf body = { 0 };
     dead.node = call->conn->node->sched.id;
     dead.whole_node = false;
@@ -220,6 +222,7 @@ static void on_peer_dead(Gcs *gcs, GcsCall *call) {
     pubsub_peer_dead(gcs, dead.peer);
     actors_peer_dead(gcs, &dead);
     jobs_peer_dead(gcs, dead.peer);
+    gcs_ok_logged(gcs, call, KV_LOGGED);
 }
 
 static void on_ping(Gcs *gcs, GcsCall *call) {

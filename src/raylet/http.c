@@ -110,8 +110,8 @@ int http_init(Raylet *raylet) {
     if (r < 0)
         return r;
     r = raylet->metrics_port
-                ? serve(raylet, http->metrics_server, raylet->metrics_port, "metrics port")
-                : 0;
+            ? serve(raylet, http->metrics_server, raylet->metrics_port, "metrics port")
+            : 0;
     if (r < 0) /* a node without metrics is better than none */
         log_warn("no metrics are served: %s", error_text(r));
     return 0;

@@ -87,6 +87,7 @@ void local_gone(Local *local, const char *text) {
         return;
     }
     PeerId peer = local->peer;
+    resend_forget(raylet, peer);
     local->welcomed = false; /* it hears of nothing any more */
     if (local->worker)
         local->worker->local = NULL;

@@ -155,7 +155,7 @@ typedef struct Upstream {
     usec_t lost_at;   /* 0: connected */
     usec_t heard_at;  /* it answered last */
     usec_t retry;     /* the pause before the next dial */
-    Buf held;         /* whole frames that wait for the connection */
+    Buf held;         /* frames that are no calls and wait for the connection */
     LoopTimer *report_timer;
     usec_t reported_at;
     Buf last_report;
@@ -214,6 +214,7 @@ struct Raylet {
     LoopTimer *orphan_timer; /* jobrun.c */
 
     struct LogWatch *logs;
+    struct Resend *resend;
     struct RayletHttp *http;
     Objects *objects;
 };
@@ -390,6 +391,16 @@ _must_check_ int logfile_new(Raylet *raylet, const WorkerId *id, bool is_err, Lo
 void logfile_assign(LogFile *file, const JobId *job, PeerId driver, pid_t pid, const char *name);
 /* Reads what is left, then forgets it. */
 LogFile *logfile_free(LogFile *file);
+
+/* ---- resend.c ---- */
+void resend_init(Raylet *raylet);
+void resend_done(Raylet *raylet);
+/* A frame on its way to gcs: calls are kept until they are answered, subscriptions for good. */
+void resend_keep(Raylet *raylet, const FrameHeader *header, Slice body);
+void resend_answered(Raylet *raylet, const FrameHeader *reply);
+/* To a gcs that we have just been registered with. */
+void resend_all(Raylet *raylet, FrameConn *frames);
+void resend_forget(Raylet *raylet, PeerId source); /* the process is gone */
 
 /* ---- http.c ---- */
 _must_check_ int http_init(Raylet *raylet);

@@ -20,13 +20,15 @@
 
 void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body) {
     Upstream *gcs = &raylet->gcs;
+    resend_keep(raylet, header, body);
     if (gcs->registered) {
         frame_send(gcs->frames, header, body);
         return;
     }
+    if (header->flags & FRAME_CALL && !(header->flags & FRAME_REPLY))
+        return; /* sent once we are registered: resend_all() */
     if (gcs->held.len + FRAME_HEADER_SIZE + body.len > RAYLET_HELD_BYTES) {
-        raylet_reply_status(raylet, header, STATUS_CODE_DEAD,
-                            "the head can't be reached, and too much waits for it already");
+        log_warn("a frame for gcs was dropped: too much waits for it already");
         return;
     }
     FrameHeader held = *header;
@@ -46,10 +48,15 @@ static void send_held(Upstream *gcs) {
     buf_done(&gcs->held);
 }
 
+static void on_told(void *argument, const RpcReply *reply) {
+    UNUSED(argument); /* told again after a reconnect until it was answered: nothing left to do */
+    UNUSED(reply);
+}
+
 void upstream_peer_dead(Raylet *raylet, const PeerDead *dead) {
     _cleanup_buf_ Buf body = { 0 };
     peer_dead_encode(dead, &body);
-    raylet_send(raylet, PEER_GCS, MSG_PEER_DEAD, &body);
+    raylet_call(raylet, PEER_GCS, MSG_PEER_DEAD, &body, USEC_INFINITY, on_told, NULL);
     if (dead->role != ROLE_DRIVER)
         return;
     Job *job;
@@ -59,7 +66,7 @@ void upstream_peer_dead(Raylet *raylet, const PeerDead *dead) {
         JobFinish finish = { .job = job->id };
         _cleanup_buf_ Buf text = { 0 };
         job_finish_encode(&finish, &text);
-        raylet_send(raylet, PEER_GCS, MSG_JOB_FINISH, &text);
+        raylet_call(raylet, PEER_GCS, MSG_JOB_FINISH, &text, USEC_INFINITY, on_told, NULL);
     }
 }
 
@@ -169,6 +176,7 @@ static void on_registered(Raylet *raylet, const NodeRegistered *message) {
     gcs->retry = 0;
     buf_clear(&gcs->last_report);
     peers_update(raylet, message->nodes, message->nodes_len);
+    resend_all(raylet, gcs->frames);
     send_held(gcs);
     loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));
     upstream_changed(raylet);
@@ -226,6 +234,8 @@ static void lost(Raylet *raylet) {
 static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
     Raylet *raylet = ctx;
     UNUSED(frames);
+    if (frame->header.flags & FRAME_REPLY)
+        resend_answered(raylet, &frame->header);
     if (raylet->gcs.registered)
         route_in(raylet, NULL, &frame->header, frame->body);
     else if (frame->header.flags & FRAME_REPLY)

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "raylet/raylet_private.h"
+
+/*
+ * What makes a new gcs (a restart on the same records) unnoticeable to processes here: calls that
+ * it has not answered are sent again once we are registered again, in their order, and so are
+ * the subscriptions, which gcs does not keep. Every call that gcs takes may come twice.
+ */
+
+enum {
+    KEPT_BYTES_MAX = 64 << 20, /* beyond, calls are not kept: they end when the connection does */
+    SUBSCRIPTIONS_MAX = 100000,
+};
+
+typedef struct CallKey {
+    PeerId source;
+    uint64_t stream;
+} CallKey;
+
+typedef struct KeptCall {
+    CallKey key;
+    List link; /* in Resend.calls, the oldest first */
+    FrameHeader header;
+    char *body;
+} KeptCall;
+
+typedef struct KeptSubscription {
+    PeerId source;
+    FrameHeader header;
+    Buf body;
+} KeptSubscription;
+
+struct Resend {
+    List calls;
+    Map by_key;
+    size_t bytes;
+    Vec(KeptSubscription) subscriptions;
+};
+
+static CallKey key_of(PeerId source, uint32_t stream) {
+    return (CallKey){ .source = source, .stream = stream };
+}
+
+static void call_free(struct Resend *resend, KeptCall *call) {
+    map_remove(&resend->by_key, &call->key);
+    list_remove(&call->link);
+    resend->bytes -= sizeof(*call) + call->header.length;
+    free(call->body);
+    free(call);
+}
+
+static void subscription_keep(struct Resend *resend, const FrameHeader *header, Slice body) {
+    VEC_EACH(have, &resend->subscriptions)
+        if (have->source == header->source && have->header.type == header->type &&
+            slice_eq(buf_slice(&have->body), body))
+            return;
+    if (resend->subscriptions.len >= SUBSCRIPTIONS_MAX)
+        return;
+    KeptSubscription kept = { .source = header->source, .header = *header };
+    kept.header.flags = 0; /* its call is answered; what it gets from now on are news */
+    buf_add(&kept.body, body.data, body.len);
+    vec_push(&resend->subscriptions, kept);
+}
+
+void resend_keep(Raylet *raylet, const FrameHeader *header, Slice body) {
+    struct Resend *resend = raylet->resend;
+    if (header->type == MSG_SUBSCRIBE || header->type == MSG_ACTOR_SUBSCRIBE)
+        subscription_keep(resend, header, body);
+    if (!(header->flags & FRAME_CALL) || header->flags & FRAME_REPLY)
+        return;
+    size_t bytes = sizeof(KeptCall) + body.len;
+    CallKey key = key_of(header->source, header->stream);
+    if (resend->bytes + bytes > KEPT_BYTES_MAX || map_get(&resend->by_key, &key))
+        return;
+    KeptCall *call = mem_new(KeptCall);
+    call->key = key;
+    call->header = *header;
+    call->header.length = (uint32_t)body.len;
+    call->body = body.len ? mem_dup(body.data, body.len) : NULL;
+    list_push(&resend->calls, &call->link);
+    map_put(&resend->by_key, &call->key, call);
+    resend->bytes += bytes;
+}
+
+void resend_answered(Raylet *raylet, const FrameHeader *reply) {
+    CallKey key = key_of(reply->destination, reply->stream);
+    KeptCall *call = map_get(&raylet->resend->by_key, &key);
+    if (call)
+        call_free(raylet->resend, call);
+}
+
+void resend_all(Raylet *raylet, FrameConn *frames) {
+    struct Resend *resend = raylet->resend;
+    VEC_EACH(kept, &resend->subscriptions)
+        frame_send(frames, &kept->header, buf_slice(&kept->body));
+    LIST_EACH(item, &resend->calls) {
+        KeptCall *call = LIST_ITEM(item, KeptCall, link);
+        frame_send(frames, &call->header, (Slice){ call->body, call->header.length });
+    }
+}
+
+void resend_forget(Raylet *raylet, PeerId source) {
+    struct Resend *resend = raylet->resend;
+    for (size_t i = 0; i < resend->subscriptions.len;) {
+        KeptSubscription *kept = &resend->subscriptions.items[i];
+        if (kept->source == source) {
+            buf_done(&kept->body);
+            vec_remove_swap(&resend->subscriptions, i);
+        } else {
+            i++;
+        }
+    }
+    LIST_EACH_SAFE(item, &resend->calls) {
+        KeptCall *call = LIST_ITEM(item, KeptCall, link);
+        if (call->key.source == source)
+            call_free(resend, call);
+    }
+}
+
+void resend_init(Raylet *raylet) {
+    raylet->resend = mem_new(struct Resend);
+    list_init(&raylet->resend->calls);
+    map_init(&raylet->resend->by_key, sizeof(CallKey));
+}
+
+void resend_done(Raylet *raylet) {
+    struct Resend *resend = raylet->resend;
+    VEC_EACH(kept, &resend->subscriptions)
+        buf_done(&kept->body);
+    vec_done(&resend->subscriptions);
+    LIST_EACH_SAFE(item, &resend->calls)
+        call_free(resend, LIST_ITEM(item, KeptCall, link));
+    map_done(&resend->by_key);
+    raylet->resend = mem_free(resend);
+}
