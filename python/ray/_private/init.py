@@ -308,6 +308,10 @@ def _job_config(options):
         from ray._private.runtime_env import check
 
         check(env)
+        if env.get("working_dir") or env.get("py_modules"):
+            from ray._private import packages
+
+            env, options["packages"] = packages.named(env)
     namespace = options["namespace"] or (given.ray_namespace if given else None)
     options["namespace"] = namespace
     return {
@@ -449,7 +453,8 @@ def _connected(options):
     session = worker.global_worker.node
     worker._global_node = session
     worker.global_worker.mode = worker.SCRIPT_MODE
-    _upload_environment(session)
+    for package in options.get("packages", ()):
+        package.put()
     started = session.cluster is not None
     text = "Started a local Ray instance." if started else "Connected to Ray cluster."
     url = session.webui_url
@@ -470,16 +475,6 @@ def _connected(options):
     for hook in worker._post_init_hooks:
         hook()
     return RayContext(session.address_info)
-
-
-def _upload_environment(session):
-    """Packages of a job's own directories go to the cluster before the first task does."""
-    env = json.loads(session.runtime_env_text)
-    if not (env.get("working_dir") or env.get("py_modules")):
-        return
-    from ray._private import packages
-
-    session.runtime_env_text = json.dumps(packages.upload(env), sort_keys=True)
 
 
 def _show_logs(options, session):

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Directories of a runtime environment on their way to the cluster, as src/api/packages.h lays out:
+a zip named by its content, in pieces, its number of pieces last."""
+import fnmatch
+import hashlib
+import os
+
+_SPACE = "packages"
+_PIECE = 4 * 1024 * 1024
+_SIZE_MAX = 512 * 1024 * 1024
+_DEFAULT_EXCLUDES = ".git,.venv,venv,__pycache__"
+
+
+class Package:
+    """One directory: its name, and what it takes to put it there."""
+
+    def __init__(self, path, excludes, top):
+        self.path = os.path.abspath(os.path.expanduser(path))
+        if not os.path.isdir(self.path):
+            raise ValueError(f"directory {self.path} must be an existing directory")
+        self._files = list(_files(self.path, excludes))
+        self._prefix = os.path.basename(self.path) + "/" if top else ""
+        self.uri = f"gcs://{_name(self._files, self._prefix)}"
+
+    def put(self):
+        """Uploads it, unless the cluster has that content already."""
+        from ray import _mobula
+
+        if _mobula.kv_get(_SPACE, self.uri.encode()) is not None:
+            return
+        data = _zip(self._files, self._prefix)
+        pieces = [data[at : at + _PIECE] for at in range(0, len(data), _PIECE)]
+        for number, piece in enumerate(pieces):
+            _mobula.kv_put(_SPACE, f"{self.uri}#{number:06d}".encode(), piece, True)
+        _mobula.kv_put(_SPACE, self.uri.encode(), str(len(pieces)).encode(), True)
+
+
+def named(env):
+    """(the environment with gcs:// names where it had directories of this machine, the Packages
+    that must be put before anybody uses it)."""
+    env, packages = dict(env), []
+    excludes = list(env.get("excludes") or ())
+
+    def pack(path, top):
+        if not _is_local(path):
+            return path
+        packages.append(Package(path, excludes, top))
+        return packages[-1].uri
+
+    if env.get("working_dir"):
+        env["working_dir"] = pack(env["working_dir"], False)
+    if env.get("py_modules"):
+        env["py_modules"] = [pack(_path_of_module(m), True) for m in env["py_modules"]]
+    return env, packages
+
+
+def upload(env):
+    """The same, done."""
+    env, packages = named(env)
+    for package in packages:
+        package.put()
+    return env
+
+
+def _path_of_module(module):
+    """py_modules may name a module object: then its directory."""
+    path = getattr(module, "__path__", None)
+    return list(path)[0] if path else module
+
+
+def _is_local(path):
+    return isinstance(path, str) and "://" not in path and path != ""
+
+
+class _Ignored:
+    """The patterns that keep files out: gitignore's, without its negations."""
+
+    def __init__(self, root, excludes):
+        defaults = os.environ.get("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", _DEFAULT_EXCLUDES)
+        self._patterns = [p for p in defaults.split(",") if p] + list(excludes)
+        names = [".rayignore"]
+        if os.environ.get("RAY_RUNTIME_ENV_IGNORE_GITIGNORE") != "1":
+            names.append(".gitignore")
+        for name in names:
+            self._patterns += self._read(os.path.join(root, name))
+
+    @staticmethod
+    def _read(path):
+        try:
+            with open(path) as file:
+                lines = [line.strip() for line in file]
+        except OSError:
+            return []
+        return [line for line in lines if line and line[0] not in "#!"]
+
+    def __contains__(self, relative):
+        name = os.path.basename(relative)
+        for pattern in self._patterns:
+            bare = pattern.strip("/")
+            subject = relative if "/" in pattern.rstrip("/") else name
+            if fnmatch.fnmatch(subject, bare):
+                return True
+        return False
+
+
+def _files(root, excludes):
+    """(path, path relative to `root`) of what is packed, in an order of its own."""
+    ignored = _Ignored(root, excludes)
+    for folder, folders, names in os.walk(root):
+        here = os.path.relpath(folder, root)
+        prefix = "" if here == "." else here + "/"
+        folders[:] = sorted(name for name in folders if prefix + name not in ignored)
+        for name in sorted(names):
+            if prefix + name not in ignored:
+                yield os.path.join(folder, name), prefix + name
+
+
+def _name(files, prefix):
+    """The name that this content has, wherever and whenever it is packed."""
+    digest = hashlib.sha1(prefix.encode())
+    for path, relative in files:
+        mode = os.stat(path).st_mode & 0o111
+        digest.update(f"{relative}\0{mode}\0".encode())
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+        digest.update(b"\0")
+    return f"_ray_pkg_{digest.hexdigest()[:32]}.zip"
+
+
+def _zip(files, prefix):
+    import io
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, relative in files:
+            info = zipfile.ZipInfo(prefix + relative, (1980, 1, 1, 0, 0, 0))
+            info.external_attr = (os.stat(path).st_mode & 0xFFFF) << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with open(path, "rb") as file:
+                archive.writestr(info, file.read())
+            if out.tell() > _SIZE_MAX:
+                raise ValueError(
+                    f"Package size ({out.tell() / 2**20:.2f}MiB) exceeds the maximum size of "
+                    f"{_SIZE_MAX / 2**20:.2f}MiB. You can exclude large files using the 'excludes' "
+                    "option to the runtime_env or provide a remote URI of a zip file using protocols "
+                    "such as 's3://', 'https://' and so on."
+                )
+    return out.getvalue()
