@@ -65,10 +65,10 @@ class _MethodSpec:
     def full_name(self):
         return f"{self.meta.module}.{self.meta.class_name}.{self.name}"
 
-    @property
-    def pending_calls_text(self):
+    def pending_calls_text(self, actor_id):
         return (
-            f"The task {self.meta.class_name}.{self.name} could not be submitted because more than "
+            f"The task {self.name} could not be submitted to "
+            f"Actor({self.meta.class_name}, {actor_id}) because more than "
             f"{self.meta.max_pending_calls} tasks are queued on the actor. This limit can be adjusted "
             "with the `max_pending_calls` actor option."
         )
@@ -292,7 +292,9 @@ _mobula.actor_classes(ActorHandle, ActorMethod)
 
 def find_actor(name, namespace):
     """The handle of a named actor, or None."""
-    return _mobula.find_actor(name, namespace, _meta_from_bytes)
+    from ray._private.worker import global_worker
+
+    return _mobula.find_actor(name, namespace or global_worker.namespace, _meta_from_bytes)
 
 
 def _raise_stale_handle(handle):
@@ -555,7 +557,7 @@ class _CreationSpec:
             meta.bytes,
             self.metadata.class_name,
             name,
-            namespace,
+            namespace or (global_worker.namespace if name else None),
             self._is_detached(),
             bool(options.get("get_if_exists")),
             options.get("max_restarts", 0) or 0,

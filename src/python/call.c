@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "python/call.h"
 
+#include "model/ids.h"
+
 #include "python/value.h"
 
 enum {
@@ -228,14 +230,16 @@ static PyObject *returned_refs(State *state, CoreRef **refs, size_t count) {
     return list;
 }
 
-static PyObject *raise_full(CallObject *call) {
+static PyObject *raise_full(CallObject *call, const CoreActor *actor) {
     _cleanup_py_ PyObject *exceptions = PyImport_ImportModule("ray.exceptions");
     _cleanup_py_ PyObject *type =
         exceptions ? PyObject_GetAttrString(exceptions, "PendingCallsLimitExceeded") : NULL;
-    _cleanup_py_ PyObject *limit =
-        type ? PyObject_GetAttrString(call->spec, "pending_calls_text") : NULL;
-    if (limit)
-        PyErr_SetObject(type, limit);
+    _cleanup_py_ PyObject *text =
+        type ? PyObject_CallMethod(call->spec, "pending_calls_text", "s",
+                                   ID_HEX(core_actor_id(actor)))
+             : NULL;
+    if (text)
+        PyErr_SetObject(type, text);
     return NULL;
 }
 
@@ -260,7 +264,7 @@ PyObject *call_send(CallObject *call, CoreActor *actor, const Arguments *a) {
     int r = actor ? core_actor_submit(state->core, actor, call->template_, &args, refs)
                   : core_submit(state->core, call->template_, &args, refs);
     if (r == CORE_FULL)
-        return raise_full(call);
+        return raise_full(call, actor);
     return r < 0 ? raise_error(r) : returned_refs(state, refs, count);
 }
 

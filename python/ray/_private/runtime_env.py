@@ -44,16 +44,28 @@ def canonical(env):
     return json.dumps(env, sort_keys=True, separators=(",", ":")) if env else ""
 
 
-def for_call(env):
-    """What a task or actor with option runtime_env=`env` asks for: JSON, or None for the job's."""
-    if not env:
-        return None
-    from ray._private import packages
+# How a worker knows the environment that it was made for, which its own tasks inherit.
+VARIABLE = "MOBULA_RUNTIME_ENV"
+
+
+def own():
+    """The environment of this process, as a dict."""
     from ray._private.worker import global_worker
 
-    env = packages.upload(check(dict(env)))
-    parent = json.loads(global_worker.runtime_env or "{}")
-    return canonical(merged(parent, env))
+    return json.loads(global_worker.runtime_env or "{}")
+
+
+def for_call(env):
+    """What a task or actor with option runtime_env=`env` asks for: JSON, or None for nothing."""
+    if env:
+        from ray._private import packages
+
+        env = packages.upload(check(dict(env)))
+    env = merged(own(), env)
+    if not env:
+        return None
+    variables = {**(env.get("env_vars") or {}), VARIABLE: canonical(env)}
+    return canonical({**env, "env_vars": variables})
 
 
 def merge_for_driver(injected, own, override):

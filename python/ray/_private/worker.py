@@ -112,14 +112,11 @@ class Worker:
     @property
     def runtime_env(self):
         """JSON of the runtime environment of this process."""
-        import json
-
         if self.mode == SCRIPT_MODE:
             return self.node.runtime_env_text
-        config = assigned().get("job_config") or {}
-        if isinstance(config, str):
-            config = json.loads(config)
-        return os.environ.get("MOBULA_RUNTIME_ENV") or json.dumps(config.get("runtime_env") or {})
+        from ray._private.runtime_env import VARIABLE
+
+        return os.environ.get(VARIABLE, "{}")
 
     @property
     def current_node_labels(self):
