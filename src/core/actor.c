@@ -24,16 +24,38 @@ static CoreActor *actor_new(Core *core, const ActorId *id) {
     return actor;
 }
 
+/* Its creation will not be sent (again): the arguments are let go. The record does not count as a
+ * handle, else an actor that may restart would live for ever. */
+static void actor_creation_end(Core *core, CoreActor *actor) {
+    CorePending *p = TAKE(actor->creation);
+    if (!p)
+        return;
+    p->actor = NULL;
+    submit_end(core, p);
+}
+
+static void actor_release_ref(CoreActor *actor) {
+    CoreRef *ref = TAKE(actor->ref);
+    if (!ref)
+        return;
+    ref->actor = NULL;
+    own_drop(&actor->core->own, &ref->own);
+}
+
+/* Weak handles do not keep an actor alive; calls that were sent do. */
+static void actor_check_scope(CoreActor *actor) {
+    if (!actor->strong && !actor->queued && !actor->flying)
+        actor_release_ref(actor);
+}
+
 static void actor_unref(CoreActor *actor) {
     if (--actor->count)
         return;
     Core *core = actor->core;
     ASSERT(list_empty(&actor->queue) && list_empty(&actor->in_flight));
+    actor_creation_end(core, actor);
     map_remove(&core->actors, actor->id.byte);
-    if (actor->ref) {
-        actor->ref->actor = NULL;
-        own_drop(&core->own, &actor->ref->own);
-    }
+    actor_release_ref(actor);
     buf_done(&actor->death);
     mem_free(actor->class_name);
     mem_free(actor->name);
@@ -64,11 +86,12 @@ CoreRef *core_actor_ref(CoreActor *actor) {
 CoreActor *core_actor_hold(CoreActor *actor) {
     core_lock(actor->core);
     actor->count++;
+    actor->strong++;
     core_unlock(actor->core);
     return actor;
 }
 
-void core_actor_drop(CoreActor *actor) {
+static void handle_drop(CoreActor *actor, bool weak) {
     if (!actor)
         return;
     Core *core = actor->core;
@@ -76,6 +99,10 @@ void core_actor_drop(CoreActor *actor) {
         return;
     core_lock(core);
     core->outstanding++;
+    if (!weak) {
+        actor->strong--;
+        actor_check_scope(actor);
+    }
     actor_unref(actor);
     core_run_actions(core);
     bool last = core->outstanding == 1;
@@ -84,6 +111,14 @@ void core_actor_drop(CoreActor *actor) {
     core_unlock(core);
     if (last)
         core_release(core);
+}
+
+void core_actor_drop(CoreActor *actor) {
+    handle_drop(actor, false);
+}
+
+void core_actor_drop_weak(CoreActor *actor) {
+    handle_drop(actor, true);
 }
 
 size_t core_actor_pending(const CoreActor *actor) {
@@ -107,8 +142,7 @@ static void actor_dead(Core *core, CoreActor *actor, const ErrorInfo *error) {
     actor->peer = NULL;
     buf_clear(&actor->death);
     error_info_encode(error, &actor->death);
-    if (actor->creation)
-        submit_end(core, TAKE(actor->creation));
+    actor_creation_end(core, actor);
     actor_fail_list(core, &actor->in_flight, error);
     actor_fail_list(core, &actor->queue, error);
     actor_unref(actor);
@@ -175,16 +209,18 @@ void actor_on_result(Core *core, CorePending *p, CorePeer *from) {
     CoreActor *actor = TAKE(p->actor);
     UNUSED(from);
     list_remove(&p->link);
-    if (p->t->kind != CALL_KIND_ACTOR_CREATE) {
-        if (p->state == PENDING_SENT)
-            actor->flying--;
-        else
-            actor->queued--;
-        if (!list_empty(&actor->queue))
-            actor_pump(core, actor);
-    } else if (actor->creation == p) {
-        actor->creation = NULL;
+    if (p->t->kind == CALL_KIND_ACTOR_CREATE) {
+        if (actor->creation == p)
+            actor->creation = NULL;
+        return;
     }
+    if (p->state == PENDING_SENT)
+        actor->flying--;
+    else
+        actor->queued--;
+    if (!list_empty(&actor->queue))
+        actor_pump(core, actor);
+    actor_check_scope(actor);
     actor_unref(actor);
 }
 
@@ -240,8 +276,8 @@ void actor_on_info(Core *core, const ActorInfo *info) {
     }
     if (info->state == ACTOR_STATE_ALIVE && info->worker) {
         /* Its arguments are needed again only if it may restart. */
-        if (actor->creation && info->max_restarts == 0)
-            submit_end(core, TAKE(actor->creation));
+        if (info->max_restarts == 0)
+            actor_creation_end(core, actor);
         CorePeer *peer = peer_get(core, info->worker);
         if (peer->state != PEER_GONE)
             actor->peer = peer;
@@ -345,6 +381,7 @@ static void register_body(Core *core, CoreTemplate *t, const CoreActorSpec *spec
 static CoreActor *actor_make(Core *core, const ActorId *id, const CoreActorSpec *spec) {
     CoreActor *actor = actor_new(core, id);
     actor->owner = true;
+    actor->strong = 1;
     actor->unordered = spec->unordered;
     actor->max_task_retries = spec->max_task_retries;
     actor->max_pending_calls = spec->max_pending_calls;
@@ -388,6 +425,9 @@ int core_actor_create(Core *core, CoreTemplate *t, const CoreActorSpec *spec, co
         CoreActor *existing = NULL;
         r = register_named(core, &body, spec, &id, timeout, &existing);
         if (existing) {
+            core_lock(core);
+            existing->strong++; /* whoever creates gets a handle that counts */
+            core_unlock(core);
             *ret_actor = existing;
             return 0;
         }
@@ -401,7 +441,6 @@ int core_actor_create(Core *core, CoreTemplate *t, const CoreActorSpec *spec, co
     CorePending *p = pending_new(core, t, args, 0);
     p->task = task_id_actor_creation(&id);
     p->actor = actor;
-    actor->count++;
     actor->creation = p;
     map_put(&core->tasks, p->task.byte, p);
     if (p->missing == 0)
@@ -424,6 +463,8 @@ CoreActor *core_actor_import(Core *core, const ActorId *id, CoreRef *ref, bool u
         actor->unordered = unordered;
         actor->max_task_retries = max_task_retries;
     }
+    if (ref)
+        actor->strong++;
     if (ref && !actor->ref) {
         own_hold(&ref->own);
         ref->is_actor = true;

@@ -200,6 +200,8 @@ _must_check_ int core_actor_create(Core *core, CoreTemplate *t, const CoreActorS
 const ActorId *core_actor_id(const CoreActor *actor);
 CoreActor *core_actor_hold(CoreActor *actor);
 void core_actor_drop(CoreActor *actor);
+/* Of a weak handle: from core_actor_find(), or from core_actor_import() without a reference. */
+void core_actor_drop_weak(CoreActor *actor);
 /* The reference that counts this handle when it travels inside values: borrowed. NULL for a handle
  * that does not count (from core_actor_find or of the actor itself). */
 CoreRef *core_actor_ref(CoreActor *actor);

@@ -190,9 +190,10 @@ struct CoreActor {
     List link; /* in Core.actors by id through `by_id` */
     Core *core;
     ActorId id;
-    uint32_t count;
-    CoreRef *ref; /* counts the handles cluster-wide; NULL: weak */
-    bool owner;   /* made here */
+    uint32_t count;  /* handles and calls */
+    uint32_t strong; /* handles that keep the actor alive */
+    CoreRef *ref;    /* counts the handles cluster-wide; NULL: all here are weak */
+    bool owner;      /* made here */
     bool unordered, subscribed, out_of_scope_told;
     int32_t max_task_retries, max_pending_calls;
     ActorState state;

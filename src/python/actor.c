@@ -11,8 +11,9 @@
 
 typedef struct HandleObject {
     PyObject_HEAD State *state;
-    CoreActor *actor; /* valid in `session` only */
+    CoreActor *actor;  /* valid in `session` only */
     uint64_t session;
+    bool weak_handle;  /* does not keep the actor alive */
     ActorId id;
     PyObject *meta;    /* Python's description of the class */
     PyObject *methods; /* its dict: name -> RemoteCall, or a callable that takes the handle */
@@ -34,7 +35,7 @@ static PyObject *not_by_hand(PyTypeObject *type, PyObject *args, PyObject *kwarg
 }
 
 /* Takes `actor`. */
-static PyObject *handle_object(State *state, CoreActor *actor, PyObject *meta) {
+static PyObject *handle_object(State *state, CoreActor *actor, bool weak, PyObject *meta) {
     _cleanup_py_ PyObject *methods = PyObject_GetAttrString(meta, "methods");
     HandleObject *handle = NULL;
     if (methods && PyDict_Check(methods) && state->handle_class)
@@ -42,10 +43,11 @@ static PyObject *handle_object(State *state, CoreActor *actor, PyObject *meta) {
     else if (methods)
         PyErr_SetString(PyExc_TypeError, "an actor's methods are a dict");
     if (!handle) {
-        core_actor_drop(actor);
+        weak ? core_actor_drop_weak(actor) : core_actor_drop(actor);
         return NULL;
     }
     handle->state = state;
+    handle->weak_handle = weak;
     Py_INCREF(state->module);
     handle->actor = actor;
     handle->session = state->session;
@@ -79,7 +81,7 @@ static void handle_dealloc(PyObject *self) {
     if (handle->weak)
         PyObject_ClearWeakRefs(self);
     if (handle->actor && handle->session == handle->state->session && handle->state->core)
-        core_actor_drop(handle->actor);
+        handle->weak_handle ? core_actor_drop_weak(handle->actor) : core_actor_drop(handle->actor);
     handle->actor = NULL;
     (void)handle_clear(self);
     Py_XDECREF(handle->state ? handle->state->module : NULL);
@@ -140,7 +142,7 @@ static PyObject *handle_ref(PyObject *self, PyObject *none) {
     UNUSED(none);
     HandleObject *handle = (HandleObject *)self;
     CoreRef *ref = NULL;
-    if (handle->state->core && handle->session == handle->state->session)
+    if (handle->state->core && handle->session == handle->state->session && !handle->weak_handle)
         ref = core_actor_ref(handle->actor);
     return ref ? ref_object(handle->state, core_ref_hold(ref)) : Py_NewRef(Py_None);
 }
@@ -322,7 +324,7 @@ static PyObject *create_actor(PyObject *module, PyObject *args) {
         return NULL;
     if (c.exists)
         Py_RETURN_NONE;
-    return handle_object(state, c.actor, meta);
+    return handle_object(state, c.actor, false, meta);
 }
 
 /* find_actor(name, namespace or None, make_meta) -> handle or None. */
@@ -347,10 +349,10 @@ static PyObject *find_actor(PyObject *module, PyObject *args) {
     _cleanup_py_ PyObject *meta =
         PyObject_CallFunction(make_meta, "y#", info.meta.data, (Py_ssize_t)info.meta.len);
     if (!meta) {
-        core_actor_drop(actor);
+        core_actor_drop_weak(actor);
         return NULL;
     }
-    return handle_object(state, actor, meta);
+    return handle_object(state, actor, true, meta);
 }
 
 /* import_actor(id bytes, ObjectRef or None, unordered, max_task_retries, meta) -> handle */
@@ -371,7 +373,7 @@ static PyObject *import_actor(PyObject *module, PyObject *args) {
     memcpy(&id, bytes, sizeof(id));
     CoreRef *counting = ref_check(state, ref) ? ((RefObject *)ref)->ref : NULL;
     CoreActor *actor = core_actor_import(state->core, &id, counting, unordered, retries);
-    return handle_object(state, actor, meta);
+    return handle_object(state, actor, !counting, meta);
 }
 
 static PyObject *kill_actor(PyObject *module, PyObject *args) {

@@ -2,7 +2,6 @@
 #include "python/call.h"
 
 #include "model/ids.h"
-
 #include "python/value.h"
 
 enum {
@@ -234,10 +233,9 @@ static PyObject *raise_full(CallObject *call, const CoreActor *actor) {
     _cleanup_py_ PyObject *exceptions = PyImport_ImportModule("ray.exceptions");
     _cleanup_py_ PyObject *type =
         exceptions ? PyObject_GetAttrString(exceptions, "PendingCallsLimitExceeded") : NULL;
-    _cleanup_py_ PyObject *text =
-        type ? PyObject_CallMethod(call->spec, "pending_calls_text", "s",
-                                   ID_HEX(core_actor_id(actor)))
-             : NULL;
+    _cleanup_py_ PyObject *text = type ? PyObject_CallMethod(call->spec, "pending_calls_text", "s",
+                                                             ID_HEX(core_actor_id(actor)))
+                                       : NULL;
     if (text)
         PyErr_SetObject(type, text);
     return NULL;

@@ -112,6 +112,12 @@ def _resources_json(options):
     if options["num_gpus"] is not None:
         resources["GPU"] = options["num_gpus"]
     resources.update(options["resources"] or {})
+    for name, amount in resources.items():
+        if isinstance(amount, float) and not amount.is_integer():
+            raise ValueError(
+                "Resource quantities must all be whole numbers. "
+                f"Violated by resource '{name}' in {resources}."
+            )
     return json.dumps(resources)
 
 
@@ -244,6 +250,7 @@ def _free_port(host, first):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
+                probe.listen(1)
                 return probe.getsockname()[1]
             except OSError:
                 continue

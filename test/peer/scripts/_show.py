@@ -12,3 +12,36 @@ def show(label, function):
         print(f"   str: {e}")
         if getattr(e, "cause", None) is not None:
             print(f"   cause: {e.cause!r}")
+
+
+class Report:
+    """The same, kept until end(): for scripts during which Ray says things of its own."""
+
+    def __init__(self):
+        self._lines = []
+
+    def print(self, *values):
+        self._lines.append(" ".join(str(value) for value in values))
+
+    def show(self, label, function):
+        import contextlib
+        import io
+
+        text = io.StringIO()
+        try:
+            value = function()
+        except BaseException as e:
+            error = e
+
+            def again():
+                raise error
+
+            with contextlib.redirect_stdout(text):
+                show(label, again)
+        else:
+            with contextlib.redirect_stdout(text):
+                show(label, lambda: value)
+        self._lines.append(text.getvalue().rstrip("\n"))
+
+    def end(self):
+        print("\n".join(["", "=== begin", *self._lines, "=== end"]), flush=True)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import ray
-from _show import show
+from _show import Report
 
 import os
 import time
 
+report = Report()
 ray.init(num_cpus=2, log_to_driver=False)
 
 
@@ -25,12 +26,13 @@ class A:
 
 
 a = A.remote()
-print(ray.get([a.inc.remote() for _ in range(3)]), ray.get(a.restarted.remote()))
+report.print(ray.get([a.inc.remote() for _ in range(3)]), ray.get(a.restarted.remote()))
 pid = ray.get(a.pid.remote())
 os.kill(pid, 9)
-print(ray.get(a.inc.remote()), ray.get(a.pid.remote()) != pid, ray.get(a.restarted.remote()))
+report.print(ray.get(a.inc.remote()), ray.get(a.pid.remote()) != pid, ray.get(a.restarted.remote()))
 os.kill(ray.get(a.pid.remote()), 9)
 try:
     ray.get(a.inc.remote())
 except ray.exceptions.RayActorError as e:
-    print(type(e).__name__, str(e).splitlines()[0])
+    report.print(type(e).__name__, str(e).splitlines()[0])
+report.end()

@@ -29,6 +29,7 @@ print(sorted(n for n in dir(x) if isinstance(getattr(x, n), type) and issubclass
 print([e.__name__ for e in x.RAY_EXCEPTION_TYPES])
 error = x.RayTaskError("f", "Traceback (most recent call last):\n  File \"/u.py\", line 1\n    x\nValueError: v", ValueError("v"), "ray::f", 7, "1.2.3.4")
 print(error)
+print(repr(str(error)))
 dual = error.as_instanceof_cause()
 print(type(dual).__name__, isinstance(dual, ValueError), dual.args, str(dual) == str(error))
 hidden = 'Traceback (most recent call last):\n  File "/p/ray/_private/w.py", line 1, in a\n    code\n  File "/u.py", line 2, in b\n    user\nKeyError: 1'

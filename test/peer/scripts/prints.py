@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-import ray
-from _show import show
-
+import os
 import sys
 import time
+
+os.environ["RAY_DEDUP_LOGS"] = "0"
+import ray  # noqa: E402
 
 ray.init(num_cpus=1)
 

@@ -4,7 +4,7 @@ from _show import show
 
 import time
 
-ray.init(num_cpus=2, resources={"a": 1, "b": 0.5}, log_to_driver=False)
+ray.init(num_cpus=2, resources={"a": 1, "b": 2}, log_to_driver=False)
 
 
 @ray.remote

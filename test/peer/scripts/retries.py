@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import ray
-from _show import show
+from _show import Report
 
 import os
 import tempfile
 
+report = Report()
 ray.init(num_cpus=2, log_to_driver=False)
 folder = tempfile.mkdtemp()
 
@@ -37,10 +38,11 @@ def only_key_error(name, kind):
     raise kind(count(name))
 
 
-print(ray.get(crash_until.remote("a", 3)))
-show("too often", lambda: ray.get(crash_until.remote("b", 9)))
-print(os.path.getsize(os.path.join(folder, "b")))
-print(ray.get(raise_until.remote("c", 3)))
-show("raises", lambda: ray.get(raise_until.remote("d", 9)))
-show("listed", lambda: ray.get(only_key_error.remote("e", KeyError)))
-show("not listed", lambda: ray.get(only_key_error.remote("f", ValueError)))
+report.print(ray.get(crash_until.remote("a", 3)))
+report.show("too often", lambda: ray.get(crash_until.remote("b", 9)))
+report.print(os.path.getsize(os.path.join(folder, "b")))
+report.print(ray.get(raise_until.remote("c", 3)))
+report.show("raises", lambda: ray.get(raise_until.remote("d", 9)))
+report.show("listed", lambda: ray.get(only_key_error.remote("e", KeyError)))
+report.show("not listed", lambda: ray.get(only_key_error.remote("f", ValueError)))
+report.end()

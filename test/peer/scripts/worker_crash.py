@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import ray
-from _show import show
+from _show import Report
 
 import os
 
+report = Report()
 ray.init(num_cpus=2, log_to_driver=False)
 
 
@@ -22,9 +23,9 @@ def fine():
     return 1
 
 
-show("exit", lambda: ray.get(crash.remote()))
-show("signal", lambda: ray.get(by_signal.remote()))
-print(ray.get(fine.remote()))
+report.show("exit", lambda: ray.get(crash.remote()))
+report.show("signal", lambda: ray.get(by_signal.remote()))
+report.print(ray.get(fine.remote()))
 
 
 @ray.remote
@@ -40,8 +41,9 @@ a = A.remote()
 try:
     ray.get(a.die.remote())
 except ray.exceptions.ActorDiedError as e:
-    print(str(e).splitlines()[0], e.actor_init_failed)
+    report.print(str(e).splitlines()[0], e.actor_init_failed)
 try:
     ray.get(a.m.remote())
 except ray.exceptions.ActorDiedError as e:
-    print(str(e).splitlines()[:2])
+    report.print(str(e).splitlines()[:2])
+report.end()
