@@ -87,6 +87,7 @@ void core_value_release(CoreValue *value);
 enum {
     CORE_TIMEOUT = 1,     /* the deadline passed first */
     CORE_INTERRUPTED = 2, /* a signal arrived, or 100 ms went by: look at signals, call again */
+    CORE_DUPLICATE = 6,
 };
 
 /*
@@ -99,7 +100,8 @@ _must_check_ int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t
                           CoreValue *ret_values);
 /* The single value when it is here already: no lock is waited for. False: use core_get(). */
 bool core_try_get(Core *core, CoreRef *ref, CoreValue *ret_value);
-/* Waits until `wanted` of them are ready; ret_ready has one flag a ref. Same answers as get. */
+/* Waits until `wanted` of them are ready; ret_ready has one flag a ref, of which at most `wanted` are
+ * set, the first ones. Same answers as get, and CORE_DUPLICATE when a ref is there twice. */
 _must_check_ int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted,
                            usec_t timeout, bool fetch_local, bool *ret_ready);
 

@@ -75,6 +75,7 @@ struct CoreRef {
     OwnRef own;           /* first: OwnRef * and CoreRef * are the same address */
     Core *core;
     _Atomic uint8_t kind; /* ValueKind; PENDING until `value` is set */
+    uint32_t mark;        /* of the last wait that has seen it: finds duplicates */
     bool fetching;        /* borrowed: asked its owner */
     bool is_actor;        /* counts an actor's handles; never gets a value */
     CoreBytes *value;
@@ -255,7 +256,7 @@ struct Core {
 
     Own own;
     IdSource ids;
-    uint32_t put_index;
+    uint32_t put_index, mark;
     Map peers;  /* PeerId -> CorePeer */
     Vec(CorePeer *) rings;
     Map tasks;  /* TaskId -> CorePending */

@@ -476,19 +476,50 @@ int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
     return r;
 }
 
+static bool any_twice(Core *core, CoreRef *const *refs, size_t count) {
+    uint32_t mark = ++core->mark;
+    for (size_t i = 0; i < count; i++) {
+        if (refs[i]->mark == mark)
+            return true;
+        refs[i]->mark = mark;
+    }
+    return false;
+}
+
+/* Sets the flags of the first `wanted` that are ready; looks no further. Asks for the others. */
+static size_t flag_ready(Core *core, CoreRef *const *refs, size_t count, size_t wanted, bool read,
+                         bool *ret_ready) {
+    size_t ready = 0;
+    for (size_t i = 0; i < count && ready < wanted; i++) {
+        bool here =
+            read || refs[i]->kind == VALUE_KIND_PENDING ? ref_readable(core, refs[i]) : true;
+        ret_ready[i] = here;
+        ready += here;
+    }
+    return ready;
+}
+
 int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, usec_t timeout,
               bool fetch_local, bool *ret_ready) {
     int r = core_usable(core);
     if (r < 0 && r != -ECONNRESET)
         return r;
     usec_t deadline = deadline_after(timeout);
-    bool error = false, blocked = false;
+    bool blocked = false;
+    memset(ret_ready, 0, count * sizeof(*ret_ready));
     core_lock(core);
-    peers_drain_rings(core);
+    if (any_twice(core, refs, count)) {
+        core_unlock(core);
+        return CORE_DUPLICATE;
+    }
     for (r = 0;;) {
-        if (count_ready(core, refs, count, 0, fetch_local, &error) >= wanted)
+        if (flag_ready(core, refs, count, wanted, fetch_local, ret_ready) >= wanted)
             break;
         core_run_actions(core);
+        uint64_t events = core->events;
+        peers_drain_rings(core);
+        if (core->events != events)
+            continue;
         if (timeout == 0) {
             r = CORE_TIMEOUT;
             break;
@@ -499,9 +530,6 @@ int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, use
     }
     if (blocked)
         execute_blocked(core, false);
-    for (size_t i = 0; i < count; i++)
-        ret_ready[i] =
-            refs[i]->kind != VALUE_KIND_PENDING && (!fetch_local || refs[i]->value->data);
     core_unlock(core);
     return r;
 }

@@ -130,17 +130,27 @@ static PyObject *finish_all(State *state, PyObject *list, CoreValue *values, siz
     return result;
 }
 
+static void not_a_ref(PyObject *item, bool waits) {
+    if (waits)
+        PyErr_Format(PyExc_TypeError,
+                     "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator, got list "
+                     "containing %R",
+                     Py_TYPE(item));
+    else
+        PyErr_Format(PyExc_TypeError,
+                     "Attempting to call `get` on the value %S, which is not an ray.ObjectRef.",
+                     item);
+}
+
 /* The core's references of a list of ObjectRefs. NULL with an exception. */
-static CoreRef **refs_of(State *state, PyObject *list, size_t count) {
+static CoreRef **refs_of(State *state, PyObject *list, size_t count, bool waits) {
     _cleanup_free_ CoreRef **refs = mem_array(CoreRef *, count + 1);
     for (size_t i = 0; i < count; i++) {
         PyObject *item = PyList_GetItem(list, (Py_ssize_t)i);
         if (!item)
             return NULL;
         if (!ref_check(state, item)) {
-            PyErr_Format(PyExc_TypeError,
-                         "Attempting to call `get` on the value %S, which is not an ray.ObjectRef.",
-                         item);
+            not_a_ref(item, waits);
             return NULL;
         }
         refs[i] = ref_of(item);
@@ -155,7 +165,7 @@ static PyObject *get_list(State *state, PyObject *list, usec_t timeout) {
     if (!copy) /* a copy: user code may change the list while we wait */
         return NULL;
     size_t count = (size_t)PyList_Size(copy);
-    _cleanup_free_ CoreRef **refs = refs_of(state, copy, count);
+    _cleanup_free_ CoreRef **refs = refs_of(state, copy, count, false);
     _cleanup_free_ CoreValue *values = mem_array(CoreValue, count + 1);
     if (!refs)
         return NULL;
@@ -229,7 +239,27 @@ static PyObject *get(PyObject *module, PyObject *const *args, Py_ssize_t len, Py
     return get_other(object);
 }
 
-/* wait_refs(list, wanted, timeout, fetch_local) -> list of flags. The caller checked the rest. */
+/* The first `wanted` that are flagged, and the rest, each in order. */
+static PyObject *split(PyObject *list, size_t count, const bool *ready) {
+    Py_ssize_t many = 0;
+    for (size_t i = 0; i < count; i++)
+        many += ready[i];
+    _cleanup_py_ PyObject *first = PyList_New(many);
+    _cleanup_py_ PyObject *rest = PyList_New((Py_ssize_t)count - many);
+    Py_ssize_t at[2] = { 0 };
+    for (size_t i = 0; first && rest && i < count; i++) {
+        PyObject *item = Py_NewRef(PyList_GetItem(list, (Py_ssize_t)i));
+        PyList_SetItem(ready[i] ? first : rest, at[ready[i]]++, item);
+    }
+    return first && rest ? PyTuple_Pack(2, first, rest) : NULL;
+}
+
+static PyObject *wait_twice(void) {
+    PyErr_SetString(PyExc_ValueError, "Wait requires a list of unique ray_waitables.");
+    return NULL;
+}
+
+/* wait_refs(list, wanted, timeout, fetch_local) -> (ready, rest). The caller checked the rest. */
 static PyObject *wait_refs(PyObject *module, PyObject *args) {
     State *state = state_of(module);
     PyObject *list, *timeout_value;
@@ -243,7 +273,7 @@ static PyObject *wait_refs(PyObject *module, PyObject *args) {
     if (timeout_argument(timeout_value, &timeout) < 0 || state_need_core(state) < 0)
         return NULL;
     _cleanup_py_ PyObject *copy = PyList_GetSlice(list, 0, (Py_ssize_t)count);
-    _cleanup_free_ CoreRef **refs = copy ? refs_of(state, copy, count) : NULL;
+    _cleanup_free_ CoreRef **refs = copy ? refs_of(state, copy, count, true) : NULL;
     if (!refs)
         return NULL;
     _cleanup_free_ bool *ready = mem_array(bool, count + 1);
@@ -254,16 +284,15 @@ static PyObject *wait_refs(PyObject *module, PyObject *args) {
                   r = core_wait(core, refs, count, (size_t)wanted, left, fetch_local, ready));
         if (r < 0)
             return raise_error(r);
+        if (r == CORE_DUPLICATE)
+            return wait_twice();
         if (r != CORE_INTERRUPTED)
             break;
         if (between_slices(state, session) < 0)
             return NULL;
         left = time_left(timeout, start);
     }
-    PyObject *flags = PyList_New((Py_ssize_t)count);
-    for (size_t i = 0; flags && i < count; i++)
-        PyList_SetItem(flags, (Py_ssize_t)i, PyBool_FromLong(ready[i]));
-    return flags;
+    return split(copy, count, ready);
 }
 
 static PyObject *put(PyObject *module, PyObject *value) {

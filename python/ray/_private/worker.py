@@ -285,28 +285,16 @@ def wait(ray_waitables, *, num_returns=1, timeout=None, fetch_local=True):
         )
     if timeout is not None and timeout < 0:
         raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
-    for ref in ray_waitables:
-        if not isinstance(ref, ObjectRef):
-            raise TypeError(
-                "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator, "
-                f"got list containing {type(ref)}"
-            )
     count = len(ray_waitables)
     if count == 0:
         return [], []
-    if count != len(set(ray_waitables)):
-        raise ValueError("Wait requires a list of unique ray_waitables.")
     if num_returns <= 0:
         raise ValueError("Invalid number of objects to return %d." % num_returns)
     if num_returns > count:
         raise ValueError(
             "num_returns cannot be greater than the number of ray_waitables provided to ray.wait."
         )
-    flags = _mobula.wait_refs(ray_waitables, num_returns, timeout, fetch_local)
-    ready, rest = [], []
-    for ref, is_ready in zip(ray_waitables, flags):
-        (ready if is_ready and len(ready) < num_returns else rest).append(ref)
-    return ready, rest
+    return _mobula.wait_refs(ray_waitables, num_returns, timeout, fetch_local)
 
 
 def cancel(ray_waitable, *, force=False, recursive=True):
