@@ -74,7 +74,6 @@ print(ray.get(s.size.remote(ray.put(b"x" * 3_000_000))))
 
 def test_workers_of_a_job_end_with_it(start):
     cluster = start()
-    fresh = eventually(lambda: len(workers(cluster.head)) == 2 and set(workers(cluster.head)))
     driver = cluster.driver(COUNTER + """
 @ray.remote
 def f(): return os.getpid()
@@ -86,7 +85,8 @@ sys.stdin.read()
     assert len(used) >= 4
     driver.kill()
     driver.wait()
-    eventually(lambda: set(workers(cluster.head)) <= fresh - used)
+    eventually(lambda: not used & set(workers(cluster.head)))
+    eventually(lambda: len(workers(cluster.head)) <= 2)  # fresh ones, no more than CPUs
 
 
 def test_worker_death(start):
