@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "base/log.h"
+#include "codec/json.h"
 #include "raylet/raylet_private.h"
 
 /* What a worker must be told of the job it works for: told by the job's driver if that is here,
@@ -13,7 +13,16 @@
 static void job_free(Job *job) {
     free(job->config);
     free(job->namespace_);
+    free(job->runtime_env);
     free(job);
+}
+
+static char *runtime_env_of(const char *config) {
+    _cleanup_json_ json_t *value = NULL;
+    if (json_parse(config, strlen(config), NULL, 0, &value) < 0)
+        return NULL;
+    json_t *env = json_at(value, "runtime_env");
+    return json_object_size(env) ? json_text(env, JSON_SORTED) : NULL;
 }
 
 void job_cache_learn(Raylet *raylet, const JobId *id, PeerId driver, Slice config,
@@ -25,6 +34,7 @@ void job_cache_learn(Raylet *raylet, const JobId *id, PeerId driver, Slice confi
     job->driver = driver;
     job->config = str_dup_slice(config);
     job->namespace_ = str_dup_slice(namespace_);
+    job->runtime_env = runtime_env_of(job->config);
     map_put(&raylet->jobs, id, job);
 }
 

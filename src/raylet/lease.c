@@ -69,6 +69,7 @@ void lease_free(Lease *lease) {
     label_selector_done(&lease->labels);
     free(lease->name);
     workenv_unref(lease->env);
+    free(lease->runtime_env);
     free(lease);
 }
 
@@ -207,6 +208,11 @@ static size_t starting_bound(const Raylet *raylet) {
 
 /* False while the environment is being built: nothing is held meanwhile. */
 static bool env_ready(Lease *lease, bool *ret_failed) {
+    if (!lease->env) {
+        const Job *job = job_cache_find(lease->raylet, &lease->job);
+        const char *own = lease->runtime_env;
+        lease->env = workenv_get(lease->raylet, str_empty(own) && job ? job->runtime_env : own);
+    }
     WorkEnvState state = workenv_ready(lease->env);
     *ret_failed = state == WORKENV_FAILED;
     if (*ret_failed)
@@ -352,7 +358,7 @@ static uint64_t shape_of(const Lease *lease) {
                           base_hash(&lease->sched.node, sizeof(NodeId)),
                           lease->sched.soft,
                           0,
-                          (uintptr_t)lease->env };
+                          base_hash(lease->runtime_env, strlen(lease->runtime_env)) };
     for (uint32_t i = 0; i < lease->labels.len; i++)
         parts[4] = parts[4] * 31 + base_hash(lease->labels.terms[i].values.items[0],
                                              strlen(lease->labels.terms[i].values.items[0]));
@@ -370,11 +376,8 @@ static int lease_set(Lease *lease, const LeaseRequest *request) {
         r = label_selector_from_wire(&lease->labels, strategy->labels, strategy->labels_len);
     if (r == 0)
         r = text_from_wire(request->name, 4096, "the task's name", &lease->name);
-    _cleanup_free_ char *env = NULL;
     if (r == 0)
-        r = text_from_wire(request->runtime_env, 1 << 20, "runtime_env", &env);
-    if (r == 0)
-        lease->env = workenv_get(lease->raylet, env);
+        r = text_from_wire(request->runtime_env, 1 << 20, "runtime_env", &lease->runtime_env);
     lease->sched = (SchedRequest){
         .kind = sched_kind(strategy),
         .resources = &lease->resources,

@@ -112,7 +112,8 @@ struct Lease {
     JobId job;
     ActorId actor;
     char *name;
-    WorkEnv *env; /* NULL: none; held */
+    char *runtime_env; /* empty: the job's */
+    WorkEnv *env;      /* NULL: none; held */
     uint8_t spilled;
     ResourceSet resources;
     LabelSelector labels;
@@ -144,6 +145,7 @@ typedef struct Job {
     JobId id;
     PeerId driver;
     char *config, *namespace_;
+    char *runtime_env; /* of config; NULL: none */
 } Job;
 
 /* ---- upstream.c: the connection to gcs ---- */
@@ -205,12 +207,12 @@ struct Raylet {
     Map remotes; /* NodeId -> Remote */
     Remote **by_index;
     Vec(const SchedNode *) view;
-    List incoming;      /* connections of raylets that are not known yet */
+    List incoming;           /* connections of raylets that are not known yet */
 
-    Map jobs;           /* JobId -> Job */
-    uint32_t jobs_call; /* to gcs, for those that are not known */
+    Map jobs;                /* JobId -> Job */
+    uint32_t jobs_call;      /* to gcs, for those that are not known */
 
-    List launches;      /* job-runs that are being started */
+    List launches;           /* job-runs that are being started */
     LoopTimer *orphan_timer; /* jobrun.c */
 
     struct LogWatch *logs;

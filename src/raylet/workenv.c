@@ -103,12 +103,30 @@ static void on_built(void *ctx, int status, Slice out, Slice err) {
     loop_task_arm(env->raylet->dispatch_task);
 }
 
+/* Variables alone need nothing built. */
+static bool only_variables(const json_t *wanted) {
+    json_t *vars = json_at(wanted, "env_vars"), *value;
+    const char *key;
+    json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
+        if (!str_eq(key, "env_vars") && !str_eq(key, "config"))
+            return false;
+    json_object_foreach(vars, key, value)
+        if (!json_is_string(value) || str_empty(key) || strchr(key, '='))
+            return false;
+    return json_is_object(vars);
+}
+
 static int build(WorkEnv *env) {
     Raylet *raylet = env->raylet;
     _cleanup_json_ json_t *wanted = NULL, *request = NULL;
     int r = json_parse(env->text, strlen(env->text), NULL, 0, &wanted);
     if (r < 0)
         return error_context(r, "runtime_env");
+    if (only_variables(wanted)) {
+        env->answer = json_pack("{s:O}", "env_vars", json_at(wanted, "env_vars"));
+        env->state = WORKENV_READY;
+        return 0;
+    }
     _cleanup_free_ char *log = str_printf("%s/runtime_env_setup.log", raylet->session.logs);
     request = json_pack("{s:O, s:s, s:s, s:s, s:s}", "runtime_env", wanted, "session_dir",
                         raylet->session.dir, "python", raylet->python, "gcs_address",
