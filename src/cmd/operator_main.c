@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -11,6 +12,8 @@
 #include "cmd/cmd.h"
 #include "cmd/operator_options.h"
 #include "cmd/options.h"
+#include "codec/yaml.h"
+#include "kobj/kinds.h"
 #include "kube/config.h"
 
 typedef struct OperatorMain {
@@ -96,11 +99,26 @@ static int run(OperatorArgs *args) {
     return self.status;
 }
 
+/* For `kubectl apply -f -`. */
+static int print_crds(void) {
+    _cleanup_json_ json_t *crds = kinds_ray_crds();
+    size_t i;
+    json_t *crd;
+    json_array_foreach(crds, i, crd) {
+        _cleanup_buf_ Buf text = { 0 };
+        yaml_encode(crd, &text);
+        printf("---\n%s", text.data);
+    }
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
 int cmd_operator(int argc, char **argv) {
     _cleanup_operator_args_ OperatorArgs args = { 0 };
     int r = operator_args_parse(argc, argv, &args);
     if (r != 0)
         return options_exit(r);
+    if (args.print_crds)
+        return print_crds();
     log_setup("operator", args.verbose ? LOG_DEBUG : LOG_INFO, args.log_json);
     signal(SIGPIPE, SIG_IGN);
     return run(&args);

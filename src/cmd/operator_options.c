@@ -189,6 +189,7 @@ int operator_args_parse(int argc, char **argv, OperatorArgs *ret_args) {
         { "context", OPTION_TEXT, &args.context, "Context of the kubeconfig." },
         { "log-stdout-encoder", OPTION_TEXT, &flags.log_encoder, "json or console." },
         { "log-file-path", OPTION_TEXT, &args.log_file, "Log to this file." },
+        { "print-crds", OPTION_FLAG, &args.print_crds, "Write the CRDs as YAML, and end." },
         { "zap-devel", OPTION_BOOL, &args.verbose, "Log more." },
         { "batch-scheduler", OPTION_TEXT, &flags.batch_scheduler, NULL },
         { "enable-batch-scheduler", OPTION_BOOL, &flags.enable_batch_scheduler, NULL },

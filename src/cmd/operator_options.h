@@ -17,6 +17,7 @@ typedef struct OperatorArgs {
     const char *kubeconfig, *context;
     const char *log_file;
     bool log_json, verbose;
+    bool print_crds; /* and do nothing else */
 } OperatorArgs;
 
 /* 0, OPTIONS_HELP or OPTIONS_BAD (the reason is on stderr). */

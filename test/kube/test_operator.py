@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RayClusters and RayJobs on an API server, with `mobula operator` beside it. No pod runs: the
+tests say what became of each (so it is the same on every server, with nodes or without)."""
+import json
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import BUILD, wait_for
+
+
+class Operator:
+    def __init__(self, kubeconfig, log, namespace="default"):
+        self.command = [BUILD / "bin/mobula", "operator", "--kubeconfig", kubeconfig,
+                        "--use-kubernetes-proxy", "--metrics-addr=0",
+                        "--health-probe-bind-address=0", "--log-stdout-encoder=console",
+                        f"--leader-election-namespace={namespace}"]
+        self.log, self.process = log, None
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stderr=open(self.log, "ab"))
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        return self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def crds(kubectl):
+    found = kubectl.run("get", "crd", "rayjobs.ray.io", check=False)
+    if found.returncode:
+        text = subprocess.run([BUILD / "bin/mobula", "operator", "--print-crds"],
+                              capture_output=True, text=True, check=True).stdout
+        kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+
+
+@pytest.fixture(scope="module")
+def operator(kubeconfig, kubectl, crds, tmp_path_factory):
+    lease = kubectl.run("get", "lease", "ray-operator-leader", "-n", "default", "-o",
+                        "jsonpath={.spec.holderIdentity}", check=False)
+    if lease.stdout:
+        pytest.skip("another operator leads this cluster")
+    log = tmp_path_factory.mktemp("operator") / "log"
+    running = Operator(kubeconfig, log)
+    running.start()
+    yield running
+    assert running.stop() == 0, log.read_text()
+
+
+def template(name):
+    return {"spec": {"nodeSelector": {"nowhere": "yes"}, "containers": [
+        {"name": name, "image": "local/none:1", "resources": {"requests": {"cpu": "200m"}}}]}}
+
+
+def cluster_spec(replicas=2):
+    return {"rayVersion": "2.60.0",
+            "headGroupSpec": {"rayStartParams": {}, "template": template("ray-head")},
+            "workerGroupSpecs": [{"groupName": "small", "replicas": replicas, "minReplicas": 0,
+                                  "maxReplicas": 9, "rayStartParams": {},
+                                  "template": template("ray-worker")}]}
+
+
+def create(kubectl, namespace, kind, name, spec, **metadata):
+    kubectl("create", "-n", namespace, "-f", "-", stdin={
+        "apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": name, **metadata},
+        "spec": spec})
+
+
+def pods(kubectl, namespace, cluster, kind=None):
+    selector = f"ray.io/cluster={cluster}" + (f",ray.io/node-type={kind}" if kind else "")
+    found = kubectl.json("get", "pods", "-n", namespace, "-l", selector)["items"]
+    return [p for p in found if "deletionTimestamp" not in p["metadata"]]
+
+
+def set_status(kubectl, namespace, kind, name, status):
+    kubectl("patch", kind, name, "-n", namespace, "--subresource=status", "--type=merge", "-p",
+            json.dumps({"status": status}))
+
+
+def set_ready(kubectl, namespace, pod):
+    set_status(kubectl, namespace, "pod", pod["metadata"]["name"], {
+        "phase": "Running", "podIP": "10.88.7.7",
+        "conditions": [{"type": "Ready", "status": "True"}]})
+
+
+def wait_pods(kubectl, namespace, cluster, count):
+    return wait_for(lambda: (found := pods(kubectl, namespace, cluster)) and
+                    len(found) == count and found, what=f"{count} pods of {cluster}")
+
+
+def bring_up(kubectl, namespace, cluster, count):
+    for pod in wait_pods(kubectl, namespace, cluster, count):
+        set_ready(kubectl, namespace, pod)
+    wait_for(lambda: get(kubectl, namespace, "raycluster", cluster).get("state") == "ready",
+             what="ready")
+
+
+def get(kubectl, namespace, kind, name):
+    return kubectl.json("get", kind, name, "-n", namespace).get("status", {})
+
+
+def condition(status, name):
+    return {c["type"]: c["status"] for c in status.get("conditions", [])}.get(name)
+
+
+def wait_state(kubectl, namespace, name, state):
+    return wait_for(lambda: (s := get(kubectl, namespace, "rayjob", name)) and
+                    s.get("jobDeploymentStatus") == state and s, what=f"{name} to be {state}")
+
+
+def test_cluster(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayCluster", "c", cluster_spec())
+    bring_up(kubectl, namespace, "c", 3)
+    status = get(kubectl, namespace, "raycluster", "c")
+    assert status["availableWorkerReplicas"] == status["readyWorkerReplicas"] == 2
+    assert status["desiredCPU"] == "600m" and status["head"]["serviceName"] == "c-head-svc"
+    assert status["head"]["podIP"] == "10.88.7.7" and status["endpoints"]["dashboard"] == "8265"
+    assert condition(status, "RayClusterProvisioned") == condition(status, "HeadPodReady") == "True"
+    service = kubectl.json("get", "svc", "c-head-svc", "-n", namespace)
+    assert service["spec"]["clusterIP"] == "None"
+    head = pods(kubectl, namespace, "c", "head")[0]
+    assert head["metadata"]["name"].startswith("c-head-")
+    assert head["metadata"]["generateName"] == "c-head-"
+    events = kubectl("get", "events", "-n", namespace)
+    assert "CreatedHeadPod" in events and "CreatedService" in events
+    kubectl("delete", "raycluster", "c", "-n", namespace)
+    wait_for(lambda: not kubectl.json("get", "pods,svc", "-n", namespace)["items"],
+             what="the garbage collector")
+
+
+def test_failed_pods_are_replaced(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayCluster", "c", cluster_spec())
+    bring_up(kubectl, namespace, "c", 3)
+    for kind in ("head", "worker"):
+        gone = pods(kubectl, namespace, "c", kind)[0]["metadata"]["name"]
+        set_status(kubectl, namespace, "pod", gone, {"phase": "Failed"})
+        wait_for(lambda: gone not in [p["metadata"]["name"] for p in pods(kubectl, namespace, "c")]
+                 and len(pods(kubectl, namespace, "c")) == 3, what=f"another {kind}")
+
+
+def test_scaling_touches_own_pods_only(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayCluster", "c", cluster_spec(1))
+    create(kubectl, namespace, "RayCluster", "other", cluster_spec(0))
+    bring_up(kubectl, namespace, "c", 2)
+    stranger = wait_pods(kubectl, namespace, "other", 1)[0]["metadata"]["name"]
+    kubectl("patch", "raycluster", "c", "-n", namespace, "--type=json", "-p", json.dumps([
+        {"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": 3},
+        {"op": "replace", "path": "/spec/workerGroupSpecs/0/scaleStrategy",
+         "value": {"workersToDelete": [stranger]}}]))
+    wait_pods(kubectl, namespace, "c", 4)
+    assert [p["metadata"]["name"] for p in pods(kubectl, namespace, "other")] == [stranger]
+    victim = pods(kubectl, namespace, "c", "worker")[0]["metadata"]["name"]
+    kubectl("patch", "raycluster", "c", "-n", namespace, "--type=json", "-p", json.dumps([
+        {"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": 2},
+        {"op": "replace", "path": "/spec/workerGroupSpecs/0/scaleStrategy",
+         "value": {"workersToDelete": [victim]}}]))
+    wait_pods(kubectl, namespace, "c", 3)
+    assert victim not in [p["metadata"]["name"] for p in pods(kubectl, namespace, "c")]
+
+
+def test_suspension(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayCluster", "c", cluster_spec())
+    bring_up(kubectl, namespace, "c", 3)
+    kubectl("patch", "raycluster", "c", "-n", namespace, "--type=merge", "-p",
+            '{"spec":{"suspend":true}}')
+    wait_for(lambda: get(kubectl, namespace, "raycluster", "c").get("state") == "suspended")
+    assert not pods(kubectl, namespace, "c")
+    status = get(kubectl, namespace, "raycluster", "c")
+    assert condition(status, "RayClusterSuspended") == "True"
+    assert condition(status, "RayClusterSuspending") == "False"
+    kubectl("patch", "raycluster", "c", "-n", namespace, "--type=merge", "-p",
+            '{"spec":{"suspend":false}}')
+    bring_up(kubectl, namespace, "c", 3)
+
+
+def job_spec(**more):
+    return {"entrypoint": "python x.py", "shutdownAfterJobFinishes": True,
+            "rayClusterSpec": cluster_spec(0), **more}
+
+
+def test_job_is_suspended_and_resumed(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayJob", "j", job_spec(suspend=True))
+    wait_state(kubectl, namespace, "j", "Suspended")
+    assert not kubectl.json("get", "pods,rayclusters,jobs", "-n", namespace)["items"]
+    kubectl("patch", "rayjob", "j", "-n", namespace, "--type=merge", "-p",
+            '{"spec":{"suspend":false}}')
+    status = wait_for(lambda: (s := get(kubectl, namespace, "rayjob", "j")) and
+                      s.get("rayClusterName") and s)
+    bring_up(kubectl, namespace, status["rayClusterName"], 1)
+    status = wait_state(kubectl, namespace, "j", "Running")
+    assert status["dashboardURL"].startswith(f"{status['rayClusterName']}-head-svc.{namespace}.svc")
+    submitter = wait_for(lambda: kubectl.json("get", "jobs", "-n", namespace)["items"])[0]
+    script = submitter["spec"]["template"]["spec"]["containers"][0]["args"][0]
+    assert f"--submission-id {status['jobId']} -- python x.py" in script
+    kubectl("patch", "rayjob", "j", "-n", namespace, "--type=merge", "-p",
+            '{"spec":{"suspend":true}}')
+    wait_state(kubectl, namespace, "j", "Suspended")
+    wait_for(lambda: not kubectl.json("get", "rayclusters,jobs", "-n", namespace)["items"])
+
+
+def test_job_of_an_unknown_cluster(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayJob", "j",
+           {"entrypoint": "x", "clusterSelector": {"ray.io/cluster": "later"}})
+    wait_for(lambda: "RayClusterNotFound" in kubectl("get", "events", "-n", namespace))
+    create(kubectl, namespace, "RayCluster", "later", cluster_spec(0))
+    bring_up(kubectl, namespace, "later", 1)
+    wait_state(kubectl, namespace, "j", "Running")
+
+
+def test_deadline(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayJob", "j", job_spec(activeDeadlineSeconds=2))
+    status = wait_state(kubectl, namespace, "j", "Failed")
+    assert status["reason"] == "DeadlineExceeded" and status["failed"] == 1
+    assert "activeDeadlineSeconds" in status["message"]
+    wait_for(lambda: not kubectl.json("get", "rayclusters", "-n", namespace)["items"],
+             what="shutdownAfterJobFinishes")
+
+
+def test_backoff_limit(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayJob", "j",
+           job_spec(preRunningDeadlineSeconds=1, backoffLimit=1))
+    first = wait_for(lambda: get(kubectl, namespace, "rayjob", "j").get("rayClusterName"))
+    status = wait_state(kubectl, namespace, "j", "Failed")
+    assert status["reason"] == "PreRunningDeadlineExceeded" and status["failed"] == 2
+    assert status["rayClusterName"] != first
+
+
+def test_invalid_job(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayJob", "j", job_spec(runtimeEnvYAML="a: [b"))
+    status = wait_state(kubectl, namespace, "j", "ValidationFailed")
+    assert status["message"].startswith("failed to unmarshal RuntimeEnvYAML: a: [b")
+    wait_for(lambda: "InvalidRayJobSpec" in kubectl("get", "events", "-n", namespace))
+    kubectl("patch", "rayjob", "j", "-n", namespace, "--type=merge", "-p",
+            '{"spec":{"runtimeEnvYAML":"a: b"}}')
+    wait_state(kubectl, namespace, "j", "Initializing")
+
+
+def test_foreign_manager(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayCluster", "theirs",
+           {**cluster_spec(), "managedBy": "kueue.x-k8s.io/multikueue"})
+    create(kubectl, namespace, "RayCluster", "ours", cluster_spec(0))
+    wait_pods(kubectl, namespace, "ours", 1)
+    assert not pods(kubectl, namespace, "theirs")
+    assert not get(kubectl, namespace, "raycluster", "theirs")
+
+
+def test_deletion_while_the_job_runs(kubectl, namespace, operator):
+    create(kubectl, namespace, "RayJob", "j", job_spec())
+    status = wait_for(lambda: (s := get(kubectl, namespace, "rayjob", "j")) and
+                      s.get("rayClusterName") and s)
+    bring_up(kubectl, namespace, status["rayClusterName"], 1)
+    wait_state(kubectl, namespace, "j", "Running")
+    kubectl("delete", "rayjob", "j", "-n", namespace)
+    wait_for(lambda: not kubectl.json("get", "rayclusters,pods,jobs,svc", "-n", namespace)["items"],
+             seconds=60, what="everything to go")
+
+
+def test_killed_at_any_moment(kubeconfig, kubectl, namespace, operator):
+    """Kills and restarts; each time the next one finds the lease held by the dead."""
+    names = [f"c{i}" for i in range(5)]
+    for name in names:
+        create(kubectl, namespace, "RayCluster", name, cluster_spec(3))
+        time.sleep(random.uniform(0, 0.05))
+        if name in names[::2]:
+            operator.stop(signal.SIGKILL)
+            kubectl("delete", "lease", "ray-operator-leader", "-n", "default")
+            operator.start()
+    for name in names:
+        found = wait_pods(kubectl, namespace, name, 4)
+        assert len([p for p in found if p["metadata"]["labels"]["ray.io/node-type"] == "head"]) == 1
+        indexes = sorted(p["metadata"]["labels"]["ray.io/worker-group-replica-index"]
+                         for p in found if p["metadata"]["labels"]["ray.io/node-type"] == "worker")
+        assert indexes == ["0", "1", "2"]
+
+
+def test_one_leads(kubeconfig, kubectl, namespace, operator, tmp_path):
+    second = Operator(kubeconfig, tmp_path / "log")
+    second.start()
+    wait_for(lambda: "the leader is" in (tmp_path / "log").read_text())
+    assert "leading as" not in (tmp_path / "log").read_text()
+    operator.stop()
+    wait_for(lambda: "leading as" in (tmp_path / "log").read_text(), what="the second to lead")
+    create(kubectl, namespace, "RayCluster", "c", cluster_spec(0))
+    wait_pods(kubectl, namespace, "c", 1)
+    assert second.stop() == 0
+    operator.start()
