@@ -5,7 +5,7 @@ export BUILD ?= build
 PREFIX ?= /usr/local
 RUNS ?= 100000
 
-.PHONY: help build run test check bench asan fuzz image install test-kube
+.PHONY: help build run test check bench asan peer fuzz image install test-kube
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -33,6 +33,11 @@ bench: build ## our figures beside the peer's
 asan: ## all tests under AddressSanitizer and UBSan
 	[ -f build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
 	BUILD=build-asan tools/test
+
+peer: $(BUILD)/peer/bin/ray ## the peer's release beside the build, for tests and bench that compare
+$(BUILD)/peer/bin/ray:
+	python3 -m venv $(BUILD)/peer
+	$(BUILD)/peer/bin/python -m pip install -q --disable-pip-version-check 'ray[default]==2.60.0'
 
 fuzz: ## every fuzz target, RUNS inputs each
 	tools/fuzz $(RUNS)

@@ -46,12 +46,11 @@ static void on_logs(void *ctx, HttpRequest *request) {
     log_respond(request, path);
 }
 
-/* Whether the writer of a log is done, from its state file. */
+/* gcs has confirmed the end: then its record is final as well. */
 static bool job_over(void *ctx, const char *submission) {
     const ApiAgent *agent = ctx;
     _cleanup_(job_state_done) JobState state = { 0 };
-    int r = job_state_read(agent->hooks.session_dir, submission, &state);
-    return r == -ENOENT || (r == 0 && job_status_terminal(state.status));
+    return job_state_read(agent->hooks.session_dir, submission, &state) == 0 && state.reported;
 }
 
 static void on_tail(void *ctx, HttpRequest *request) {

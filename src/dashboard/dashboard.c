@@ -145,7 +145,6 @@ Dashboard *dashboard_free(Dashboard *dashboard) {
     http_client_free(dashboard->client);
     http_server_free(dashboard->server);
     http_router_free(dashboard->router);
-    watched_done(dashboard);
     mem_free(dashboard->session_dir);
     mem_free(dashboard->session_name);
     mem_free(dashboard->ray_version);

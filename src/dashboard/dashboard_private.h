@@ -4,7 +4,6 @@
 /* What the files of this folder share. */
 
 #include "base/arena.h"
-#include "base/map.h"
 #include "codec/json.h"
 #include "dashboard/dashboard.h"
 #include "model/ids.h"
@@ -21,7 +20,6 @@ struct Dashboard {
     HttpClient *client;
     HttpRouter *router;
     NetAddress bound;
-    StrMap watched; /* submission -> Watched: whether a followed job has ended */
 };
 
 #define CALL_TIMEOUT (10 * USEC_PER_SEC)
@@ -68,4 +66,3 @@ void jobs_routes(Dashboard *dashboard);     /* jobs.c */
 void logs_routes(Dashboard *dashboard);     /* logs.c */
 void packages_routes(Dashboard *dashboard); /* packages.c */
 void cluster_routes(Dashboard *dashboard);  /* cluster.c */
-void watched_done(Dashboard *dashboard);    /* logs.c */

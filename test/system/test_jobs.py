@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs by our command line and by REST."""
 import json
-import signal
 import os
+import signal
+import subprocess
 
 import pytest
 
-from conftest import lines, wait_until
+from conftest import Cluster, free_port, lines, wait_until
 
 
 def submit(cluster, *words, **more):
@@ -200,12 +201,60 @@ def test_cluster_endpoints(shared_cluster):
     assert shared_cluster.http("/api/jobs/", "POST", {"entrypoint": "true"}, browser)[0] == 405
 
 
+def agent(cluster, port, path):
+    import urllib.error
+    import urllib.request
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_agent_and_probes(shared_cluster):
+    assert agent(shared_cluster, shared_cluster.agent, "/api/local_raylet_healthz") == (
+        200, "success")
+    assert agent(shared_cluster, shared_cluster.agent, "/api/healthz") == (
+        200, "raylet: success\ngcs: success")
+    for url, code, text in ((f"{shared_cluster.url}/api/gcs_healthz", 0, "success"),
+                            (f"http://127.0.0.1:{shared_cluster.agent}/nope", 8, ""),
+                            (f"http://127.0.0.1:{free_port()}/", 4, "")):
+        done = subprocess.run(["mobula", "wget", "--tries", "1", "-T", "2", "-q", "-O-", url],
+                              env=shared_cluster.env, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout) == (code, text), url
+
+
+def test_a_job_on_another_node(home):
+    """Its log lies in another folder: the dashboard passes on what the node's agent has."""
+    cluster = Cluster(home)
+    cluster.start()
+    try:
+        port, metrics = free_port(), free_port()
+        done = cluster.ray("start", f"--address=127.0.0.1:{cluster.port}", "--num-cpus=1",
+                           "--node-ip-address=127.0.0.1", "--resources", '{"second": 1}',
+                           f"--dashboard-agent-listen-port={port}", "--temp-dir", home / "other",
+                           "--object-store-memory=80000000", f"--metrics-export-port={metrics}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert agent(cluster, port, "/api/healthz")[1].endswith("gcs: success (no local gcs)")
+        text = agent(cluster, metrics, "/metrics")[1]
+        assert "ray_node_mem_total{" in text and 'ray_resources{Name="second"' in text
+        done = submit(cluster, "--submission-id", "away", "--entrypoint-resources",
+                      '{"second": 1}', "--", "sh", "-c", "echo far; sleep 0.3; echo away")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("far\naway\n") == 1
+        details = cluster.http("/api/jobs/away")[1]
+        assert details["driver_agent_http_address"] == f"http://127.0.0.1:{port}"
+        assert cluster.http("/api/jobs/away/logs")[1]["logs"].endswith("far\naway\n")
+        assert cluster.job("logs", "away").stdout.endswith("far\naway\n")
+    finally:
+        cluster.stop()
+        for pid in cluster.processes():
+            os.kill(pid, signal.SIGTERM)
+
+
 @pytest.mark.parametrize("role", ["dashboard", "gcs"])
 def test_a_job_outlives_a_killed_service(home, role):
     """`ray start --block` starts what crashed again; the job runs on and ends as it should."""
-    import subprocess
-    from conftest import Cluster
-
     cluster = Cluster(home)
     head = subprocess.Popen(["ray", *cluster.start_words(), "--block"], env=cluster.env,
                             stdout=subprocess.PIPE, text=True)
@@ -247,8 +296,6 @@ def test_job_run_killed_fails_the_job(cluster):
 
 
 def test_token(home):
-    from conftest import Cluster
-
     cluster = Cluster(home, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="s3cret")
     cluster.start()
     try:
