@@ -113,9 +113,36 @@ static void execute(Controller *controller, const json_t *job, JobPlan *plan) {
         controller_mark_at(controller, ns, name, plan->look_at);
 }
 
+/* Pods of a Job that is no more: nobody counts their end, so nothing is to hold them. */
+static void release_orphans(Controller *controller, const char *ns, const char *name) {
+    const StoreTable *table = store_table(controller->api->store, "pods");
+    Pods orphans = { 0 };
+    size_t at = store_lower_bound(table, ns, "");
+    for (; at < table->objects.len && str_eq(table->objects.items[at]->ns, ns); at++) {
+        json_t *pod = object_value(table->objects.items[at]);
+        const json_t *owner = obj_controller_ref(pod);
+        if (str_eq(json_str_at(owner, "kind"), "Job") && str_eq(json_str_at(owner, "name"), name) &&
+            obj_has_finalizer(pod, JOB_FINALIZER))
+            vec_push(&orphans, pod);
+        else
+            json_decref(pod);
+    }
+    VEC_EACH(pod, &orphans) {
+        _cleanup_call_ ApiCall call =
+            controller_call(controller, "", "pods", obj_namespace(*pod), obj_name(*pod));
+        controller_report(controller, &call, api_change(&call, release, NULL), "releasing");
+        json_decref(*pod);
+    }
+    vec_done(&orphans);
+}
+
 static void work_on(Controller *controller, const char *ns, const char *name) {
     _cleanup_json_ json_t *job = api_peek(controller->api, "batch", "jobs", ns, name);
-    if (!job || !str_empty(json_str_at(job, "spec", "managedBy")))
+    if (!job) {
+        release_orphans(controller, ns, name);
+        return;
+    }
+    if (!str_empty(json_str_at(job, "spec", "managedBy")))
         return;
     Pods pods = { 0 };
     JobPlan plan;
