@@ -41,4 +41,4 @@
         (v)->len = (v)->cap = 0;                                                                   \
     } while (0)
 #define VEC_EACH(item, v)                                                                          \
-    for (__typeof__(*(v)->items) *item = (v)->items; item < (v)->items + (v)->len; item++)
+    for (__typeof__(*(v)->items) *item = (v)->items; item && item < (v)->items + (v)->len; item++)
