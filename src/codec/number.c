@@ -22,7 +22,7 @@ static int shortest_digits(double real, char digits[static 20], int *ret_count) 
         count--;
     digits[count] = 0;
     *ret_count = count;
-    return atoi(strchr(text, 'e') + 1) + 1;
+    return (int)strtol(strchr(text, 'e') + 1, NULL, 10) + 1;
 }
 
 static void format_exponent(char *out, const char *digits, int point, int width) {
