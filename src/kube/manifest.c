@@ -357,7 +357,8 @@ static void flatten(KubeManifest *m, json_t *value) {
     if (json_is_null(value) || m->objects.len == OBJECTS_MAX)
         return;
     if (kind && str_ends(kind, "List") && json_is_array(json_object_get(value, "items"))) {
-        json_array_foreach(json_object_get(value, "items"), i, item) flatten(m, item);
+        json_array_foreach(json_object_get(value, "items"), i, item)
+            flatten(m, item);
         return;
     }
     vec_push(&m->objects, json_deep_copy(value));
@@ -386,7 +387,8 @@ KubeManifest *kube_manifest_apply(KubeClient *client, KubeMapper *mapper, json_t
     loop_timer_after(m->deadline, options->timeout ? options->timeout : TIMEOUT);
     size_t i;
     json_t *document;
-    json_array_foreach(documents, i, document) flatten(m, document);
+    json_array_foreach(documents, i, document)
+        flatten(m, document);
     loop_task_arm(m->next);
     return m;
 }

@@ -31,11 +31,11 @@ def test_informer_survives_the_server(embedded, how):
     kubectl = Kubectl(embedded.kubeconfig)
     for name in ("stays", "goes"):
         kubectl("create", "configmap", name, "--from-literal=a=b")
-    process = subprocess.Popen([BUILD / "src/kube/kube-check", "--follow", "default"],
-                               stdout=subprocess.PIPE, text=True,
+    process = subprocess.Popen(["timeout", "60", BUILD / "src/kube/kube-check", "--follow",
+                                "default"], stdout=subprocess.PIPE, text=True,
                                env={**os.environ, "KUBECONFIG": str(embedded.kubeconfig)})
     try:
-        lines = [process.stdout.readline().split() for _ in range(4)]
+        lines = [process.stdout.readline().split() for _ in range(3)]
         assert ["synced"] in lines and ["added", "default/stays"] in lines
         embedded.stop(how)
         embedded.start()
