@@ -218,6 +218,8 @@ static int join_node(LocalCluster *cluster) {
     add_common(&arguments, cluster, LOCAL_NODE);
     strlist_add(&arguments, "--nodes");
     strlist_add(&arguments, cluster->options.nodes);
+    strlist_add(&arguments, "--token-file");
+    strlist_printf(&arguments, "%s/%s/agent.token", cluster->options.dir, ROLE_NAMES[LOCAL_API]);
     return start_role(cluster, LOCAL_NODE, &arguments);
 }
 

@@ -213,8 +213,22 @@ static bool write_failure(Subject *subject, const RunDoors *doors, const RunResu
     return true;
 }
 
+/* Few clusters need these; what none needs is not watched. */
+static void want_others(Stock *stock, const json_t *spec) {
+    if (spec_autoscaling(spec)) {
+        stock_want(stock, RESOURCE_ACCOUNTS);
+        stock_want(stock, RESOURCE_ROLES);
+        stock_want(stock, RESOURCE_BINDINGS);
+    }
+    if (spec_token_auth(spec))
+        stock_want(stock, RESOURCE_SECRETS);
+    if (json_bool_at(spec, false, "headGroupSpec", "enableIngress"))
+        stock_want(stock, RESOURCE_INGRESSES);
+}
+
 static void look_at_cluster(Subject *subject, json_t *cluster) {
     Controller *controller = subject->controller;
+    want_others(controller->doors.stock, json_at(cluster, "spec"));
     _cleanup_json_ json_t *pods = related(controller, RESOURCE_PODS, RESOURCE_PODS, cluster);
     _cleanup_json_ json_t *services =
         related(controller, RESOURCE_SERVICES, RESOURCE_SERVICES, cluster);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "operator/operator.h"
 
+#include <malloc.h>
+
 #include "api/metrics.h"
 #include "base/log.h"
 #include "kube/event.h"
@@ -32,6 +34,7 @@ struct Operator {
     NameRandom random;
     Leader *leader;
     LoopTask *alone; /* without an election: begins to lead */
+    LoopTimer *tidy;
     Reign reign;
     OperatorMetrics *metrics;
     HttpRouter *metrics_router, *health_router;
@@ -216,6 +219,13 @@ static int begin_serving(Operator *self) {
     return r < 0 ? r : serve(self, self->options.health, self->health_router, &self->health_server);
 }
 
+#define TIDY_PERIOD (10 * USEC_PER_SEC)
+
+/* Gives back what a burst of objects has left in the heap. */
+static void tidy(void *ctx) {
+    malloc_trim(0);
+}
+
 int operator_new(Loop *loop, HttpClient *http, KubeClient *client, const OperatorOptions *options,
                  Operator **ret_operator) {
     _cleanup_(operator_freep) Operator *self = mem_new(Operator);
@@ -227,6 +237,8 @@ int operator_new(Loop *loop, HttpClient *http, KubeClient *client, const Operato
         .metrics = operator_metrics_new(),
     };
     mem_random(&self->random, sizeof(self->random));
+    self->tidy = loop_timer_new(loop, tidy, NULL);
+    loop_timer_every(self->tidy, TIDY_PERIOD);
     int r = begin_serving(self);
     if (r < 0)
         return r;
@@ -251,6 +263,7 @@ Operator *operator_free(Operator *self) {
     end_reign(self);
     leader_free(self->leader);
     loop_task_free(self->alone);
+    loop_timer_free(self->tidy);
     http_server_free(self->metrics_server);
     http_server_free(self->health_server);
     http_router_free(self->metrics_router);

@@ -30,6 +30,7 @@ struct Stock {
     void *ctx;
     Vec(Shelf *) shelves;
     StrMap doomed; /* uid: anything */
+    bool wanted[RESOURCE_COUNT];
     bool synced;
 };
 
@@ -250,10 +251,18 @@ Stock *stock_new(KubeClient *client, const StrList *namespaces, const StockEvent
     for (size_t i = 0; i < MAX(namespaces->len, (size_t)1); i++)
         vec_push(&stock->shelves,
                  shelf_new(stock, client, namespaces->len ? namespaces->items[i] : NULL));
-    VEC_EACH(shelf, &stock->shelves)
-        for (size_t i = 0; i < RESOURCE_COUNT; i++)
-            kube_informer_start((*shelf)->parts[i].informer);
+    for (Resource i = 0; i < RESOURCE_COUNT; i++)
+        if (INTERESTS[i].needed)
+            stock_want(stock, i);
     return stock;
+}
+
+void stock_want(Stock *stock, Resource resource) {
+    if (stock->wanted[resource])
+        return;
+    stock->wanted[resource] = true;
+    VEC_EACH(shelf, &stock->shelves)
+        kube_informer_start((*shelf)->parts[resource].informer);
 }
 
 Stock *stock_free(Stock *stock) {

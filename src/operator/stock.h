@@ -22,12 +22,15 @@ typedef struct StockEvents { /* borrowed for life */
 /* Group, version and plural of a resource. */
 KubeGvr resource_gvr(Resource resource);
 
-/* `namespaces`: empty for all. Starts at once. */
+/* `namespaces`: empty for all. Begins at once to watch what every plan needs; Secrets, accounts,
+ * roles, bindings and ingresses only from stock_want() on. */
 Stock *stock_new(KubeClient *client, const StrList *namespaces, const StockEvents *events,
                  void *ctx);
 Stock *stock_free(Stock *stock);
 DEFINE_CLEANUP(Stock *, stock_free);
 bool stock_synced(const Stock *stock);
+/* Plans ask for this resource from now on. */
+void stock_want(Stock *stock, Resource resource);
 
 /* New reference, or NULL. */
 json_t *stock_get(const Stock *stock, Resource resource, const char *namespace_, const char *name);
