@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """RayClusters and RayJobs on an API server, with `mobula operator` beside it. No pod runs: the
 tests say what became of each (so it is the same on every server, with nodes or without)."""
+import http.server
 import json
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -236,6 +238,120 @@ def test_invalid_job(kubectl, namespace, operator):
     kubectl("patch", "rayjob", "j", "-n", namespace, "--type=merge", "-p",
             '{"spec":{"runtimeEnvYAML":"a: b"}}')
     wait_state(kubectl, namespace, "j", "Initializing")
+
+
+class FakeHead:
+    """The Jobs API of a Ray head, as far as the operator asks."""
+
+    def __init__(self):
+        head = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self, code, value):
+                body = json.dumps(value).encode()
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self):
+                job = head.jobs.get(self.path.split("/")[3])
+                head.asked += 1
+                self.answer(200, job) if job else self.answer(404, "no such job")
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "{}")
+                if self.path.endswith("/stop"):
+                    head.stopped.append(self.path.split("/")[3])
+                    return self.answer(200, {"stopped": True})
+                head.submissions.append(body)
+                head.jobs[body["submission_id"]] = {"status": "PENDING", "message": "waits"}
+                self.answer(200, {"job_id": body["submission_id"]})
+
+            def log_message(self, *_):
+                pass
+
+        self.jobs, self.submissions, self.stopped, self.asked = {}, [], [], 0
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def head(has_node):
+    if has_node:
+        pytest.skip("the pretended head listens on this machine")
+    fake = FakeHead()
+    yield fake
+    fake.server.shutdown()
+
+
+def submit_by_http(kubectl, namespace, head, **more):
+    spec = job_spec(submissionMode="HTTPMode", runtimeEnvYAML="env_vars: {a: b}",
+                    entrypointNumCpus=0.5, metadata={"k": "v"}, **more)
+    container = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    container["ports"] = [{"name": "dashboard", "containerPort": head.port}]
+    create(kubectl, namespace, "RayJob", "j", spec)
+    cluster = wait_for(lambda: get(kubectl, namespace, "rayjob", "j").get("rayClusterName"))
+    pod = wait_pods(kubectl, namespace, cluster, 1)[0]
+    set_status(kubectl, namespace, "pod", pod["metadata"]["name"], {
+        "phase": "Running", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}],
+        "conditions": [{"type": "Ready", "status": "True"}]})
+    return wait_for(lambda: head.submissions, what="the submission")[0]
+
+
+@pytest.mark.embedded
+def test_http_mode(kubectl, namespace, operator, head):
+    sent = submit_by_http(kubectl, namespace, head)
+    job_id = sent["submission_id"]
+    assert sent == {"entrypoint": "python x.py", "submission_id": job_id,
+                    "runtime_env": {"env_vars": {"a": "b"}}, "metadata": {"k": "v"},
+                    "entrypoint_num_cpus": 0.5}
+    for state in ("PENDING", "RUNNING"):
+        head.jobs[job_id] = {"status": state, "message": f"is {state}", "start_time": 1700000000000}
+        wait_for(lambda: get(kubectl, namespace, "rayjob", "j").get("jobStatus") == state)
+    head.jobs[job_id] = {"status": "SUCCEEDED", "message": "done", "start_time": 1700000000000,
+                         "end_time": 1700000005000}
+    status = wait_state(kubectl, namespace, "j", "Complete")
+    assert status["jobStatus"] == "SUCCEEDED" and status["succeeded"] == 1
+    assert status["rayJobInfo"] == {"startTime": "2023-11-14T22:13:20Z",
+                                    "endTime": "2023-11-14T22:13:25Z"}
+    assert len(head.submissions) == 1
+    wait_for(lambda: not kubectl.json("get", "rayclusters", "-n", namespace)["items"])
+    asked = head.asked
+    time.sleep(1)
+    assert head.asked == asked, "an ended job is asked about"
+
+
+@pytest.mark.embedded
+def test_http_mode_failure_and_retry(kubectl, namespace, operator, head):
+    job_id = submit_by_http(kubectl, namespace, head, backoffLimit=1)["submission_id"]
+    head.jobs[job_id] = {"status": "FAILED", "message": "exit code 3"}
+    status = wait_for(lambda: (s := get(kubectl, namespace, "rayjob", "j")) and
+                      s.get("failed") == 1 and s.get("jobId") not in (None, job_id) and s)
+    assert status["jobDeploymentStatus"] == "Initializing"
+
+
+@pytest.mark.embedded
+def test_running_job_is_stopped_with_its_rayjob(kubectl, namespace, operator, head):
+    job_id = submit_by_http(kubectl, namespace, head)["submission_id"]
+    head.jobs[job_id] = {"status": "RUNNING"}
+    wait_for(lambda: get(kubectl, namespace, "rayjob", "j").get("jobStatus") == "RUNNING")
+    kubectl("delete", "rayjob", "j", "-n", namespace)
+    assert head.stopped == [job_id]
+
+
+@pytest.mark.embedded
+def test_silent_head(kubectl, namespace, operator, head):
+    """A head that goes away fails nothing by itself, and its return mends all."""
+    job_id = submit_by_http(kubectl, namespace, head)["submission_id"]
+    head.jobs[job_id] = {"status": "RUNNING"}
+    wait_for(lambda: get(kubectl, namespace, "rayjob", "j").get("jobStatus") == "RUNNING")
+    head.jobs[job_id] = {"nonsense": True}
+    wait_for(lambda: "jobStatusCheckFailureStartTime" in get(kubectl, namespace, "rayjob", "j"))
+    head.jobs[job_id] = {"status": "SUCCEEDED"}
+    status = wait_state(kubectl, namespace, "j", "Complete")
+    assert "jobStatusCheckFailureStartTime" not in status
 
 
 def test_foreign_manager(kubectl, namespace, operator):
