@@ -4,7 +4,7 @@
 program needs:
 
     schema/kinds.py tables OUT.c      C tables of the built-in kinds (kobj/kinds.h)
-    schema/kinds.py crds OUT.c        the CRDs of the Ray kinds as one JSON text in C
+    schema/kinds.py crds OUT.c        the CRDs of the Ray kinds as JSON texts in C
     schema/kinds.py yaml OUTDIR       the same CRDs as YAML files for kubectl apply
 
 A file starts with `package SHORT NAME [crd]`. `type NAME` and `object NAME ...` begin a type; a
@@ -403,12 +403,18 @@ class Crds:
                          "versions": [self.version(k) for k in kinds]}}
 
 
-def c_text(name, text):
-    """A string literal may have 4095 characters by the standard, so this is an array of bytes in
-    pieces that the compiler joins."""
+def c_text(text):
+    """In pieces that the compiler joins: lines of a source file should end some day."""
     pieces = [text[i:i + 2000] for i in range(0, len(text), 2000)]
-    body = "\n".join("    " + json.dumps(piece).replace("??", "?\\?") for piece in pieces)
-    return f"const char {name}[] =\n{body};\n"
+    return "\n".join("    " + json.dumps(piece).replace("??", "?\\?") for piece in pieces)
+
+
+def crds_text(crds):
+    texts = [json.dumps(crd, separators=(",", ":")) for crd in crds]
+    body = "".join(f"static const char crd_{i}[] =\n{c_text(t)};\n" for i, t in enumerate(texts))
+    names = ", ".join(f"crd_{i}" for i in range(len(texts)))
+    return ('/* Made by schema/kinds.py. */\n#include "kobj/kinds_private.h"\n\n' + body +
+            f"\nconst char *const kinds_ray_crd_texts[] = {{ {names}, NULL }};\n")
 
 
 def yaml_lines(value, indent=""):
@@ -441,9 +447,7 @@ def main():
     if what == "tables":
         out.write_text(Tables(model).text())
     elif what == "crds":
-        text = json.dumps(Crds(model).all(), separators=(",", ":"))
-        out.write_text('/* Made by schema/kinds.py. */\n#include "kobj/kinds_private.h"\n\n'
-                       + c_text("kinds_ray_crds_text", text))
+        out.write_text(crds_text(Crds(model).all()))
     elif what == "yaml":
         out.mkdir(parents=True, exist_ok=True)
         for crd in Crds(model).all():

@@ -38,11 +38,18 @@ const KindInfo *kinds_find_resource(const char *group, const char *version, cons
     return NULL;
 }
 
-json_t *kinds_ray_crds(void) {
-    const JsonLimits limits = { .bytes = 8u << 20, .values = 1000000, .depth = 200 };
-    json_t *crds = NULL;
+const char *const *kinds_ray_crd_list(void) {
+    return kinds_ray_crd_texts;
+}
 
-    ASSERT(json_parse(kinds_ray_crds_text, strlen(kinds_ray_crds_text), &limits, 0, &crds) == 0);
+json_t *kinds_ray_crds(void) {
+    json_t *crds = json_array();
+
+    for (const char *const *text = kinds_ray_crd_texts; *text; text++) {
+        json_t *crd = NULL;
+        ASSERT(json_parse(*text, strlen(*text), NULL, 0, &crd) == 0);
+        json_array_append_new(crds, crd);
+    }
     return crds;
 }
 

@@ -44,5 +44,8 @@ void kinds_validate(const KindInfo *kind, const json_t *object, const json_t *ol
 void kinds_validate_meta(const json_t *object, bool namespaced,
                          const char *(*check)(const char *name), Faults *faults);
 
-/* The CRDs of RayCluster, RayJob, RayService, RayCronJob as a new array of objects. */
+/* The CRDs of RayCluster, RayJob, RayService, RayCronJob as JSON texts, ended by NULL: as they are,
+ * the body of a create or of a server-side apply, without a tree of 3 MB each. */
+const char *const *kinds_ray_crd_list(void);
+/* The same as a new array of objects. */
 json_t *kinds_ray_crds(void);

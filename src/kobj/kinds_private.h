@@ -7,7 +7,7 @@
 
 extern const KindInfo kinds_table[];
 extern const size_t kinds_table_len;
-extern const char kinds_ray_crds_text[];
+extern const char *const kinds_ray_crd_texts[]; /* ended by NULL */
 
 /* Where in an object a check is. */
 typedef struct Place {

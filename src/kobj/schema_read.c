@@ -5,15 +5,20 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/map.h"
 #include "kobj/cel.h"
 #include "kobj/schema.h"
 #include "kobj/schema_private.h"
 
+/* Pod templates come several times in a CRD, so what is equal is made once: texts, lists and nodes
+ * are kept by content. With children shared, equal nodes have equal bytes. */
 typedef struct Builder {
     Arena *arena;
     Faults *faults;
     Buf path;
     unsigned depth;
+    StrMap texts, lists;
+    Map nodes; /* the bytes of a Schema -> the one in the arena */
 } Builder;
 
 enum {
@@ -26,10 +31,44 @@ static const char *fault_at(Builder *builder, const char *below) {
     return arena_printf(builder->arena, "%s%s%s", builder->path.data, *below ? "." : "", below);
 }
 
+static const char *shared_text(Builder *builder, const char *text) {
+    char *known = strmap_get(&builder->texts, text);
+
+    if (!known) {
+        known = arena_str(builder->arena, text);
+        strmap_put(&builder->texts, text, known);
+    }
+    return known;
+}
+
+/* The list in the arena that is known by `key`; `made` becomes it if there is none. */
+static void *shared_list(Builder *builder, const char *key, const void *made, size_t size) {
+    void *known = strmap_get(&builder->lists, key);
+
+    if (!known) {
+        known = arena_alloc(builder->arena, size ? size : 1);
+        if (size)
+            memcpy(known, made, size);
+        strmap_put(&builder->lists, key, known);
+    }
+    return known;
+}
+
+static const Schema *shared_node(Builder *builder, const Schema *node) {
+    Schema *known = map_get(&builder->nodes, node);
+
+    if (!known) {
+        known = arena_new(builder->arena, Schema);
+        memcpy(known, node, sizeof(*node));
+        map_put(&builder->nodes, node, known);
+    }
+    return known;
+}
+
 static const char *text_at(Builder *builder, const json_t *json, const char *key) {
     const char *text = json_str_at(json, key);
 
-    return text ? arena_str(builder->arena, text) : NULL;
+    return text ? shared_text(builder, text) : NULL;
 }
 
 /* A list of strings, or of any values as JSON text; NULL when absent. */
@@ -40,7 +79,9 @@ static const char *const *list_at(Builder *builder, const json_t *json, const ch
 
     if (!json_is_array(list) || count == 0)
         return NULL;
-    const char **out = arena_array(builder->arena, const char *, count + 1);
+    _cleanup_free_ const char **out = mem_array(const char *, count + 1);
+    _cleanup_buf_ Buf id = { 0 };
+    buf_add_char(&id, 't');
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_array_get(list, i);
         _cleanup_free_ char *text = NULL;
@@ -48,9 +89,10 @@ static const char *const *list_at(Builder *builder, const json_t *json, const ch
             text = json_text(item, JSON_SORTED);
         else
             text = str_dup(json_is_string(item) ? json_string_value(item) : "");
-        out[i] = arena_str(builder->arena, text);
+        out[i] = shared_text(builder, text);
+        buf_printf(&id, " %p", (const void *)out[i]);
     }
-    return out;
+    return shared_list(builder, id.data, out, (count + 1) * sizeof(*out));
 }
 
 static void build_type(Builder *builder, const json_t *json, bool facet, Schema *schema) {
@@ -141,7 +183,7 @@ static void build_default(Builder *builder, const json_t *json, Schema *schema) 
     if (!value)
         return;
     _cleanup_free_ char *text = json_text(value, 0);
-    schema->default_text = arena_str(builder->arena, text);
+    schema->default_text = shared_text(builder, text);
 }
 
 static size_t path_push(Builder *builder, const char *key) {
@@ -176,18 +218,29 @@ static bool list_has(const json_t *list, const char *text) {
     return false;
 }
 
+static const SchemaField *shared_fields(Builder *builder, const SchemaField *fields, size_t count) {
+    _cleanup_buf_ Buf id = { 0 };
+
+    if (count == 0)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&id, "%s%p %p %d", i ? ", " : "f ", (const void *)fields[i].name,
+                   (const void *)fields[i].schema, fields[i].required);
+    return shared_list(builder, id.data, fields, count * sizeof(*fields));
+}
+
 /* Properties, and a field of any type for each required name that is none. */
 static void build_fields(Builder *builder, const json_t *json, bool facet, Schema *schema) {
     json_t *properties = json_object_get(json, "properties"), *value;
     json_t *required = json_object_get(json, "required"), *name;
     size_t most = json_object_size(properties) + json_array_size(required), i;
-    SchemaField *fields = arena_array(builder->arena, SchemaField, most ? most : 1);
+    _cleanup_free_ SchemaField *fields = mem_array(SchemaField, most ? most : 1);
     const char *key;
 
     json_object_foreach(properties, key, value) {
         _cleanup_free_ char *place = str_printf("properties[%s]", key);
         SchemaField *field = &fields[schema->field_count++];
-        field->name = arena_str(builder->arena, key);
+        field->name = shared_text(builder, key);
         field->schema = build_below(builder, value, place, facet);
         field->required = list_has(required, key);
         schema->flags |= field->schema->flags & SCHEMA_RULES;
@@ -195,12 +248,11 @@ static void build_fields(Builder *builder, const json_t *json, bool facet, Schem
     json_array_foreach(required, i, name) {
         if (!json_is_string(name) || json_object_get(properties, json_string_value(name)))
             continue;
-        fields[schema->field_count++] =
-            (SchemaField){ arena_str(builder->arena, json_string_value(name)), &schema_anything,
-                           true };
+        const char *text = shared_text(builder, json_string_value(name));
+        fields[schema->field_count++] = (SchemaField){ text, &schema_anything, true };
     }
     qsort(fields, schema->field_count, sizeof(*fields), field_compare);
-    schema->fields = fields;
+    schema->fields = shared_fields(builder, fields, schema->field_count);
 }
 
 static void build_object(Builder *builder, const json_t *json, bool facet, Schema *schema) {
@@ -327,17 +379,18 @@ static void build_node(Builder *builder, const json_t *json, bool facet, Schema 
 
 /* `facet`: below allOf and the like, where no type is needed. */
 static const Schema *build(Builder *builder, const json_t *json, bool facet) {
-    Schema *schema = arena_new(builder->arena, Schema);
+    Schema node;
 
-    schema->max_count = -1;
+    memset(&node, 0, sizeof(node)); /* padding too: nodes are compared by their bytes */
+    node.max_count = -1;
     if (builder->depth >= SCHEMA_DEPTH_MAX) {
         faults_add_forbidden(builder->faults, fault_at(builder, ""), "nested too deeply");
-        return schema;
+        return &schema_anything;
     }
     builder->depth++;
-    build_node(builder, json, facet, schema);
+    build_node(builder, json, facet, &node);
     builder->depth--;
-    return schema;
+    return shared_node(builder, &node);
 }
 
 int schema_from_openapi(Arena *arena, const json_t *openapi, const char *at, Faults *faults,
@@ -345,9 +398,13 @@ int schema_from_openapi(Arena *arena, const json_t *openapi, const char *at, Fau
     Builder builder = { .arena = arena, .faults = faults };
     size_t before = faults->len;
 
+    map_init(&builder.nodes, sizeof(Schema));
     buf_add_str(&builder.path, at);
     const Schema *schema = build(&builder, openapi, false);
     buf_done(&builder.path);
+    strmap_done(&builder.texts);
+    strmap_done(&builder.lists);
+    map_done(&builder.nodes);
     if (faults->len > before)
         return error_origin(-EINVAL, "%s: the schema is not structural", at);
     *ret_schema = schema;
