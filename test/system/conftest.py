@@ -49,7 +49,7 @@ class Cluster:
             RAY_TMPDIR=str(self.home),
             HOME=str(self.home),
             PATH=f"{BUILD}/bin:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
-            PYTHONPATH=f"{TOP}/python:{BUILD}/src/python",
+            PYTHONPATH=f"{BUILD}/python",
             MOBULA_CACHE_DIR=str(self.home / "cache"),
             **environment,
         )

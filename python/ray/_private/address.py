@@ -4,9 +4,14 @@ import os
 import struct
 
 
+def default_temp_dir():
+    """Where the sessions of this machine lie."""
+    return os.path.join(os.environ.get("RAY_TMPDIR") or "/tmp", "ray")
+
+
 def current_cluster(temp_dir=None):
     """The address that the last `ray start` or init() of this machine left, or None."""
-    path = os.path.join(temp_dir or os.environ.get("RAY_TMPDIR", "/tmp/ray"), "ray_current_cluster")
+    path = os.path.join(temp_dir or default_temp_dir(), "ray_current_cluster")
     try:
         with open(path) as file:
             return file.read().strip() or None

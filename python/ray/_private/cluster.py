@@ -127,7 +127,7 @@ class LocalCluster:
     def __init__(self, options, token):
         from ray._private import address
 
-        self.temp_dir = options.get("_temp_dir") or os.environ.get("RAY_TMPDIR") or "/tmp/ray"
+        self.temp_dir = options.get("_temp_dir") or address.default_temp_dir()
         self.node_ip = options.get("_node_ip_address") or address.node_ip()
         self.session_name = _session_name()
         self.session_dir = os.path.join(self.temp_dir, self.session_name)

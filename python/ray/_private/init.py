@@ -393,7 +393,9 @@ def _join(gcs_address, address, options, job_config):
 
 def _raylet_sockets(temp_dir):
     """The sockets of this machine's raylets, newest session first."""
-    pattern = os.path.join(temp_dir or os.environ.get("RAY_TMPDIR", "/tmp/ray"), "session_2*")
+    from ray._private.address import default_temp_dir
+
+    pattern = os.path.join(temp_dir or default_temp_dir(), "session_2*")
     for session in sorted(glob.glob(pattern), reverse=True):
         yield from sorted(glob.glob(os.path.join(session, "sockets", "raylet*")))
 

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+
+import pytest
+from core_session import Ray
+
+
+@pytest.fixture
+def ray(tmp_path_factory):
+    # Short: a unix socket's path has 107 bytes.
+    folder = tmp_path_factory.mktemp("r")
+    session = Ray(folder)
+    yield session
+    for pid in session.processes():
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
