@@ -442,6 +442,8 @@ void core_release(Core *core) {
     pthread_mutex_destroy(&core->lock);
     pthread_cond_destroy(&core->changed);
     own_done(&core->own);
+    if (core->store)
+        store_client_free(core->store);
     mem_free(core);
 }
 

@@ -235,7 +235,8 @@ struct Core {
     Role role;
     _Atomic bool closed, lost; /* written under the lock, looked at without it */
     bool stopping, exit_asked, pump_runs;
-    uint32_t outstanding;      /* CoreRef records alive; the struct goes with the last one */
+    uint32_t
+        outstanding; /* references, actors, values of the store: the struct goes with the last */
 
     CoreInfo info;
     Arena info_arena;

@@ -37,6 +37,7 @@ static CoreBytes *large_new(Core *core, const ObjectId *object, size_t size) {
 
 CoreBytes *large_from_wire(Core *core, const Value *value) {
     CoreBytes *bytes = large_new(core, &value->object, value->size);
+    core->outstanding++;
     bytes->location = value->location;
     bytes->offset = value->offset;
     bytes->generation = value->generation;
@@ -226,6 +227,7 @@ int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *i
     bytes->offset = block.offset;
     bytes->generation = block.generation;
     core_lock(core);
+    core->outstanding++;
     store_client_seal(core->store, &block);
     return_slabs(core);
     core_unlock(core);

@@ -51,8 +51,10 @@ CoreBytes *bytes_hold(CoreBytes *bytes) {
 void bytes_drop(CoreBytes *bytes) {
     if (!bytes || atomic_fetch_sub_explicit(&bytes->count, 1, memory_order_acq_rel) != 1)
         return;
-    if (bytes->in_store)
+    if (bytes->in_store) {
         large_unpin(bytes);
+        bytes->core->outstanding--; /* the caller holds one of its own */
+    }
     mem_free(bytes);
 }
 
@@ -64,11 +66,21 @@ void core_value_release(CoreValue *value) {
     Core *core = bytes->in_store ? bytes->core : NULL;
     if (core && core_usable(core) == -ESTALE)
         return;
-    if (core)
-        core_lock(core);
+    if (!core) {
+        bytes_drop(bytes);
+        return;
+    }
+    core_lock(core);
+    core->outstanding++;
     bytes_drop(bytes);
-    if (core)
-        core_unlock(core);
+    bool last = core->outstanding == 1;
+    if (last) {
+        pthread_mutex_unlock(&core->lock);
+        core_release(core);
+        return;
+    }
+    core->outstanding--;
+    core_unlock(core);
 }
 
 /* ---- records ------------------------------------------------------------------------------- */
