@@ -73,7 +73,8 @@ static char *map_text(const json_t *map) {
     Buf out = { 0 };
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)map, key, value) strlist_add(&keys, key);
+    json_object_foreach((json_t *)(uintptr_t)map, key, value)
+        strlist_add(&keys, key);
     strlist_sort(&keys);
     for (size_t i = 0; i < keys.len; i++) {
         _cleanup_free_ char *quoted = json_text(json_object_get(map, keys.items[i]), 0);
@@ -285,10 +286,12 @@ int env_resolve(const EnvSource *source, const ContainerDef *container, StrList 
     size_t i;
     json_t *entry;
     int r = 0;
-    json_array_foreach(json_object_get(container->json, "envFrom"), i,
-                       entry) if ((r = add_from(source, entry, &env)) < 0) return r;
-    json_array_foreach(json_object_get(container->json, "env"), i,
-                       entry) if ((r = add_entry(source, container, entry, &env)) < 0) return r;
+    json_array_foreach(json_object_get(container->json, "envFrom"), i, entry)
+        if ((r = add_from(source, entry, &env)) < 0)
+            return r;
+    json_array_foreach(json_object_get(container->json, "env"), i, entry)
+        if ((r = add_entry(source, container, entry, &env)) < 0)
+            return r;
     *ret_env = env;
     env = (StrList){ 0 };
     return 0;

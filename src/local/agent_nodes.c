@@ -55,11 +55,13 @@ static int parse_group(char *group, NodeShapes *nodes) {
         json_decref(shape.extra);
         return -EINVAL;
     }
-    for (int i = 0; i < count; i++)
-        vec_push(nodes, (NodeShape){ .name = str_printf("node-%zu", nodes->len),
+    for (int i = 0; i < count; i++) {
+        char *name = str_printf("node-%zu", nodes->len);
+        vec_push(nodes, (NodeShape){ .name = name,
                                      .cpu = shape.cpu,
                                      .memory = shape.memory,
                                      .extra = json_incref(shape.extra) });
+    }
     json_decref(shape.extra);
     return 0;
 }

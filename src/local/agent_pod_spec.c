@@ -20,9 +20,9 @@ static int parse_port(const json_t *container, const json_t *port, uint16_t *ret
     if (name && str_to_i64(name, &number) < 0) {
         size_t i;
         json_t *item;
-        json_array_foreach(json_object_get(container, "ports"), i,
-                           item) if (str_eq(json_str_at(item, "name"), name)) number =
-            json_int_at(item, 0, "containerPort");
+        json_array_foreach(json_object_get(container, "ports"), i, item)
+            if (str_eq(json_str_at(item, "name"), name))
+                number = json_int_at(item, 0, "containerPort");
     }
     if (number < 1 || number > UINT16_MAX)
         return error_origin(-EINVAL, "invalid port %s", name ? name : "of a probe");

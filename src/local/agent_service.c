@@ -164,10 +164,9 @@ static bool add_endpoints(const ServiceView *view, const json_t *service, const 
             if (hostname && !str_eq_nocase(json_str_at(endpoint, "hostname"), hostname))
                 continue;
             found = true;
-            json_array_foreach(json_object_get(endpoint, "addresses"), j,
-                               address) if (json_is_string(address) &&
-                                            !strlist_has(addresses, json_string_value(address)))
-                strlist_add(addresses, json_string_value(address));
+            json_array_foreach(json_object_get(endpoint, "addresses"), j, address)
+                if (json_is_string(address) && !strlist_has(addresses, json_string_value(address)))
+                    strlist_add(addresses, json_string_value(address));
         }
     return found;
 }

@@ -151,8 +151,9 @@ static json_t *run_json(const PodDef *def, const ContainerDef *container, const 
 static const json_t *condition_find(const json_t *conditions, const char *type) {
     size_t i;
     json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)conditions, i,
-                       item) if (str_eq(json_str_at(item, "type"), type)) return item;
+    json_array_foreach((json_t *)(uintptr_t)conditions, i, item)
+        if (str_eq(json_str_at(item, "type"), type))
+            return item;
     return NULL;
 }
 

@@ -298,8 +298,9 @@ int volumes_prepare(const VolumeContext *context, json_t *tmpfs) {
 static const json_t *volume_named(const VolumeContext *context, const char *name) {
     size_t i;
     json_t *volume;
-    json_array_foreach(json_at(pod_json(context), "spec", "volumes"), i,
-                       volume) if (str_eq(json_str_at(volume, "name"), name)) return volume;
+    json_array_foreach(json_at(pod_json(context), "spec", "volumes"), i, volume)
+        if (str_eq(json_str_at(volume, "name"), name))
+            return volume;
     return NULL;
 }
 
