@@ -299,11 +299,12 @@ _noreturn_ static void exec_between(const ContainerSpec *spec, pid_t init, const
 }
 
 int container_exec(const ContainerSpec *spec, pid_t init, const Cgroup *group, char *const *argv,
-                   const int fds[static 3], bool tty, int report) {
+                   const int fds[static 3], bool tty, int report, pid_t *ret_between) {
     pid_t pid = fork();
     if (pid < 0)
         return error_last("fork");
     if (pid == 0)
         exec_between(spec, init, group, argv, fds, tty, report);
+    *ret_between = pid;
     return 0;
 }

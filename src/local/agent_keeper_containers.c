@@ -290,6 +290,7 @@ int exec_start(KeeperProcess *keeper, uint64_t id, const char *container, const 
         return error_origin(-EBUSY, "too many programs are executed in this pod at once");
     _cleanup_strlist_ StrList list = { 0 };
     int report[2];
+    pid_t between;
     int r = argv_decode(argv, &list);
     if (r < 0)
         return r;
@@ -297,7 +298,8 @@ int exec_start(KeeperProcess *keeper, uint64_t id, const char *container, const 
         return error_last("make a pipe");
     r = fd_set_nonblock(report[0]);
     if (r == 0)
-        r = container_exec(&kept->spec, kept->init, &kept->group, list.items, fds, tty, report[1]);
+        r = container_exec(&kept->spec, kept->init, &kept->group, list.items, fds, tty, report[1],
+                           &between);
     fd_close(report[1]);
     if (r < 0) {
         fd_close(report[0]);
@@ -324,19 +326,21 @@ static const char *report_split(const char *text, pid_t *ret_pid) {
 
 void exec_report_ready(KeeperProcess *keeper, KeptExec *exec) {
     bool end = report_read(&exec->report, &exec->report_text);
-    const char *rest = report_split(exec->report_text.data, &exec->pid);
+    pid_t pid = 0;
+    const char *rest = report_split(exec->report_text.data, &pid);
+    if (pid > 0 && !exec->known)
+        exec->pid = pid;
+    exec->known |= pid > 0;
     if (exec->pid > 0 && exec->kill)
         kill(exec->pid, SIGKILL);
     if (!end)
         return;
     bool failed = !str_empty(rest);
-    if (!failed && exec->pid > 0)
+    if (!failed && exec->known)
         return; /* it runs; the end comes by its status */
-    exec_tell(keeper, exec->id, 128, failed ? rest : "the process could not be started");
-    if (exec->pid <= 0)
-        exec_free(keeper, exec);
-    else
-        exec->id = 0; /* told already; only to be reaped */
+    if (!exec->over)
+        exec_tell(keeper, exec->id, 128, failed ? rest : "the process could not be started");
+    exec->over = true;
 }
 
 void exec_kill(KeeperProcess *keeper, uint64_t id) {
@@ -350,17 +354,29 @@ void exec_kill(KeeperProcess *keeper, uint64_t id) {
     }
 }
 
+static bool reaped(pid_t *pid, int *status) {
+    if (*pid <= 0 || waitpid(*pid, status, WNOHANG) != *pid)
+        return false;
+    *pid = 0;
+    return true;
+}
+
 void exec_reap(KeeperProcess *keeper) {
     LIST_EACH_SAFE(item, &keeper->execs) {
         KeptExec *exec = LIST_ITEM(item, KeptExec, all);
         int status;
-        if (exec->pid <= 0 || waitpid(exec->pid, &status, WNOHANG) != exec->pid)
-            continue;
-        if (exec->report >= 0)
-            exec_report_ready(keeper, exec);
-        if (exec->id)
-            exec_tell(keeper, exec->id,
-                      WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), NULL);
-        exec_free(keeper, exec);
+        reaped(&exec->between, &status);
+        if (exec->report >= 0 && !exec->between)
+            exec_report_ready(keeper, exec); /* the pid, before its end is looked for */
+        if (reaped(&exec->pid, &status)) {
+            if (exec->report >= 0)
+                exec_report_ready(keeper, exec);
+            if (!exec->over)
+                exec_tell(keeper, exec->id,
+                          WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), NULL);
+            exec->over = true;
+        }
+        if (exec->over && !exec->between && exec->pid <= 0)
+            exec_free(keeper, exec);
     }
 }

@@ -23,7 +23,8 @@
 
 enum {
     POLL_MAX = 3 + KEEPER_CONTAINERS_MAX * 3 + KEEPER_EXECS_MAX,
-    STOP_ROUND_MSEC = 20
+    STOP_ROUND_MSEC = 20,
+    ALONE_ROUND_MSEC = 5000
 };
 
 void keeper_tell(KeeperProcess *keeper, json_t *event, int fd) {
@@ -208,7 +209,13 @@ static void keeper_loop(KeeperProcess *keeper) {
         if (keeper->stopping)
             kill_all(keeper);
         poll_collect(keeper, &set);
-        int ready = poll(set.fds, set.len, keeper->stopping ? STOP_ROUND_MSEC : -1);
+        bool alone = keeper->connection < 0;
+        int ready = poll(set.fds, set.len,
+                         keeper->stopping ? STOP_ROUND_MSEC
+                         : alone          ? ALONE_ROUND_MSEC
+                                          : -1);
+        if (ready == 0 && alone && access(keeper->dir, F_OK) < 0)
+            keeper->stopping = true; /* no agent can ever find this pod again */
         if (ready <= 0)
             continue;
         poll_serve(keeper, &set);
@@ -334,6 +341,10 @@ int launcher_start(int *ret_fd) {
         if (dup3(pair[1], 3, O_CLOEXEC) < 0 && pair[1] != 3)
             _exit(1);
         close_range(4, ~0u, 0);
+        close_range(0, 2, 0); /* keepers outlive whoever reads the agent's output */
+        for (int i = 0; i < 3; i++)
+            if (open("/dev/null", O_RDWR) != i)
+                _exit(1);
         launcher_main(3);
     }
     fd_close(pair[1]);

@@ -48,7 +48,10 @@ typedef struct KeptExec {
     uint64_t id;
     char *container;
     int attempt;
-    pid_t pid; /* 0: not known yet */
+    pid_t between; /* makes the process and ends; 0: reaped */
+    pid_t pid;     /* 0: not known yet, or reaped */
+    bool known;
+    bool over;     /* told; only what is still a child is waited for */
     int report;
     Buf report_text;
     bool kill; /* asked for before the pid was known */

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+import base64
+import os
+import signal
+import subprocess
+import time
+
+from conftest import container, end, pod, wait_line
+
+
+def test_a_pod_runs_and_reports(agent):
+    r = agent.run(pod("p", container("echo out; echo err >&2; exit 0")))
+    assert r.code == 0
+    assert r.phases("p") == ["Pending", "Running", "Succeeded"]
+    assert r.state("p")["terminated"]["reason"] == "Completed"
+    assert sorted(r.log("p").split()) == ["err", "out"]
+    assert r.reasons()[:3] == ["Pulled", "Created", "Started"]
+    assert "not pulled: the pod sees this host's system" in r.events[0][4]
+
+
+def test_exit_codes_and_reasons(agent):
+    r = agent.run(
+        pod("three", container("exit 3")),
+        pod("killed", container("kill -9 $$$$")),
+        pod("nothing", {"name": "main", "image": "x", "command": ["no-such-program"]}),
+        pod("oom", container("exec python3 -c 'x = bytearray(200 << 20)'",
+                             resources={"limits": {"memory": "32Mi"}})),
+    )
+    assert r.code == 1
+    assert r.state("three")["terminated"]["exitCode"] == 3
+    assert r.state("three")["terminated"]["reason"] == "Error"
+    assert r.state("killed")["terminated"]["exitCode"] == 137
+    assert r.state("nothing")["terminated"]["reason"] == "StartError"
+    assert r.state("nothing")["terminated"]["exitCode"] == 128
+    assert "executable file not found in $PATH" in r.state("nothing")["terminated"]["message"]
+    assert r.state("oom")["terminated"]["reason"] == "OOMKilled"
+    assert r.state("oom")["terminated"]["exitCode"] == 137
+
+
+def test_own_namespaces(agent):
+    r = agent.run(pod("ns", container(
+        "hostname; getent hosts $(hostname) | cut -d' ' -f1; echo $IP; ls /proc | grep -c '^[0-9]';"
+        "echo x > /etc/made-by-pod; echo y > /dev/shm/f; ls /dev/shm; id -u; echo $HOME; touch $HOME/f",
+        env=[{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}])))
+    lines = r.log("ns").split()
+    assert lines[0] == "ns"
+    assert lines[1] == lines[2] and lines[1].startswith("10.177.0.")
+    assert int(lines[3]) < 8
+    assert lines[4:] == ["f", "0", "/home/ray"]
+    assert r.code == 0
+    assert not os.path.exists("/etc/made-by-pod")
+
+
+def test_pods_reach_each_other_and_the_host(agent):
+    server = "import http.server as h; h.HTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+    process = agent.start(
+        pod("server", container(f"exec python3 -c \"{server}\"",
+                                readinessProbe={"httpGet": {"port": 8000}, "periodSeconds": 1})),
+        keep=True)
+    text = wait_line(process, r'"type":"Ready","status":"True"')
+    ip = text.rsplit('"podIP":"', 1)[1].split('"')[0]
+    assert b"200 OK" in subprocess.run(["curl", "-si", "--noproxy", "*", f"http://{ip}:8000/"],
+                                       stdout=subprocess.PIPE).stdout
+    end(process)
+    done = agent.run(pod("client", container(
+        f"python3 -c \"import urllib.request as u; print(u.build_opener(u.ProxyHandler({{}})).open('http://{ip}:8000').status)\"")))
+    assert done.log("client") == "200\n"
+
+
+def test_volumes(agent):
+    secret = {"kind": "Secret", "metadata": {"name": "s"},
+              "data": {"k": base64.b64encode(b"hidden").decode()}}
+    config = {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1", "b": "2"}}
+    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "data", "uid": "claim-1"}}
+    mounts = [{"name": n, "mountPath": f"/v/{n}"} for n in
+              ("config", "secret", "empty", "memory", "down", "both", "claim")]
+    mounts.append({"name": "config", "mountPath": "/v/one/file", "subPath": "a"})
+    r = agent.run(secret, config, claim, pod("vol", container(
+        "cat /v/config/x/b /v/secret/k /v/both/a /v/both/labels; echo; stat -c %a -L /v/config/x/b;"
+        "cat /v/one/file; echo; ls /v/config; echo 1 > /v/empty/f; echo 2 >> /v/claim/f;"
+        "df -k --output=size,fstype /v/memory | tail -1; cat /v/down/name; echo;"
+        "touch /v/config/new 2>/dev/null || echo read-only", volumeMounts=mounts),
+        volumes=[
+            {"name": "config", "configMap": {"name": "c", "items": [
+                {"key": "a", "path": "a"}, {"key": "b", "path": "x/b", "mode": 0o400}]}},
+            {"name": "secret", "secret": {"secretName": "s"}},
+            {"name": "empty", "emptyDir": {}},
+            {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
+            {"name": "down", "downwardAPI": {"items": [
+                {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+            {"name": "both", "projected": {"sources": [
+                {"configMap": {"name": "c"}},
+                {"downwardAPI": {"items": [
+                    {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}]}},
+            {"name": "claim", "persistentVolumeClaim": {"claimName": "data"}},
+        ]))
+    lines = r.log("vol").split("\n")
+    assert lines[0] == '2hidden1app="vol"'
+    assert lines[1:5] == ["400", "1", "a", "x"]
+    assert lines[5].split() == ["8192", "tmpfs"]
+    assert lines[6:8] == ["vol", "read-only"]
+    assert r.code == 0
+
+
+def test_a_missing_config_map_is_said(agent):
+    process = agent.start(pod("wait", container("true"),
+                              volumes=[{"name": "v", "configMap": {"name": "gone"}}]))
+    wait_line(process, r'FailedMount: MountVolume.SetUp failed for volume "v": configmap "gone" not found')
+    end(process)
+
+
+def test_init_containers_and_sidecars(agent):
+    r = agent.run(pod(
+        "init",
+        container("cat /w/order; echo main"),
+        inits=[container("echo one >> /w/order", "one", volumeMounts=[{"name": "w", "mountPath": "/w"}]),
+               container("echo side >> /w/order; trap 'exit 0' TERM; while :; do sleep 0.1; done",
+                         "side", restartPolicy="Always",
+                         volumeMounts=[{"name": "w", "mountPath": "/w"}],
+                         startupProbe={"exec": {"command": ["grep", "side", "/w/order"]},
+                                       "periodSeconds": 1}),
+               container("echo two >> /w/order", "two", volumeMounts=[{"name": "w", "mountPath": "/w"}])],
+        volumes=[{"name": "w", "emptyDir": {}}]) | {})
+    # main does not mount /w: it fails, and the pod with it, after the sidecar was ended
+    assert r.log("init") .endswith("main\n")
+    assert r.state("init", 0, "initContainerStatuses")["terminated"]["reason"] == "Completed"
+    assert r.state("init", 1, "initContainerStatuses")["terminated"]["exitCode"] == 0
+    assert r.phases("init")[-1] == "Succeeded"
+
+
+def test_a_failed_init_container_fails_the_pod(agent):
+    r = agent.run(pod("bad", container("echo never"), inits=[container("exit 7", "i")]))
+    assert r.phases("bad") == ["Pending", "Failed"]
+    assert r.last("bad")["containerStatuses"][0]["state"]["waiting"]["reason"] == "PodInitializing"
+
+
+def test_restarts_with_back_off(agent):
+    process = agent.start(pod("crash", container("exit 1"), restart="Always"))
+    text = wait_line(process, r"CrashLoopBackOff")
+    assert "back-off 10s restarting failed container=main pod=crash_default" in text
+    assert '"restartCount":1' in text
+    end(process)
+
+
+def test_liveness_restarts_and_readiness_gates(agent):
+    process = agent.start(pod("live", container(
+        "touch /tmp/ok; sleep 100",
+        livenessProbe={"exec": {"command": ["sh", "-c", "echo dead; exit 1"]}, "periodSeconds": 1,
+                       "failureThreshold": 2},
+        readinessProbe={"exec": {"command": ["cat", "/tmp/ok"]}, "periodSeconds": 1}),
+        restart="Always", terminationGracePeriodSeconds=1))
+    text = wait_line(process, r'"restartCount":1.*"started":true')
+    assert "Unhealthy: Liveness probe failed: dead" in text
+    assert "Killing: Container main failed liveness probe, will be restarted" in text
+    assert '"type":"Ready","status":"True"' in text
+    end(process)
+
+
+def test_pre_stop_and_grace(agent):
+    process = agent.start(pod("stop", container(
+        "trap 'echo got-term; exit 5' TERM; echo up; while :; do sleep 0.05; done",
+        lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "echo pre > /proc/1/root/tmp/x; sleep 0.2"]}}}),
+        terminationGracePeriodSeconds=20))
+    wait_line(process, r"Started container")
+    begin = time.monotonic()
+    text = end(process)
+    assert time.monotonic() - begin < 10
+    assert '"exitCode":5' in text
+
+
+def test_a_program_that_ignores_term_is_killed_after_its_grace(agent):
+    process = agent.start(pod("deaf", container("trap '' TERM; echo up; while :; do sleep 0.1; done"),
+                              terminationGracePeriodSeconds=1))
+    wait_line(process, r"Started container")
+    begin = time.monotonic()
+    text = end(process)
+    assert 0.9 < time.monotonic() - begin < 4
+    assert '"exitCode":137' in text
+
+
+def test_a_killed_agent_leaves_the_pod_and_the_next_one_adopts_it(agent):
+    process = agent.start(pod("stay", container("echo one; while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 4"),
+                              restart="Never"), keep=True)
+    text = wait_line(process, r'"phase":"Running"')
+    ip = text.rsplit('"podIP":"', 1)[1].split('"')[0]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = agent.start(*[pod("stay", container("unused"))], keep=True)
+    text = wait_line(again, r'"phase":"Running"')
+    assert f'"podIP":"{ip}"' in text
+    assert "Created" not in text
+    end(again)
+    # a third agent sees the end that nobody watched
+    pods = agent.folder / "state" / "pods"
+    (next(pods.glob("*/containers/main/0/tmp")) / "go").touch()
+    r = agent.start(pod("stay", container("unused")), keep=False)
+    text = wait_line(r, r'"exitCode":4')
+    end(r)
+
+
+def test_a_killed_keeper_ends_the_pod_cleanly(agent):
+    process = agent.start(pod("lost", container("sleep 300"), restart="Never"), keep=True)
+    wait_line(process, r'"phase":"Running"')
+    keepers = [p for p in os.listdir("/proc") if p.isdigit() and _comm(p) == "mobula-pod"
+               and agent.state.encode() in open(f"/proc/{p}/cmdline", "rb").read()]
+    assert len(keepers) == 1
+    os.kill(int(keepers[0]), signal.SIGKILL)
+    text = wait_line(process, r'"phase":"Failed"')
+    assert '"exitCode":137' in text and "keeper process was killed" in text
+    end(process)
+
+
+def _comm(pid):
+    try:
+        return open(f"/proc/{pid}/comm").read().strip()
+    except OSError:
+        return ""
+
+
+def test_a_pod_starts_quickly(agent):
+    """From the agent's first look at a pod to its program's first instruction."""
+    process = agent.start(*[pod(f"fast-{i}", container("date +%s%N; sleep 5")) for i in range(4)],
+                          keep=True)
+    begin = None
+    for line in process.stdout:
+        if begin is None and line.startswith("status"):
+            begin = time.monotonic()
+        if line.startswith("status default/fast-3 Running"):
+            break
+    assert time.monotonic() - begin < 2
+    end(process)
