@@ -18,7 +18,6 @@
 #include "local/agent_file.h"
 
 #define USUAL_PATH        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define POD_RANGE         "10.88.0.0/16"
 #define SERVICE_RANGE     "10.96.0.0/16"
 #define PIP_CONFIG_MAX    (64 * 1024)
 #define NETWORK_MTU_LEAST 576
@@ -157,7 +156,7 @@ static void extend_no_proxy(AgentHost *host, const HostOptions *options) {
         _cleanup_free_ char *value =
             str_printf("%s%slocalhost,127.0.0.1,.svc,.%s,%s,%s", before ? before : "",
                        str_empty(before) ? "" : ",", host->pods.cluster_domain,
-                       options->pod_range ? options->pod_range : POD_RANGE,
+                       host->has_network ? host->network.pod_range : "10.0.0.0/8",
                        options->service_range ? options->service_range : SERVICE_RANGE);
         env_set(&host->base_env, names[i], value);
     }
@@ -279,8 +278,8 @@ static int make_network(AgentHost *host, const HostOptions *options, const char 
     host->pods.host_ip = host->host_ip;
     if (options->no_network)
         return 0;
-    int r = network_open(tag, options->pod_range ? options->pod_range : POD_RANGE,
-                         options->service_range ? options->service_range : SERVICE_RANGE, mtu,
+    int r = network_open(tag, options->state_dir, options->pod_range,
+                         options->service_range ? options->service_range : SERVICE_RANGE,
                          &host->network);
     if (r == -EPERM || r == -EOPNOTSUPP) {
         note(host, "pods have a network each that leads nowhere: making a bridge is not permitted");
@@ -341,6 +340,7 @@ int agent_host_init(Loop *loop, int launcher, const HostOptions *options, AgentH
         agent_host_done(host);
         return r;
     }
+    agent_pods_reserve(&host->pods);
     find_limits(host);
     build_env(host, options);
     strlist_add(&host->hide, options->state_dir);
@@ -369,7 +369,7 @@ static bool nobody(void *ctx, const char *uid) {
 }
 
 void agent_host_purge(AgentHost *host) {
-    agent_pods_sweep(host->pods.state_dir, host->cgroup_root, nobody, NULL);
+    agent_pods_sweep(&host->pods, nobody, NULL);
     if (host->has_network)
         network_remove(&host->network);
     CgroupHost cgroups;

@@ -3,7 +3,11 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -97,6 +101,91 @@ static int make_bridge(const AgentNetwork *network) {
     return r;
 }
 
+/* ---- ranges that are taken ---- */
+
+/* Whether the agent that made this bridge is gone: nobody holds the lock of its state folder. */
+static bool bridge_abandoned(const char *bridge) {
+    _cleanup_free_ char *alias_path = str_printf("/sys/class/net/%s/ifalias", bridge);
+    _cleanup_free_ char *ports = str_printf("/sys/class/net/%s/brif", bridge);
+    _cleanup_buf_ Buf alias = { 0 };
+    if (!str_starts(bridge, "mb-") || file_read(alias_path, 4096, &alias) < 0 || !alias.len)
+        return false;
+    alias.data[strcspn(alias.data, "\n")] = 0;
+    struct stat st;
+    if (stat(ports, &st) < 0 || st.st_nlink > 2)
+        return false; /* pods hang on it */
+    _cleanup_free_ char *lock = str_printf("%s/agent.lock", alias.data);
+    _cleanup_close_ int fd = open(lock, O_RDWR | O_CLOEXEC);
+    return fd < 0 ? errno == ENOENT : flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+static void remove_abandoned(const char *bridge) {
+    AgentNetwork other = { .nft = true };
+    snprintf(other.tag, sizeof(other.tag), "%s", bridge + strlen("mb-"));
+    snprintf(other.bridge, sizeof(other.bridge), "%s", bridge);
+    network_remove(&other);
+}
+
+/* The link, other than ours, whose addresses overlap the range; abandoned ones are removed. */
+static char *range_user(const AgentNetwork *network, uint32_t base, unsigned prefix) {
+    struct ifaddrs *all = NULL;
+    char *user = NULL;
+    if (getifaddrs(&all) < 0)
+        return NULL;
+    for (struct ifaddrs *at = all; at && !user; at = at->ifa_next) {
+        struct sockaddr_in address, mask;
+        if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || !at->ifa_netmask ||
+            str_eq(at->ifa_name, network->bridge))
+            continue;
+        memcpy(&address, at->ifa_addr, sizeof(address));
+        memcpy(&mask, at->ifa_netmask, sizeof(mask));
+        uint32_t wide = 0xffffffffu << (32 - prefix) & ntohl(mask.sin_addr.s_addr);
+        if ((ntohl(address.sin_addr.s_addr) & wide) != (base & wide))
+            continue;
+        if (bridge_abandoned(at->ifa_name))
+            remove_abandoned(at->ifa_name);
+        else
+            user = str_dup(at->ifa_name);
+    }
+    freeifaddrs(all);
+    return user;
+}
+
+static int choose_range(AgentNetwork *network, const char *given) {
+    int r = 0;
+    if (given) {
+        r = parse_range(given, &network->base, &network->prefix);
+        _cleanup_free_ char *user =
+            r == 0 ? range_user(network, network->base, network->prefix) : NULL;
+        if (user)
+            r = error_origin(-EADDRINUSE,
+                             "the pods' range %s overlaps addresses of link %s: choose "
+                             "another one with --pod-cidr",
+                             given, user);
+        network->pod_range = str_dup(given);
+        return r;
+    }
+    /* The same one each time for the same tag, as long as it is free. */
+    uint32_t start = (uint32_t)strtoul(network->tag, NULL, 16) % 64;
+    for (uint32_t i = 0; i < 64; i++) {
+        uint32_t second = 64 + (start + i) % 64;
+        network->base = 10u << 24 | second << 16;
+        network->prefix = 16;
+        _cleanup_free_ char *user =
+            second == 96 ? str_dup("services") : range_user(network, network->base, 16);
+        if (!user) {
+            network->pod_range = str_printf("10.%u.0.0/16", second);
+            return 0;
+        }
+    }
+    return error_origin(-EADDRINUSE, "every range in 10.64.0.0/10 is in use: give --pod-cidr");
+}
+
+static void write_owner(const AgentNetwork *network, const char *owner) {
+    _cleanup_free_ char *path = str_printf("/sys/class/net/%s/ifalias", network->bridge);
+    (void)!sysctl_write(path, owner); /* without it nobody cleans up after us, no more */
+}
+
 static bool has_program(char *const *argv) {
     return spawn_run(argv, NULL, HELPER_TIMEOUT, NULL) == 0;
 }
@@ -112,30 +201,28 @@ static void choose_rules(AgentNetwork *network) {
                                     error_text(r));
 }
 
-int network_open(const char *tag, const char *pod_range, const char *service_range, unsigned mtu,
-                 AgentNetwork *ret_network) {
-    UNUSED(mtu);
+int network_open(const char *tag, const char *owner, const char *pod_range,
+                 const char *service_range, AgentNetwork *ret_network) {
     AgentNetwork network = { 0 };
-    int r = parse_range(pod_range, &network.base, &network.prefix);
+    if (strlen(tag) >= NETWORK_TAG_MAX)
+        return error_origin(-EINVAL, "the tag %s is too long", tag);
+    snprintf(network.tag, sizeof(network.tag), "%s", tag);
+    snprintf(network.bridge, sizeof(network.bridge), "mb-%s", tag);
+    network.service_range = str_dup(service_range);
+    int r = choose_range(&network, pod_range);
     if (r == 0 && network.prefix < PREFIX_LEAST)
         r = error_origin(-EINVAL, "the pods' range %s is larger than a /%d", pod_range,
                          PREFIX_LEAST);
-    if (r == 0 && strlen(tag) >= NETWORK_TAG_MAX)
-        r = error_origin(-EINVAL, "the tag %s is too long", tag);
-    if (r < 0)
-        return r;
-    snprintf(network.tag, sizeof(network.tag), "%s", tag);
-    snprintf(network.bridge, sizeof(network.bridge), "mb-%s", tag);
     format_address(network.base + 1, network.gateway);
-    network.service_range = str_dup(service_range);
-    r = make_bridge(&network);
+    if (r == 0)
+        r = make_bridge(&network);
     if (r == 0)
         r = set_sysctls(&network);
     if (r < 0) {
         network_done(&network);
         return r;
     }
-    network.pod_range = str_dup(pod_range);
+    write_owner(&network, owner);
     network.used = mem_zalloc_array(address_count(&network) / 64 + 1, sizeof(uint64_t));
     bit_set(&network, 0, true);
     bit_set(&network, 1, true);
@@ -178,8 +265,6 @@ int network_take(AgentNetwork *network, const char *wanted,
         if (inet_pton(AF_INET, wanted, &in) != 1 || ntohl(in.s_addr) - network->base >= count)
             return error_origin(-EINVAL, "%s is not in the pods' range", wanted);
         uint32_t i = ntohl(in.s_addr) - network->base;
-        if (bit_get(network, i))
-            return error_origin(-EADDRINUSE, "%s is another pod's address", wanted);
         bit_set(network, i, true);
         snprintf(ret_address, NETWORK_ADDRESS_MAX, "%s", wanted);
         return 0;

@@ -28,16 +28,19 @@ typedef struct AgentNetwork {
     char *rules;                     /* the last ones applied */
 } AgentNetwork;
 
-/* Makes the bridge and the base rules, or takes over those of a former agent with this tag.
- * -EINVAL for ranges that are none; -EPERM where the rights for it are missing. */
-_must_check_ int network_open(const char *tag, const char *pod_range, const char *service_range,
-                              unsigned mtu, AgentNetwork *ret_network);
+/* Makes the bridge and the base rules, or takes over those of a former agent with this tag. The
+ * bridge carries `owner` (the state folder) as its alias: what an agent that is gone left in the way
+ * is removed. pod_range NULL: a /16 of 10.64/10 that nobody uses. -EINVAL for ranges that are none,
+ * -EADDRINUSE for one in use, -EPERM where the rights for it are missing. */
+_must_check_ int network_open(const char *tag, const char *owner, const char *pod_range,
+                              const char *service_range, AgentNetwork *ret_network);
 /* Frees the memory; bridge and rules stay. */
 void network_done(AgentNetwork *network);
 /* Removes bridge and rules. */
 void network_remove(AgentNetwork *network);
 
-/* `wanted` NULL: a free one, never one that was free a moment ago while others are. -ENOSPC; -EADDRINUSE. */
+/* `wanted`: that one, whoever else has it (an adopted pod's own). NULL: a free one, and not one that
+ * was free a moment ago while others are. -ENOSPC. */
 _must_check_ int network_take(AgentNetwork *network, const char *wanted,
                               char ret_address[static NETWORK_ADDRESS_MAX]);
 void network_release(AgentNetwork *network, const char *address);

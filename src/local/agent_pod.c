@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "local/agent_pod.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,9 +12,7 @@
 #include "local/agent_file.h"
 #include "local/agent_pod_private.h"
 
-#define SETUP_RETRY  (2 * USEC_PER_SEC)
-#define SWEEP_WAIT   (2 * USEC_PER_SEC)
-#define REQUEST_WAIT (30 * USEC_PER_SEC)
+#define SETUP_RETRY (2 * USEC_PER_SEC)
 
 enum {
     SHM_SIZE = 64 * 1024 * 1024,
@@ -746,39 +743,4 @@ void agent_pod_exec_cancel(AgentPod *pod, uint64_t id) {
 
 void agent_pod_socket_cancel(AgentPod *pod, uint64_t id) {
     request_cancel(pod, id);
-}
-
-static void closedir_p(DIR **dir) {
-    if (*dir)
-        closedir(*dir);
-}
-
-static void sweep_one(const char *dir, const char *cgroup) {
-    CgroupHost cgroups;
-    Cgroup group;
-    (void)!keeper_end_now(dir, SWEEP_WAIT);
-    if (cgroup_host_init(&cgroups) == 0) {
-        if (cgroup_open(&cgroups, cgroup, &group) == 0) {
-            if (cgroup_kill(&group) == 0)
-                (void)!cgroup_remove(&group);
-            cgroup_done(&group);
-        }
-        cgroup_host_done(&cgroups);
-    }
-    (void)!dir_remove(dir);
-}
-
-void agent_pods_sweep(const char *state_dir, const char *cgroup_root,
-                      bool (*known)(void *ctx, const char *uid), void *ctx) {
-    _cleanup_free_ char *pods = str_printf("%s/pods", state_dir);
-    _cleanup_(closedir_p) DIR *handle = opendir(pods);
-    if (!handle)
-        return;
-    for (struct dirent *entry; (entry = readdir(handle));) {
-        if (entry->d_name[0] == '.' || known(ctx, entry->d_name))
-            continue;
-        _cleanup_free_ char *dir = str_printf("%s/%s", pods, entry->d_name);
-        _cleanup_free_ char *cgroup = str_printf("%s/pod%s", cgroup_root, entry->d_name);
-        sweep_one(dir, cgroup);
-    }
 }

@@ -89,6 +89,7 @@ void agent_pod_exec_cancel(AgentPod *pod, uint64_t id);
 _must_check_ int agent_pod_socket(AgentPod *pod, PodSocketFn *fn, void *ctx, uint64_t *ret_id);
 void agent_pod_socket_cancel(AgentPod *pod, uint64_t id);
 
-/* Ends keepers and removes folders of pods under `state_dir` that `known` does not name. */
-void agent_pods_sweep(const char *state_dir, const char *cgroup_root,
-                      bool (*known)(void *ctx, const char *uid), void *ctx);
+/* Takes the addresses of all pods that are on disk, before new ones are handed out. */
+void agent_pods_reserve(const PodHost *host);
+/* Ends keepers and removes folders of pods that `known` does not name. */
+void agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx);

@@ -170,6 +170,7 @@ typedef struct PhaseCase {
     }
 #define CRASHED { .now = { .state = RUN_WAITING }, .has_last = true }
 #define RUNNING { .now = { .state = RUN_RUNNING }, .started = true, .ready = true }
+#define ENDED   { .now = { .state = RUN_TERMINATED, .exit_code = 143 }, .has_last = true }
 #define EXIT(n)                                                                                    \
     {                                                                                              \
         .now = {.state = RUN_TERMINATED, .exit_code = n }                                          \
@@ -186,8 +187,9 @@ static void test_phases(void **state) {
         { "Always", { EXIT(0), RUNNING, RUNNING, RUNNING }, false, POD_RUNNING },
         { "Always", { EXIT(0), RUNNING, RUNNING, CRASHED }, false, POD_RUNNING },
         { "Always", { EXIT(0), RUNNING, EXIT(0), EXIT(0) }, false, POD_RUNNING },
-        { "Never", { EXIT(0), RUNNING, EXIT(0), EXIT(0) }, false, POD_SUCCEEDED },
-        { "Never", { EXIT(0), RUNNING, EXIT(0), EXIT(2) }, false, POD_FAILED },
+        { "Never", { EXIT(0), RUNNING, EXIT(0), EXIT(0) }, false, POD_RUNNING },
+        { "Never", { EXIT(0), ENDED, EXIT(0), EXIT(0) }, false, POD_SUCCEEDED },
+        { "Never", { EXIT(0), ENDED, EXIT(0), EXIT(2) }, false, POD_FAILED },
         { "Never", { EXIT(0), RUNNING, RUNNING, EXIT(2) }, false, POD_RUNNING },
         { "OnFailure", { EXIT(0), RUNNING, EXIT(0), EXIT(2) }, false, POD_RUNNING },
         { "Always", { EXIT(0), EXIT(0), EXIT(143), EXIT(143) }, true, POD_FAILED },

@@ -85,12 +85,14 @@ char *network_rules_nft(const AgentNetwork *network, const ServicePorts *ports) 
             nft_service(&out, &ports->items[i], i);
     nft_map(&out, ports);
     nft_hairpin(&out, ports);
-    static const char *const hooks[][2] = { { "prerouting", "dstnat" }, { "output", "-100" } };
-    for (size_t i = 0; i < ARRAY_LEN(hooks); i++)
-        buf_printf(&out,
-                   "  chain %s {\n    type nat hook %s priority %s\n    ip daddr . meta l4proto . "
-                   "th dport vmap @services\n  }\n",
-                   hooks[i][0], hooks[i][0], hooks[i][1]);
+    /* From our own pods only: another agent's may use the same addresses for its services. */
+    buf_printf(&out,
+               "  chain prerouting {\n    type nat hook prerouting priority dstnat\n    iifname "
+               "\"%s\" ip daddr . meta l4proto . th dport vmap @services\n  }\n",
+               network->bridge);
+    buf_add_str(&out,
+                "  chain output {\n    type nat hook output priority -100\n    ip daddr . meta "
+                "l4proto . th dport vmap @services\n  }\n");
     buf_printf(&out,
                "  chain postrouting {\n    type nat hook postrouting priority srcnat\n"
                "    ip saddr . ip daddr @hairpin masquerade\n"
@@ -157,13 +159,14 @@ char *network_rules_iptables(const AgentNetwork *network, const ServicePorts *po
 }
 
 static int iptables_jumps(const AgentNetwork *network) {
-    _cleanup_free_ char *script = str_printf(
-        "t=mobula_%s; a() { iptables -w \"$@\"; }; j() { x=$1; c=$2; shift 2; "
-        "a -t $x -C $c \"$@\" 2>/dev/null || a -t $x -I $c \"$@\"; }; "
-        "j nat PREROUTING -j ${t}_svc && j nat OUTPUT -j ${t}_svc && j nat POSTROUTING -j $t && "
-        "j filter FORWARD -j $t && j filter INPUT -i %s -d 127.0.0.0/8 -j $t && "
-        "j filter OUTPUT -j $t",
-        network->tag, network->bridge);
+    _cleanup_free_ char *script =
+        str_printf("t=mobula_%s; a() { iptables -w \"$@\"; }; j() { x=$1; c=$2; shift 2; "
+                   "a -t $x -C $c \"$@\" 2>/dev/null || a -t $x -I $c \"$@\"; }; "
+                   "j nat PREROUTING -i %s -j ${t}_svc && j nat OUTPUT -j ${t}_svc && j nat "
+                   "POSTROUTING -j $t && "
+                   "j filter FORWARD -j $t && j filter INPUT -i %s -d 127.0.0.0/8 -j $t && "
+                   "j filter OUTPUT -j $t",
+                   network->tag, network->bridge, network->bridge);
     return spawn_run(SPAWN_LIST("sh", "-c", script), NULL, HELPER_TIMEOUT, NULL);
 }
 

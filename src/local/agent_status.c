@@ -30,6 +30,7 @@ const char *status_phase_name(PodPhase phase) {
 typedef struct Tally {
     int init_pending, init_failed;
     int waiting, running, stopped, succeeded;
+    int sidecars; /* that run */
 } Tally;
 
 static void count_init(const ContainerDef *def, const RunRecord *run, bool never, Tally *tally) {
@@ -65,6 +66,8 @@ PodPhase status_phase(const PodDef *def, const PodRecord *record) {
             count_main(&record->runs[i], &tally);
         else
             count_init(container, &record->runs[i], def->restart == RESTART_NEVER, &tally);
+        if (container->kind == CONTAINER_SIDECAR && record->runs[i].now.state == RUN_RUNNING)
+            tally.sidecars++;
     }
     if (tally.init_failed)
         return POD_FAILED;
@@ -80,7 +83,7 @@ PodPhase status_phase(const PodDef *def, const PodRecord *record) {
         return POD_RUNNING;
     if (!tally.stopped)
         return POD_PENDING;
-    if (def->restart == RESTART_ALWAYS)
+    if (def->restart == RESTART_ALWAYS || tally.sidecars)
         return POD_RUNNING;
     if (tally.stopped == tally.succeeded)
         return POD_SUCCEEDED;
