@@ -2,19 +2,44 @@
 
 /* `mobula node-agent`: runs the pods of one machine as isolated processes. */
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "local/agent.h"
 #include "local/agent_once.h"
 
 typedef struct AgentCommand {
     HostOptions host;
+    AgentOptions agent;
     OnceOptions once;
     StrList env;
     bool purge;
 } AgentCommand;
+
+static void stop(void *ctx, int signo) {
+    log_info("signal %d: the agent ends, its pods go on", signo);
+    loop_stop(ctx);
+}
+
+static int serve(AgentHost *host, const AgentOptions *options) {
+    Loop *loop = host->pods.loop;
+    Agent *agent = NULL;
+    LoopSignal *interrupt = NULL, *terminate = NULL;
+    int r = loop_signal_new(loop, SIGINT, stop, loop, &interrupt);
+    if (r == 0)
+        r = loop_signal_new(loop, SIGTERM, stop, loop, &terminate);
+    if (r == 0)
+        r = agent_new(host, options, &agent);
+    if (r == 0)
+        loop_run(loop);
+    agent_free(agent);
+    loop_signal_free(interrupt);
+    loop_signal_free(terminate);
+    return r;
+}
 
 static int run(AgentCommand *command, Loop *loop, int launcher) {
     AgentHost host;
@@ -28,19 +53,33 @@ static int run(AgentCommand *command, Loop *loop, int launcher) {
         log_warn("%s", host.notes);
     if (command->once.file)
         r = agent_once(&host, &command->once, &status);
-    if (r == 0 && (command->purge || (command->once.file && !command->once.keep)))
-        agent_host_purge(&host);
+    else if (!command->purge)
+        r = serve(&host, &command->agent);
     if (r < 0)
         log_error("%s", error_text(r));
+    if (command->purge || (command->once.file && !command->once.keep))
+        agent_host_purge(&host);
     agent_host_done(&host);
     return r < 0 ? 1 : status;
 }
 
 int cmd_node_agent(int argc, char **argv) {
-    AgentCommand command = { .host = { .state_dir = "/var/lib/mobula" } };
+    AgentCommand command = { .host = { .state_dir = "/var/lib/mobula" },
+                             .agent = { .nodes = "3x8cpu,32Gi" } };
     HostOptions *host = &command.host;
     host->env = &command.env;
+    AgentOptions *agent = &command.agent;
     const Option options[] = {
+        { "kubeconfig", OPTION_TEXT, &agent->kubeconfig, "How to reach the API server.",
+          .metavar = "FILE" },
+        { "context", OPTION_TEXT, &agent->context, "Context of the kubeconfig.",
+          .metavar = "NAME" },
+        { "nodes", OPTION_TEXT, &agent->nodes, "The nodes to be, [3x8cpu,32Gi].",
+          .metavar = "SHAPE" },
+        { "token-file", OPTION_TEXT, &agent->token_file,
+          "Token of the endpoint, [STATE/agent.token].", .metavar = "FILE" },
+        { "port", OPTION_INT, &agent->port, "Port of the endpoint on loopback, [a free one].",
+          .metavar = "N" },
         { "state", OPTION_TEXT, &host->state_dir, "Folder for pods and their state.",
           .metavar = "DIR" },
         { "bin-dir", OPTION_TEXT, &host->bin_dir, "Folder that comes first in PATH of pods.",

@@ -281,7 +281,7 @@ static void take_callbacks(Agent *agent) {
 
 static int start(Agent *agent, const AgentOptions *options) {
     _cleanup_free_ char *token = str_printf("%s/agent.token", agent->host->pods.state_dir);
-    int r = nodes_parse(options->nodes, &agent->shapes);
+    int r = node_shapes_parse(options->nodes, &agent->shapes);
     if (r == 0)
         r = connect_api(agent, options);
     if (r == 0)
@@ -312,8 +312,8 @@ int agent_new(AgentHost *host, const AgentOptions *options, Agent **ret_agent) {
         agent_free(agent);
         return r;
     }
-    _cleanup_free_ char *logical =
-        nodes_logical(&agent->shapes, host->pods.node_cpu_milli / 1000, host->pods.node_memory);
+    _cleanup_free_ char *logical = node_shapes_logical(
+        &agent->shapes, host->pods.node_cpu_milli / 1000, host->pods.node_memory);
     if (logical)
         log_info("%s", logical);
     *ret_agent = agent;

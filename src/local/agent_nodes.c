@@ -66,7 +66,7 @@ static int parse_group(char *group, NodeShapes *nodes) {
     return 0;
 }
 
-int nodes_parse(const char *text, NodeShapes *ret_nodes) {
+int node_shapes_parse(const char *text, NodeShapes *ret_nodes) {
     NodeShapes nodes = { 0 };
     _cleanup_free_ char *copy = str_dup(text);
     char *save = NULL;
@@ -75,14 +75,14 @@ int nodes_parse(const char *text, NodeShapes *ret_nodes) {
          group = strtok_r(NULL, "+", &save))
         r = parse_group(group, &nodes);
     if (r < 0 || !nodes.len) {
-        nodes_done(&nodes);
+        node_shapes_done(&nodes);
         return bad(text);
     }
     *ret_nodes = nodes;
     return 0;
 }
 
-void nodes_done(NodeShapes *nodes) {
+void node_shapes_done(NodeShapes *nodes) {
     VEC_EACH(node, nodes) {
         mem_free(node->name);
         json_decref(node->extra);
@@ -90,7 +90,7 @@ void nodes_done(NodeShapes *nodes) {
     vec_done(nodes);
 }
 
-char *nodes_logical(const NodeShapes *nodes, uint64_t machine_cpus, uint64_t machine_memory) {
+char *node_shapes_logical(const NodeShapes *nodes, uint64_t machine_cpus, uint64_t machine_memory) {
     double cpus = 0, memory = 0;
     VEC_EACH(node, nodes) {
         cpus += quantity_double(node->cpu);

@@ -18,11 +18,11 @@ typedef struct NodeShape {
 typedef Vec(NodeShape) NodeShapes;
 
 /* Names are node-0, node-1, ... -EINVAL with an example of what is meant. */
-_must_check_ int nodes_parse(const char *text, NodeShapes *ret_nodes);
-void nodes_done(NodeShapes *nodes);
+_must_check_ int node_shapes_parse(const char *text, NodeShapes *ret_nodes);
+void node_shapes_done(NodeShapes *nodes);
 
 /* A sentence if the nodes together hold more than the machine has; NULL if not. Owned. */
-char *nodes_logical(const NodeShapes *nodes, uint64_t machine_cpus, uint64_t machine_memory);
+char *node_shapes_logical(const NodeShapes *nodes, uint64_t machine_cpus, uint64_t machine_memory);
 
 typedef struct NodeFacts {
     const char *host_ip, *agent_url, *version;

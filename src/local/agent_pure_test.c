@@ -288,22 +288,22 @@ static void test_log_round_trip(void **state) {
 static void test_nodes(void **state) {
     UNUSED(state);
     NodeShapes nodes;
-    CHECK_OK(nodes_parse("3x8cpu,32Gi", &nodes));
+    CHECK_OK(node_shapes_parse("3x8cpu,32Gi", &nodes));
     CHECK_INT(nodes.len, 3);
     CHECK_STR(nodes.items[2].name, "node-2");
     CHECK_INT(quantity_ceil(nodes.items[0].cpu), 8);
     CHECK_INT(quantity_ceil(nodes.items[0].memory), INT64_C(32) << 30);
-    _cleanup_free_ char *logical = nodes_logical(&nodes, 2, UINT64_C(24) << 30);
+    _cleanup_free_ char *logical = node_shapes_logical(&nodes, 2, UINT64_C(24) << 30);
     CHECK(logical && strstr(logical, "24 CPUs"));
-    CHECK(nodes_logical(&nodes, 24, UINT64_C(96) << 30) == NULL);
-    nodes_done(&nodes);
-    CHECK_OK(nodes_parse("500mcpu,1Gi,nvidia.com/gpu=1+2x1cpu,512Mi", &nodes));
+    CHECK(node_shapes_logical(&nodes, 24, UINT64_C(96) << 30) == NULL);
+    node_shapes_done(&nodes);
+    CHECK_OK(node_shapes_parse("500mcpu,1Gi,nvidia.com/gpu=1+2x1cpu,512Mi", &nodes));
     CHECK_INT(nodes.len, 3);
     CHECK_STR(json_str_at(nodes.items[0].extra, "nvidia.com/gpu"), "1");
-    nodes_done(&nodes);
+    node_shapes_done(&nodes);
     static const char *const bad[] = { "", "8cpu", "0x8cpu,1Gi", "3x", "-1x8cpu,1Gi", "8cpu,zGi" };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        CHECK_INT(nodes_parse(bad[i], &nodes), -EINVAL);
+        CHECK_INT(node_shapes_parse(bad[i], &nodes), -EINVAL);
 }
 
 int main(void) {

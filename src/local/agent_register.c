@@ -195,7 +195,7 @@ void register_stop(Agent *agent) {
         loop_timer_free(agent->nodes[i].timer);
     }
     agent->nodes = mem_free(agent->nodes);
-    nodes_done(&agent->shapes);
+    node_shapes_done(&agent->shapes);
     for (size_t i = 0; i < ARRAY_LEN(agent->facts_text); i++)
         mem_free(agent->facts_text[i]);
 }
