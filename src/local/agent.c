@@ -305,6 +305,7 @@ int agent_new(AgentHost *host, const AgentOptions *options, Agent **ret_agent) {
     agent->rules = loop_task_new(loop, agent_rules_changed, agent);
     agent->wake_pods = loop_task_new(loop, wake_pods, agent);
     agent->refresh = loop_timer_new(loop, refresh, agent);
+    agent->rules_retry = loop_timer_new(loop, agent_rules_changed, agent);
     loop_timer_every(agent->refresh, REFRESH_EVERY);
     take_callbacks(agent);
     int r = start(agent, options);
@@ -339,6 +340,7 @@ Agent *agent_free(Agent *agent) {
     loop_task_free(agent->rules);
     loop_task_free(agent->wake_pods);
     loop_timer_free(agent->refresh);
+    loop_timer_free(agent->rules_retry);
     mem_free(agent->applied);
     return mem_free(agent);
 }

@@ -233,23 +233,38 @@ static int take_lock(AgentHost *host, const char *state_dir) {
     return 0;
 }
 
+/* Made if missing; as an absolute path, since keepers stand elsewhere. Owned. */
+static int make_absolute(const char *path, unsigned mode, char **ret_path) {
+    int r = dir_make(path, mode);
+    if (r < 0)
+        return r;
+    char *real = realpath(path, NULL);
+    if (!real)
+        return error_last("find %s", path);
+    *ret_path = real;
+    return 0;
+}
+
 static int make_folders(AgentHost *host, const HostOptions *options) {
-    const char *state = options->state_dir;
-    host->claims_dir = str_printf("%s/claims", state);
-    host->links_dir = str_printf("%s/bin", state);
-    host->bin_dir = options->bin_dir ? str_dup(options->bin_dir) : own_folder();
-    host->cache_dir = options->cache_dir ? str_dup(options->cache_dir) : default_cache();
-    _cleanup_free_ char *pods = str_printf("%s/pods", state);
-    int r = dir_make(state, 0700);
+    _cleanup_free_ char *cache = options->cache_dir ? str_dup(options->cache_dir) : default_cache();
+    int r = make_absolute(options->state_dir, 0700, &host->state_dir);
     if (r == 0)
-        r = take_lock(host, state);
+        r = take_lock(host, host->state_dir);
     if (r == 0)
-        r = dir_make(pods, 0700);
+        r = make_absolute(cache, 0755, &host->cache_dir);
+    if (r < 0)
+        return r;
+    char *bin = options->bin_dir ? realpath(options->bin_dir, NULL) : own_folder();
+    if (!bin)
+        return error_last("find %s", options->bin_dir);
+    host->bin_dir = bin;
+    host->claims_dir = str_printf("%s/claims", host->state_dir);
+    host->links_dir = str_printf("%s/bin", host->state_dir);
+    _cleanup_free_ char *pods = str_printf("%s/pods", host->state_dir);
+    r = dir_make(pods, 0700);
     if (r == 0)
         r = dir_make(host->claims_dir, 0755);
-    if (r == 0)
-        r = dir_make(host->links_dir, 0755);
-    return r < 0 ? r : dir_make(host->cache_dir, 0755);
+    return r < 0 ? r : dir_make(host->links_dir, 0755);
 }
 
 /* ---- network ---- */
@@ -278,7 +293,7 @@ static int make_network(AgentHost *host, const HostOptions *options, const char 
     host->pods.host_ip = host->host_ip;
     if (options->no_network)
         return 0;
-    int r = network_open(tag, options->state_dir, options->pod_range,
+    int r = network_open(tag, host->state_dir, options->pod_range,
                          options->service_range ? options->service_range : SERVICE_RANGE,
                          &host->network);
     if (r == -EPERM || r == -EOPNOTSUPP) {
@@ -313,25 +328,32 @@ static void find_limits(AgentHost *host) {
     cgroup_host_done(&cgroups);
 }
 
+static void tell_pods(AgentHost *host, Loop *loop, int launcher, const HostOptions *options) {
+    PodHost *pods = &host->pods;
+    pods->loop = loop;
+    pods->launcher = launcher;
+    pods->state_dir = host->state_dir;
+    pods->claims_dir = host->claims_dir;
+    pods->share_dir = host->cache_dir;
+    pods->links_dir = host->links_dir;
+    pods->cgroup_root = host->cgroup_root;
+    pods->cluster_domain = options->cluster_domain ? options->cluster_domain : "cluster.local";
+    pods->base_env = &host->base_env;
+    pods->hide = &host->hide;
+    strlist_add(&host->hide, host->state_dir);
+}
+
 int agent_host_init(Loop *loop, int launcher, const HostOptions *options, AgentHost *ret_host) {
     AgentHost *host = ret_host;
     char tag[NETWORK_TAG_MAX];
     *host = (AgentHost){ .lock = -1 };
-    state_tag(options->state_dir, tag);
-    host->cgroup_root = str_printf("mobula-%s", tag);
     int r = make_folders(host, options);
-    host->pods.loop = loop;
-    host->pods.launcher = launcher;
-    host->pods.state_dir = options->state_dir;
-    host->pods.claims_dir = host->claims_dir;
-    host->pods.share_dir = host->cache_dir;
-    host->pods.links_dir = host->links_dir;
-    host->pods.cgroup_root = host->cgroup_root;
-    host->pods.cluster_domain = options->cluster_domain ? options->cluster_domain : "cluster.local";
-    host->pods.base_env = &host->base_env;
-    host->pods.hide = &host->hide;
-    if (r == 0)
+    if (r == 0) {
+        state_tag(host->state_dir, tag);
+        host->cgroup_root = str_printf("mobula-%s", tag);
+        tell_pods(host, loop, launcher, options);
         r = make_network(host, options, tag);
+    }
     if (r == 0)
         r = write_programs(host, options);
     if (r == 0)
@@ -343,7 +365,6 @@ int agent_host_init(Loop *loop, int launcher, const HostOptions *options, AgentH
     agent_pods_reserve(&host->pods);
     find_limits(host);
     build_env(host, options);
-    strlist_add(&host->hide, options->state_dir);
     return 0;
 }
 
@@ -351,6 +372,7 @@ void agent_host_done(AgentHost *host) {
     network_done(&host->network);
     strlist_done(&host->base_env);
     strlist_done(&host->hide);
+    mem_free(host->state_dir);
     mem_free(host->claims_dir);
     mem_free(host->links_dir);
     mem_free(host->cgroup_root);

@@ -93,8 +93,8 @@ static void test_rules(void **state) {
     _cleanup_free_ char *nft = network_rules_nft(&network, &ports);
     _cleanup_free_ char *iptables = network_rules_iptables(&network, &ports);
     CHECK(strstr(nft, "10.96.0.7 . tcp . 80 : goto svc0"));
-    CHECK(strstr(nft,
-                 "dnat to numgen random mod 2 map { 0 : 10.88.0.5 . 8080, 1 : 10.88.0.7 . 8080 }"));
+    CHECK(strstr(nft, "meta l4proto tcp dnat to numgen random mod 2 map { 0 : 10.88.0.5 . 8080, 1 "
+                      ": 10.88.0.7 . 8080 }"));
     CHECK(strstr(nft, "ip daddr 10.96.0.8 udp dport 53 reject"));
     CHECK(!strstr(nft, "drop\n  }\n  chain svc") && !strstr(nft, "1; drop"));
     CHECK(strstr(iptables, "-d 10.96.0.7/32 -p tcp --dport 80 -m statistic --mode random "

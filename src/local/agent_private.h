@@ -56,7 +56,7 @@ struct Agent {
     StrMap entries; /* uid: AgentEntry */
     List done;
     LoopTask *reap, *rules, *wake_pods;
-    LoopTimer *refresh;
+    LoopTimer *refresh, *rules_retry;
     ServiceView view;
     DnsServer *dns;
     AgentEndpoint *endpoint;

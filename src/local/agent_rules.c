@@ -30,7 +30,7 @@ static const char *protocol(const ServicePort *port) {
 
 static void nft_service(Buf *out, const ServicePort *port, size_t number) {
     buf_printf(out, "  chain svc%zu {\n", number);
-    buf_printf(out, "    dnat to %s %zu map {",
+    buf_printf(out, "    meta l4proto %s dnat to %s %zu map {", protocol(port),
                port->client_affinity ? "jhash ip saddr mod" : "numgen random mod",
                port->targets.len);
     for (size_t i = 0; i < port->targets.len; i++)
@@ -68,11 +68,12 @@ static void nft_hairpin(Buf *out, const ServicePorts *ports) {
     buf_add_str(out, seen.len ? " }\n  }\n" : "  }\n");
 }
 
-static void nft_refused(Buf *out, const ServicePorts *ports) {
+/* A service without endpoints refuses, as Kubernetes' proxies do; nobody is left to time out. */
+static void nft_refused(Buf *out, const AgentNetwork *network, const ServicePorts *ports) {
     VEC_EACH(port, ports)
         if (!port->targets.len)
-            buf_printf(out, "    ip daddr %s %s dport %u reject\n", port->address, protocol(port),
-                       port->port);
+            buf_printf(out, "    iifname \"%s\" ip daddr %s %s dport %u reject\n", network->bridge,
+                       port->address, protocol(port), port->port);
 }
 
 char *network_rules_nft(const AgentNetwork *network, const ServicePorts *ports) {
@@ -101,15 +102,11 @@ char *network_rules_nft(const AgentNetwork *network, const ServicePorts *ports) 
     /* Loopback is reachable for what a service was translated to, and for nothing else. */
     buf_printf(&out,
                "  chain guard {\n    type filter hook input priority filter\n    iifname \"%s\" ip "
-               "daddr 127.0.0.0/8 ct status != dnat drop\n  }\n",
+               "daddr 127.0.0.0/8 ct status & dnat != dnat drop\n  }\n",
                network->bridge);
-    static const char *const filters[] = { "forward", "output" };
-    for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
-        buf_printf(&out, "  chain refuse_%s {\n    type filter hook %s priority filter\n",
-                   filters[i], filters[i]);
-        nft_refused(&out, ports);
-        buf_add_str(&out, "  }\n");
-    }
+    buf_add_str(&out, "  chain refuse {\n    type filter hook forward priority filter\n");
+    nft_refused(&out, network, ports);
+    buf_add_str(&out, "  }\n");
     buf_add_str(&out, "}\n");
     return buf_steal(&out);
 }
@@ -150,8 +147,8 @@ char *network_rules_iptables(const AgentNetwork *network, const ServicePorts *po
                network->bridge);
     VEC_EACH(port, ports)
         if (!port->targets.len)
-            buf_printf(&out, "-A %s -d %s/32 -p %s --dport %u -j REJECT\n", base, port->address,
-                       protocol(port), port->port);
+            buf_printf(&out, "-A %s -i %s -d %s/32 -p %s --dport %u -j REJECT\n", base,
+                       network->bridge, port->address, protocol(port), port->port);
     /* A host whose policy is to forward nothing (as Docker sets it) forwards for pods. */
     buf_printf(&out, "-A %s -i %s -j ACCEPT\n-A %s -o %s -j ACCEPT\nCOMMIT\n", base,
                network->bridge, base, network->bridge);
@@ -164,8 +161,7 @@ static int iptables_jumps(const AgentNetwork *network) {
                    "a -t $x -C $c \"$@\" 2>/dev/null || a -t $x -I $c \"$@\"; }; "
                    "j nat PREROUTING -i %s -j ${t}_svc && j nat OUTPUT -j ${t}_svc && j nat "
                    "POSTROUTING -j $t && "
-                   "j filter FORWARD -j $t && j filter INPUT -i %s -d 127.0.0.0/8 -j $t && "
-                   "j filter OUTPUT -j $t",
+                   "j filter FORWARD -j $t && j filter INPUT -i %s -d 127.0.0.0/8 -j $t",
                    network->tag, network->bridge, network->bridge);
     return spawn_run(SPAWN_LIST("sh", "-c", script), NULL, HELPER_TIMEOUT, NULL);
 }

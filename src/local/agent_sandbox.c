@@ -13,6 +13,16 @@
 #include "host/mount.h"
 #include "host/netlink.h"
 
+/* A setting that makes things better where it can be made. */
+static void write_setting(const char *path, const char *value) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t ignored = write(fd, value, strlen(value));
+    UNUSED(ignored);
+    close(fd);
+}
+
 static int link_up(Netlink *netlink, const char *name, int *ret_index) {
     int r = netlink_link_index(netlink, name, ret_index);
     return r < 0 ? r : netlink_link_up(netlink, *ret_index);
@@ -25,6 +35,14 @@ static int parse_address(const json_t *network, const char *field, struct in_add
     return 0;
 }
 
+/* A service may lead back to the pod that calls it; where bridges filter like routers
+ * (bridge-nf-call-iptables) such a packet leaves through the port it came from. */
+static void allow_hairpin(const char *link) {
+    char path[96];
+    snprintf(path, sizeof(path), "/sys/class/net/%s/brport/hairpin_mode", link);
+    write_setting(path, "1");
+}
+
 /* The host's end: on the bridge and up. */
 static int plug(Netlink *host, const char *link, const char *bridge) {
     int index, bridge_index;
@@ -33,6 +51,8 @@ static int plug(Netlink *host, const char *link, const char *bridge) {
         r = netlink_link_index(host, link, &index);
     if (r == 0)
         r = netlink_link_attach(host, index, bridge_index);
+    if (r == 0)
+        allow_hairpin(link);
     return r < 0 ? r : netlink_link_up(host, index);
 }
 
@@ -80,14 +100,12 @@ static int loopback_only(void) {
     return r < 0 ? r : link_up(&pod, "lo", &index);
 }
 
-/* As container runtimes set it: no right is needed for low ports inside. */
-static void allow_low_ports(void) {
-    int fd = open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    ssize_t ignored = write(fd, "0", 1);
-    UNUSED(ignored);
-    close(fd);
+/* No right is needed for low ports inside, as container runtimes set it; and a pod does not believe
+ * in shorter ways to another pod, on which service addresses would not be translated back. */
+static void tune_network(void) {
+    write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    write_setting("/proc/sys/net/ipv4/conf/all/accept_redirects", "0");
+    write_setting("/proc/sys/net/ipv4/conf/eth0/accept_redirects", "0");
 }
 
 static int make_network(const json_t *pod) {
@@ -100,7 +118,7 @@ static int make_network(const json_t *pod) {
         return error_last("make a network namespace");
     r = json_is_object(network) ? connect_network(&host, network) : loopback_only();
     if (r == 0)
-        allow_low_ports();
+        tune_network();
     return r;
 }
 

@@ -4,11 +4,10 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "host/spawn.h"
 #include "kobj/meta.h"
 #include "local/agent_private.h"
 
-#define RULES_TIMEOUT (10 * USEC_PER_SEC)
+#define RULES_RETRY (10 * USEC_PER_SEC)
 
 static const char slice_index[] = "service";
 
@@ -147,8 +146,10 @@ static void rules_done(void *data, int r) {
         if (job->r < 0) {
             log_error("packet rules of services: %s", job->error);
             agent->applied = mem_free(agent->applied);
+            loop_timer_after(agent->rules_retry, RULES_RETRY);
+        } else {
+            loop_task_arm(agent->rules); /* what changed meanwhile */
         }
-        loop_task_arm(agent->rules); /* what changed meanwhile */
     }
     mem_free(job->text);
     mem_free(job->error);
@@ -158,8 +159,9 @@ static void rules_done(void *data, int r) {
 void agent_rules_changed(void *ctx) {
     Agent *agent = ctx;
     AgentNetwork *network = &agent->host->network;
-    if (agent->applying || !agent->host->has_network || network->lacks ||
-        !kube_informer_synced(agent->services) || !kube_informer_synced(agent->slices))
+    if (agent->applying || loop_timer_armed(agent->rules_retry) || !agent->host->has_network ||
+        network->lacks || !kube_informer_synced(agent->services) ||
+        !kube_informer_synced(agent->slices))
         return;
     ServicePorts ports = { 0 };
     service_rules(&agent->view, &ports);
