@@ -66,7 +66,6 @@ static int start(const GcsArgs *args, GcsMain *self, const Session *session,
             .dashboard_url = args->dashboard_url,
             .node_ip = args->node_ip,
             .token = str_eq(mode, "token") ? slice_str(token) : (Slice){ 0 },
-            .survives = args->store != NULL,
         },
     };
     int r = net_address_parse(args->listen, &options.listen);

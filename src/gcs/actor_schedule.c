@@ -192,3 +192,38 @@ void actors_schedule_pending(void *ctx) {
             list_push(&gcs->pending, &actor->pending);
     }
 }
+
+static bool could_ever(const Gcs *gcs, const GcsActor *actor) {
+    GcsNode *node;
+    MAP_EACH(&gcs->nodes, pos, node)
+        if (node->sched.schedulable && resources_fit(&node->sched.total, &actor->placement) &&
+            label_selector_matches(&actor->labels, &node->sched.labels))
+            return true;
+    return false;
+}
+
+size_t actors_demands(const Gcs *gcs, Arena *arena, Demand **ret_demands) {
+    enum {
+        DEMANDS_MAX = 100
+    };
+    Demand *demands = arena_array(arena, Demand, DEMANDS_MAX);
+    const ResourceSet *shapes[DEMANDS_MAX];
+    size_t len = 0;
+    LIST_EACH(item, &gcs->pending) {
+        const GcsActor *actor = LIST_ITEM(item, GcsActor, pending);
+        size_t i = 0;
+        while (i < len && !resources_equal(shapes[i], &actor->placement))
+            i++;
+        if (i == DEMANDS_MAX)
+            continue;
+        if (i == len) {
+            shapes[len++] = &actor->placement;
+            demands[i].resources =
+                resources_to_wire(&actor->placement, arena, &demands[i].resources_len);
+            demands[i].infeasible = !could_ever(gcs, actor);
+        }
+        demands[i].count++;
+    }
+    *ret_demands = demands;
+    return len;
+}

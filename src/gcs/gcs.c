@@ -418,7 +418,6 @@ int gcs_new(Loop *loop, Kv *kv, const GcsOptions *options, const GcsPort *port, 
     gcs->dashboard_url = str_dup(options->dashboard_url ? options->dashboard_url : "");
     gcs->node_ip = str_dup(options->node_ip ? options->node_ip : "");
     buf_add(&gcs->token, options->token.data, options->token.len);
-    gcs->survives = options->survives;
     gcs->keepalive = options->keepalive ? options->keepalive : 3 * USEC_PER_SEC;
     gcs->rpc = rpc_new(rpc_out, gcs);
     gcs->rpc_timer = loop_timer_new(loop, rpc_tick, gcs);

@@ -35,7 +35,6 @@ typedef struct GcsOptions {
     const char *dashboard_url;
     const char *node_ip;
     Slice token;      /* empty: none is asked for */
-    bool survives;    /* the Kv outlives this process: nodes may come back to a new one */
     usec_t keepalive; /* of raylets; 0: 3 s */
 } GcsOptions;
 

@@ -107,7 +107,6 @@ struct Gcs {
     GcsPort port;
     char *session_name, *session_dir, *settings, *dashboard_url, *node_ip;
     Buf token;
-    bool survives;
     usec_t keepalive;
     Hash cluster;
     Rpc *rpc; /* our own calls, to raylets */
@@ -233,6 +232,8 @@ void actor_set_worker(Gcs *gcs, GcsActor *actor, PeerId worker);
 void actor_schedule(Gcs *gcs, GcsActor *actor);
 void actor_unschedule(Gcs *gcs, GcsActor *actor);
 void actors_schedule_pending(void *gcs);
+/* What actors that have no place yet wait for, equal ones counted. */
+size_t actors_demands(const Gcs *gcs, Arena *arena, Demand **ret_demands);
 _must_check_ int actor_set_create(GcsActor *actor, const ActorCreate *create);
 
 /* ---- submissions.c ---- */

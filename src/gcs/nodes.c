@@ -450,6 +450,24 @@ void nodes_on_drain(Gcs *gcs, GcsCall *call) {
     gcs_ok_logged(gcs, call, KV_LOGGED);
 }
 
+/* Actors wait at gcs, on no node: they are shown with the head's demands. */
+static void status_add_actors(const Gcs *gcs, Arena *arena, ClusterStatus *status) {
+    Demand *waiting;
+    size_t len = actors_demands(gcs, arena, &waiting);
+    for (size_t i = 0; i < status->nodes_len && len > 0; i++) {
+        NodeInfo *node = &status->nodes[i];
+        if (!node->head || node->state == NODE_STATE_DEAD)
+            continue;
+        Demand *both = arena_array(arena, Demand, node->demands_len + len);
+        if (node->demands_len)
+            memcpy(both, node->demands, node->demands_len * sizeof(*both));
+        memcpy(both + node->demands_len, waiting, len * sizeof(*both));
+        node->demands = both;
+        node->demands_len += len;
+        return;
+    }
+}
+
 void nodes_on_cluster_status(Gcs *gcs, GcsCall *call) {
     ClusterStatus status = {
         .wall_ms = gcs_wall_ms(gcs),
@@ -457,6 +475,7 @@ void nodes_on_cluster_status(Gcs *gcs, GcsCall *call) {
         .cluster = gcs->cluster,
     };
     status.nodes = all_nodes(gcs, call->arena, &status.nodes_len);
+    status_add_actors(gcs, call->arena, &status);
     _cleanup_buf_ Buf body = { 0 };
     cluster_status_encode(&status, &body);
     gcs_reply(gcs, call, MSG_CLUSTER_STATUS, &body);

@@ -245,6 +245,7 @@ static bool place(Lease *lease) {
                      "soft=False was specified.");
         return true;
     }
+    lease->feasible = answer != SCHED_INFEASIBLE;
     if (answer != SCHED_FOUND)
         return false;
     if (node != &raylet->here) {

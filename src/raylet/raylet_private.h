@@ -120,7 +120,8 @@ struct Lease {
     SchedRequest sched; /* points to the above */
     DeviceShare gpus;
     Worker *worker;
-    bool blocked; /* its CPUs are lent out */
+    bool feasible; /* some node could take it with time */
+    bool blocked;  /* its CPUs are lent out */
     uint32_t spill_call;
     NodeId spill_node;
     uint64_t shape;           /* equal ones find a place or not alike */

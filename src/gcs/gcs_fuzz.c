@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Whatever peers send, and however connections come and go, gcs lives. The input is a row of
+ * steps: a byte says what (below), then its operands. Time is virtual.
+ */
+
+#include "gcs/gcs.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "model/ids.h"
+
+enum {
+    CONNS = 4,
+    STEP_CONNECT = 0xf0,
+    STEP_DISCONNECT,
+    STEP_WAIT,
+    STEP_RESTART, /* any other byte: a frame of that type */
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+typedef struct Input {
+    const uint8_t *data;
+    size_t size;
+} Input;
+
+static uint8_t take(Input *in) {
+    if (in->size == 0)
+        return 0;
+    in->size--;
+    return *in->data++;
+}
+
+static void port_send(void *ctx, GcsConnId conn, const FrameHeader *header, Slice body) {
+    FrameHeader sent = *header;
+    sent.length = (uint32_t)body.len;
+    ASSERT(conn <= CONNS && frame_check(&sent) == 0);
+}
+
+static void port_close(void *ctx, GcsConnId conn) {
+    ASSERT(conn <= CONNS);
+}
+
+static void port_broken(void *ctx, int r) {
+    ASSERT(false); /* memory does not break */
+}
+
+static Gcs *gcs_start(Loop *loop, Kv *kv) {
+    GcsOptions options = { .session_name = "session_fuzz" };
+    GcsPort port = { NULL, port_send, port_close, port_broken };
+    Gcs *gcs;
+    int r = gcs_new(loop, kv, &options, &port, &gcs);
+    ASSERT(r == 0);
+    return gcs;
+}
+
+static void feed(Gcs *gcs, Input *in, uint8_t type) {
+    uint8_t conn = take(in), flags = take(in), source = take(in);
+    size_t len = (size_t)take(in) << 8;
+    len |= take(in);
+    len = MIN(len, in->size);
+    FrameHeader header = {
+        .type = type,
+        .flags = flags & (FRAME_REPLY | FRAME_ERROR | FRAME_CALL),
+        .length = (uint32_t)len,
+        .stream = (uint32_t)(flags >> 3),
+        .source = source & 0x80 ? 0 : peer_make(source >> 4, 1, source & 15),
+        .destination = source & 0x40 ? peer_make(1, 1, 0) : PEER_GCS,
+    };
+    if (frame_check(&header) == 0)
+        gcs_frame(gcs, 1 + conn % CONNS, &header, (Slice){ (const char *)in->data, len });
+    in->data += len;
+    in->size -= len;
+}
+
+static void step(Loop *loop, Kv *kv, Gcs **gcs, Input *in) {
+    uint8_t what = take(in);
+    switch (what) {
+    case STEP_CONNECT: {
+        GcsConnId conn = 1 + take(in) % CONNS;
+        gcs_disconnected(*gcs, conn);
+        gcs_connected(*gcs, conn);
+        break;
+    }
+    case STEP_DISCONNECT:
+        gcs_disconnected(*gcs, 1 + take(in) % CONNS);
+        break;
+    case STEP_WAIT:
+        loop_run_until(loop, loop_now(loop) + take(in) * USEC_PER_SEC);
+        break;
+    case STEP_RESTART:
+        loop_run_until(loop, loop_now(loop));
+        gcs_free(*gcs);
+        *gcs = gcs_start(loop, kv);
+        for (GcsConnId conn = 1; conn <= CONNS; conn++)
+            gcs_connected(*gcs, conn);
+        break;
+    default:
+        feed(*gcs, in, what);
+        loop_run_until(loop, loop_now(loop));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    Loop *loop;
+    Kv *kv;
+    log_setup("fuzz", LOG_ERROR, false);
+    int r = loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &loop);
+    ASSERT(r == 0);
+    r = kv_open(loop, &(KvOptions){ 0 }, &kv);
+    ASSERT(r == 0);
+    Gcs *gcs = gcs_start(loop, kv);
+    for (GcsConnId conn = 1; conn <= CONNS; conn++)
+        gcs_connected(gcs, conn);
+    Input in = { data, size };
+    while (in.size > 0)
+        step(loop, kv, &gcs, &in);
+    kv_close(kv);
+    gcs_free(gcs);
+    loop_free(loop);
+    return 0;
+}
