@@ -78,10 +78,17 @@ int helper_start(Raylet *raylet, char *const *argv, Slice input, HelperDone *don
     if (r == 0)
         r = memory_file("helper-err", (Slice){ 0 }, &helper->err);
     Child child = CHILD_NONE;
+    /* What it starts finds this node's sockets where this node put them. */
+    _cleanup_strlist_ StrList env = { 0 };
+    for (char **entry = environ; *entry; entry++)
+        if (!str_starts(*entry, "RAY_TMPDIR="))
+            strlist_add(&env, *entry);
+    strlist_printf(&env, "RAY_TMPDIR=%s", raylet->temp_dir);
     SpawnFd fds[] = { { in, 0 }, { helper->out, 1 }, { helper->err, 2 } };
     SpawnSpec spec = {
         .program = "/proc/self/exe",
         .argv = argv,
+        .env = env.items,
         .fds = fds,
         .fd_count = ARRAY_LEN(fds),
         .group = SPAWN_NEW_GROUP,
