@@ -6,7 +6,8 @@ enum {
     SKIP_MAX =
         64 * 1024 /* an unwanted body up to this is read and dropped, to keep the connection */
 };
-#define LINGER (2 * USEC_PER_SEC)
+#define LINGER            (2 * USEC_PER_SEC)
+#define SCARCE_KEEP_ALIVE USEC_PER_SEC
 
 static void process(HttpConn *conn);
 
@@ -108,6 +109,12 @@ void http_conn_written(HttpConn *conn) {
     deadlines_update(conn);
 }
 
+/* When places get scarce, those who only keep one for later make room for others. */
+static usec_t keep_alive_time(const HttpServer *server) {
+    bool scarce = server->conn_count > server->options.connections_max / 4 * 3;
+    return scarce ? MIN(SCARCE_KEEP_ALIVE, server->options.keep_alive) : server->options.keep_alive;
+}
+
 void http_conn_response_over(HttpConn *conn, bool cut) {
     conn->request = NULL;
     if (cut || !conn->keep_alive) {
@@ -116,7 +123,7 @@ void http_conn_response_over(HttpConn *conn, bool cut) {
     }
     conn->head_begun = false;
     conn->scanned = 0;
-    read_within(conn, conn->server->options.keep_alive);
+    read_within(conn, keep_alive_time(conn->server));
     loop_task_arm(conn->more);
 }
 
@@ -347,5 +354,5 @@ void http_conn_new(HttpServer *server, Stream *stream) {
     server->conn_count++;
     stream_set_input_max(stream, server->options.line_max + server->options.head_max + 4);
     stream_set_callback(stream, on_stream, conn);
-    read_within(conn, server->options.keep_alive);
+    read_within(conn, keep_alive_time(server));
 }

@@ -2,8 +2,10 @@
 /* Streams: life, events, reading, time. Output is in stream_out.c, connecting in stream_dial.c. */
 #include "net/stream.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -74,6 +76,7 @@ static int take_fd(Stream *stream, int fd) {
     stream->fd = fd;
     stream->is_socket = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0;
     stream->is_unix = stream->is_socket && domain == AF_UNIX;
+    stream->write_only = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY;
     if (stream->is_socket && !stream->is_unix)
         tune_tcp(fd);
     return 0;
@@ -290,7 +293,7 @@ static ssize_t read_some(Stream *stream, void *data, size_t len) {
 }
 
 static bool wants_input(const Stream *stream) {
-    if (stream->error || stream->eof || stream->connecting)
+    if (stream->error || stream->eof || stream->connecting || stream->write_only)
         return false;
     if (stream->handshaking || stream->lingering)
         return true;
@@ -339,6 +342,12 @@ static void check_hangup(Stream *stream) {
     int error = 0;
     socklen_t len = sizeof(error);
     stream->hangup_ignored = true;
+    if (stream->write_only) {
+        struct pollfd now = { .fd = stream->fd };
+        if (poll(&now, 1, 0) > 0 && now.revents & POLLERR)
+            stream_fail(stream, error_origin(-EPIPE, "nobody reads the other end of the pipe"));
+        return;
+    }
     if (stream->is_socket && getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
         error)
         stream_fail(stream, error_origin_errno(-error, "connection to peer"));

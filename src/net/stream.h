@@ -35,7 +35,7 @@ typedef enum StreamEvent {
 typedef void StreamFn(void *ctx, Stream *stream, StreamEvent event);
 
 /* Takes the connected socket (or any stream-like fd: a pipe end, a pty); closes it also when it
- * fails. */
+ * fails. The writing end of a pipe has no input; it is FAILED (-EPIPE) when nobody reads any more. */
 _must_check_ int stream_new(Loop *loop, int fd, StreamFn *fn, void *ctx, Stream **ret_stream);
 /* Connects within `timeout`; a refusal is FAILED. */
 _must_check_ int stream_connect(Loop *loop, const NetAddress *to, usec_t timeout, StreamFn *fn,
@@ -63,8 +63,8 @@ void stream_consume(Stream *stream, size_t len);
 /* Reading stops by itself at `max` unconsumed bytes (64 KiB unless set; grows up to what a parser
  * must see whole) and goes on after a consume. */
 void stream_set_input_max(Stream *stream, size_t max);
-/* While paused no DATA and no EOF come, but the death of the peer (a reset, and on sockets its full
- * close) is still noticed as FAILED. */
+/* While paused no DATA and no EOF come, but a reset of the connection is still noticed as FAILED.
+ * Unpausing announces input that waits. */
 void stream_pause(Stream *stream, bool paused);
 /* Unix sockets: the oldest descriptor received, now the caller's; -1 when there is none. At most
  * STREAM_FDS_MAX wait; with more the stream fails. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The output side of streams: a queue of chunks, gathered into few system calls. */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -195,9 +197,27 @@ static size_t gather(Stream *stream, struct iovec parts[static GATHER_MAX], size
     return count;
 }
 
+/* To a pipe without a reader there is no MSG_NOSIGNAL: the signal is held back and taken off, so
+ * that no program needs to have ignored it. */
+static ssize_t write_quietly(int fd, const struct iovec *parts, size_t count) {
+    const struct timespec at_once = { 0 };
+    sigset_t pipe_only, pending, before;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    ssize_t n = writev(fd, parts, (int)count);
+    int error = errno;
+    if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
+        sigtimedwait(&pipe_only, NULL, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return n;
+}
+
 static ssize_t send_parts(Stream *stream, struct iovec *parts, size_t count, const OutChunk *with) {
     if (!stream->is_socket)
-        return writev(stream->fd, parts, (int)count);
+        return write_quietly(stream->fd, parts, count);
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * STREAM_FDS_SEND_MAX)];

@@ -19,10 +19,11 @@ typedef struct TlsFilter TlsFilter;
 
 struct Stream {
     Loop *loop;
-    StreamFn *fn; /* NULL: nobody listens yet, or it lingers */
+    StreamFn *fn;     /* NULL: nobody listens yet, or it lingers */
     void *ctx;
-    int fd;       /* -1 before a name is resolved and after the end */
+    int fd;           /* -1 before a name is resolved and after the end */
     bool is_unix, is_socket;
+    bool write_only;  /* the writing end of a pipe: there is no input, and no end of it */
     LoopFd *watch;
     LoopTask *task;   /* flushes and announces after the running callback */
     LoopTimer *timer; /* the nearest of the deadlines below */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/stream.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -213,6 +214,31 @@ static void test_descriptors_and_credentials(void **state) {
     CHECK_INT(pid, getpid());
     end_done(&a);
     end_done(&b);
+}
+
+static void test_pipe_without_a_reader_is_a_failure_not_a_signal(void **state) {
+    UNUSED(state);
+    _cleanup_(loop_freep) Loop *loop = new_loop();
+    End end = { .loop = loop };
+    int fds[2];
+    CHECK(pipe2(fds, O_CLOEXEC) == 0);
+    CHECK_OK(stream_new(loop, fds[1], on_event, &end, &end.stream));
+    stream_write(end.stream, "x", 1);
+    for (int i = 0; i < 5; i++)
+        loop_tick(loop, 0);
+    CHECK_INT(end.failed, 0);
+    fd_close(fds[0]);
+    stream_write(end.stream, "x", 1);
+    stream_flush(end.stream);
+    WAIT(loop, end.failed == -EPIPE);
+    end_done(&end);
+    end = (End){ .loop = loop }; /* and without a write it is noticed too */
+    CHECK(pipe2(fds, O_CLOEXEC) == 0);
+    CHECK_OK(stream_new(loop, fds[1], on_event, &end, &end.stream));
+    loop_tick(loop, 0);
+    fd_close(fds[0]);
+    WAIT(loop, end.failed == -EPIPE);
+    end_done(&end);
 }
 
 static void free_in_event(void *ctx, Stream *stream, StreamEvent event) {
@@ -559,7 +585,7 @@ int main(void) {
     return TEST_RUN(
         TEST(test_addresses), TEST(test_echo_over_tcp), TEST(test_refused_and_deadlines),
         TEST(test_backpressure_and_hard_bound), TEST(test_descriptors_and_credentials),
-        TEST(test_free_inside_an_event),
+        TEST(test_free_inside_an_event), TEST(test_pipe_without_a_reader_is_a_failure_not_a_signal),
         TEST(test_listener_bounds_connections_and_replaces_stale_sockets),
         TEST(test_tls_with_client_certificate), TEST(test_tls_refuses_plain_text),
         TEST(test_frames_in_batches_with_descriptors), TEST(test_frame_conn_ends_on_broken_frames),
