@@ -207,8 +207,7 @@ class Tables:
         fields, count = self.fields(found)
         flags = ["SCHEMA_BUILTIN"] + flags + (["SCHEMA_ATOMIC"] if "atomic" in found.words else [])
         name = f"{self.model.packages[found.package][0]}.{found.name}"
-        if "description" not in more or more["description"] == "NULL":
-            more["description"] = quote(found.description or None)
+        more["type_text"] = quote(found.description or None)
         return self.node(type="SCHEMA_OBJECT", flags=" | ".join(flags), fields=fields,
                          field_count=count, type_name=quote(name), **more)
 

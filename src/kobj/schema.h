@@ -76,7 +76,8 @@ struct Schema {
     int64_t min_count, max_count;         /* of characters, items or properties; 0 and -1: none */
     double minimum, maximum, multiple_of; /* with SCHEMA_HAS_*; multiple_of 0 is none */
     const char *type_name;                /* built-in: "io.k8s.api.core.v1.Container", or NULL */
-    const char *description;              /* or NULL */
+    const char *type_text;                /* built-in: the type's description, or NULL */
+    const char *description;              /* of the field, or NULL */
     const char *format;                   /* "date-time", "int32", "byte"... or NULL */
     const char *pattern;                  /* or NULL */
     const char *default_text;             /* JSON, or NULL */

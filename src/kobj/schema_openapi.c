@@ -191,6 +191,7 @@ static json_t *tell_reference(const Schema *schema, json_t *refs) {
     if (!json_object_get(refs, schema->type_name)) {
         json_t *type = json_object();
         json_object_set_new(refs, schema->type_name, type); /* first: types refer to themselves */
+        set_text(type, "description", schema->type_text);
         tell_body(schema, type, refs);
     }
     json_set_printf(ref, "$ref", "#/components/schemas/%s", schema->type_name);
