@@ -52,6 +52,7 @@ struct State {
     unsigned users;       /* threads inside the core without the GIL; disconnect waits for them */
 
     const CoreTask *task; /* what the main thread runs now */
+    bool exiting;         /* a call has ended this worker: none is run after it */
     PyObject *actor;      /* the instance that this worker is, or NULL */
     PyObject *dispatch; /* of an async or threaded actor: (token, method, args, kwargs, options) */
     Hash last_hash;     /* the function that ran last, found without a dict */

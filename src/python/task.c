@@ -213,6 +213,7 @@ static void end_with_error(Running *run, PyObject *answer) {
     error_info_encode(&info, &body);
     end.error = body.data;
     end.error_len = body.len;
+    run->state->exiting |= end.exiting;
     core_task_done(run->state->core, run->task, &end);
 }
 
@@ -256,6 +257,7 @@ static int end_well(Running *run, PyObject *value) {
         end.exiting = last == Py_True;
         PyErr_Clear();
     }
+    run->state->exiting |= end.exiting;
     core_task_done(run->state->core, run->task, &end);
     return 0;
 }
@@ -328,7 +330,7 @@ static PyObject *run_tasks(PyObject *module, PyObject *none) {
     State *state = state_of(module);
     if (state_need_core(state) < 0)
         return NULL;
-    for (;;) {
+    while (!state->exiting) {
         CoreTask *task = NULL;
         int r;
         CORE_WAIT(state, r = core_task_next(core, USEC_INFINITY, &task));
@@ -341,6 +343,7 @@ static PyObject *run_tasks(PyObject *module, PyObject *none) {
         if (task && run_task(state, task) < 0)
             return NULL;
     }
+    Py_RETURN_NONE;
 }
 
 static CoreTask *token_task(PyObject *token) {
