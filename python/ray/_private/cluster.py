@@ -9,15 +9,15 @@ import time
 
 
 def binary():
-    """The `mobula` program: MOBULA_BINARY, beside this package, or on PATH."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    candidates = [os.environ.get("MOBULA_BINARY"), os.path.join(here, "bin", "mobula")]
+    """The `mobula` program: MOBULA_BINARY, beside the interpreter, or on PATH."""
+    here = os.path.dirname(os.path.abspath(sys.executable))
+    candidates = [os.environ.get("MOBULA_BINARY"), os.path.join(here, "mobula")]
     candidates += [os.path.join(path, "mobula") for path in os.get_exec_path()]
     for path in candidates:
         if path and os.access(path, os.X_OK):
             return path
     raise FileNotFoundError(
-        "The program `mobula` was not found beside the package, on PATH or by MOBULA_BINARY: "
+        "The program `mobula` was not found beside the interpreter, on PATH or by MOBULA_BINARY: "
         "install the wheel, or source build/env.sh."
     )
 
