@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
@@ -37,19 +38,25 @@ void started_node_done(StartedNode *node) {
 
 /* ------------------------------------------------------------------------------ addresses */
 
-/* The address this machine would speak from; no packet is sent. */
-static char *own_ip(const char *toward) {
-    char text[INET6_ADDRSTRLEN] = "127.0.0.1";
+/* The address this machine would speak from toward another; no packet is sent. */
+static bool ip_toward(const char *host, char text[static INET_ADDRSTRLEN]) {
     struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_family = AF_INET }, *found = NULL;
     struct sockaddr_in own;
     socklen_t len = sizeof(own);
-    if (getaddrinfo(toward, "80", &hints, &found) == 0) {
-        _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
-            getsockname(fd, (struct sockaddr *)&own, &len) == 0)
-            inet_ntop(AF_INET, &own.sin_addr, text, sizeof(text));
-        freeaddrinfo(found);
-    }
+    if (getaddrinfo(host, "80", &hints, &found) != 0)
+        return false;
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool routed = fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+                  getsockname(fd, (struct sockaddr *)&own, &len) == 0;
+    freeaddrinfo(found);
+    return routed && inet_ntop(AF_INET, &own.sin_addr, text, INET_ADDRSTRLEN);
+}
+
+/* Where there is no route, what this host's name means; at last the loopback. Owned. */
+static char *own_ip(const char *toward) {
+    char text[INET_ADDRSTRLEN] = "127.0.0.1", name[HOST_NAME_MAX + 1] = "";
+    if (!ip_toward(toward, text) && gethostname(name, sizeof(name) - 1) == 0)
+        ip_toward(name, text);
     return str_dup(text);
 }
 

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "env/ignore.h"
 
-#include <fnmatch.h>
-
 #include "base/vec.h"
-
-enum {
-    STARS_MAX = 8 /* "**" in one pattern; each may double the work of a match */
-};
 
 struct IgnorePattern {
     StrList segments; /* the pattern between its slashes */
@@ -42,13 +36,6 @@ static void split_segments(Slice text, StrList *out) {
     }
 }
 
-static size_t count_stars(const StrList *segments) {
-    size_t n = 0;
-    for (size_t i = 0; i < segments->len; i++)
-        n += str_eq(segments->items[i], "**");
-    return n;
-}
-
 void ignore_rules_add(IgnoreRules *rules, Slice line) {
     IgnorePattern pattern = { 0 };
     line = trimmed(line);
@@ -66,10 +53,11 @@ void ignore_rules_add(IgnoreRules *rules, Slice line) {
     if (line.len && !memchr(line.data, '/', line.len))
         strlist_add(&pattern.segments, "**");
     split_segments(line, &pattern.segments);
-    if (pattern.segments.len == 0 || count_stars(&pattern.segments) > STARS_MAX) {
-        strlist_done(&pattern.segments);
+    if (pattern.segments.len == 0)
         return;
-    }
+    /* At the end it stands for what is below, not for nothing. */
+    if (str_eq(pattern.segments.items[pattern.segments.len - 1], "**"))
+        strlist_add(&pattern.segments, "*");
     vec_push(rules, pattern);
 }
 
@@ -83,20 +71,85 @@ void ignore_rules_add_text(IgnoreRules *rules, Slice text) {
     }
 }
 
+/* [a-z], [!a-z]: *at is behind the bracket and moves behind the set. -1 if it has no end. */
+static int set_match(const char **at, char c) {
+    const char *p = *at;
+    bool negated = *p == '!' || *p == '^', found = false;
+    p += negated;
+    for (const char *first = p; *p && (*p != ']' || p == first);) {
+        p += *p == '\\' && p[1];
+        unsigned char low = (unsigned char)*p++, high = low;
+        if (*p == '-' && p[1] && p[1] != ']') {
+            p += 1 + (p[1] == '\\' && p[2]);
+            high = (unsigned char)*p++;
+        }
+        found |= (unsigned char)c >= low && (unsigned char)c <= high;
+    }
+    if (*p != ']')
+        return -1;
+    *at = p + 1;
+    return found != negated;
+}
+
+/* Matches one character of `c` against what stands at *at, which moves on. */
+static bool char_match(const char **at, char c) {
+    char p = *(*at)++;
+    if (p == '?')
+        return true;
+    if (p == '[') {
+        int r = set_match(at, c);
+        return r < 0 ? c == '[' : r;
+    }
+    if (p == '\\' && **at)
+        p = *(*at)++;
+    return p == c;
+}
+
+/* One segment. Only the last star is ever tried again, so the work is at most the product of the
+ * lengths. */
+static bool glob_match(const char *pattern, const char *text) {
+    const char *star = NULL, *resume = NULL;
+    while (*text) {
+        const char *at = pattern;
+        if (*pattern == '*') {
+            star = ++pattern;
+            resume = text;
+        } else if (*pattern && char_match(&at, *text)) {
+            pattern = at;
+            text++;
+        } else if (star) {
+            pattern = star;
+            text = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == 0;
+}
+
+/* The same with segments for characters and "**" for the star. */
 static bool segments_match(char *const *pattern, size_t n_pattern, char *const *path,
                            size_t n_path) {
-    if (n_pattern == 0)
-        return n_path == 0;
-    if (str_eq(pattern[0], "**")) {
-        if (n_pattern == 1)
-            return n_path > 0;
-        for (size_t skip = 0; skip <= n_path; skip++)
-            if (segments_match(pattern + 1, n_pattern - 1, path + skip, n_path - skip))
-                return true;
-        return false;
+    size_t p = 0, t = 0, star = SIZE_MAX, resume = 0;
+    while (t < n_path) {
+        if (p < n_pattern && str_eq(pattern[p], "**")) {
+            star = ++p;
+            resume = t;
+        } else if (p < n_pattern && glob_match(pattern[p], path[t])) {
+            p++;
+            t++;
+        } else if (star != SIZE_MAX) {
+            p = star;
+            t = ++resume;
+        } else {
+            return false;
+        }
     }
-    return n_path > 0 && fnmatch(pattern[0], path[0], 0) == 0 &&
-           segments_match(pattern + 1, n_pattern - 1, path + 1, n_path - 1);
+    while (p < n_pattern && str_eq(pattern[p], "**"))
+        p++;
+    return p == n_pattern;
 }
 
 static bool pattern_match(const IgnorePattern *pattern, const StrList *path) {

@@ -16,6 +16,10 @@ static void test_names_hold_at_every_depth(void **state) {
     CHECK(!ignored("venv\n", "myvenv/a.py"));
     CHECK(ignored("a?c\n", "abc"));
     CHECK(ignored("[ab].txt\n", "x/b.txt"));
+    CHECK(ignored("[!a-c]x\n", "dx") && !ignored("[!a-c]x\n", "bx"));
+    CHECK(ignored("[]]\n", "]") && ignored("[a\n", "[a") && ignored("a\\*\n", "a*"));
+    CHECK(!ignored("a\\*\n", "ab"));
+    CHECK(!ignored("*a*a*a*a*a*a*a*b\n", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
 }
 
 static void test_slashes_anchor(void **state) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "api/jobs.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "codec/json.h"
@@ -205,14 +206,15 @@ static int record_make(GcsSubmission *s, const SubmitJob *submit) {
     s->record = json_pack(
         "{s:s, s:n, s:s, s:n, s:s, s:s, s:s, s:n, s:I, s:n, s:O, s:O, s:n, s:n, s:n, s:o}", "type",
         "SUBMISSION", "job_id", "submission_id", s->id, "driver_info", "status", "PENDING",
-        "entrypoint", entrypoint, "message",
-        "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom "
-        "resources) to become available. It may be waiting for the runtime environment to be "
-        "set up.",
-        "error_type", "start_time", (json_int_t)gcs_wall_ms(s->gcs), "end_time", "metadata",
-        metadata, "runtime_env", env, "driver_agent_http_address", "driver_node_id",
-        "driver_exit_code", "entrypoint_resources", resources_json(&s->resources));
-    return s->record ? 0 : error_origin(-EINVAL, "entrypoint is not UTF-8");
+        "entrypoint", entrypoint, "message", "", "error_type", "start_time",
+        (json_int_t)gcs_wall_ms(s->gcs), "end_time", "metadata", metadata, "runtime_env", env,
+        "driver_agent_http_address", "driver_node_id", "driver_exit_code", "entrypoint_resources",
+        resources_json(&s->resources));
+    if (!s->record)
+        return error_origin(-EINVAL, "entrypoint is not UTF-8");
+    _cleanup_free_ char *message = job_usual_message(s->record, "PENDING");
+    json_set_at(s->record, json_string(message), "message");
+    return 0;
 }
 
 /* Makes room by forgetting the longest ended one. False: all are under way. */
