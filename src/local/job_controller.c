@@ -7,6 +7,8 @@
  * in one commit. */
 
 #define COMPONENT "job-controller"
+/* Stands for the pods of a namespace that no Job counts any more; no Job has that name. */
+#define ORPHANS ""
 
 static void on_event(Controller *controller, const StoreEvent *event) {
     if (str_eq(event->table->name, "jobs.batch")) {
@@ -19,6 +21,8 @@ static void on_event(Controller *controller, const StoreEvent *event) {
     const json_t *owner = obj_controller_ref(pod);
     if (owner && str_eq(json_str_at(owner, "kind"), "Job"))
         controller_mark(controller, event->now->ns, json_str_at(owner, "name"));
+    else if (event->type != STORE_DELETED && obj_has_finalizer(pod, JOB_FINALIZER))
+        controller_mark(controller, event->now->ns, ORPHANS);
 }
 
 typedef Vec(json_t *) Pods;
@@ -113,33 +117,34 @@ static void execute(Controller *controller, const json_t *job, JobPlan *plan) {
         controller_mark_at(controller, ns, name, plan->look_at);
 }
 
-/* Pods of a Job that is no more: nobody counts their end, so nothing is to hold them. */
-static void release_orphans(Controller *controller, const char *ns, const char *name) {
+static bool has_job(Api *api, const json_t *pod) {
+    const json_t *owner = obj_controller_ref(pod);
+    const char *name = json_str_at(owner, "name");
+    _cleanup_json_ json_t *job =
+        name ? api_peek(api, "batch", "jobs", obj_namespace(pod), name) : NULL;
+    return job && str_eq(obj_uid(job), json_str_at(owner, "uid"));
+}
+
+/* Pods whose Job is gone are counted by nobody: nothing holds them any more. */
+static void release_orphans(Controller *controller, const char *ns) {
     const StoreTable *table = store_table(controller->api->store, "pods");
-    Pods orphans = { 0 };
-    size_t at = store_lower_bound(table, ns, "");
-    for (; at < table->objects.len && str_eq(table->objects.items[at]->ns, ns); at++) {
-        json_t *pod = object_value(table->objects.items[at]);
-        const json_t *owner = obj_controller_ref(pod);
-        if (str_eq(json_str_at(owner, "kind"), "Job") && str_eq(json_str_at(owner, "name"), name) &&
-            obj_has_finalizer(pod, JOB_FINALIZER))
-            vec_push(&orphans, pod);
-        else
-            json_decref(pod);
-    }
-    VEC_EACH(pod, &orphans) {
-        _cleanup_call_ ApiCall call =
-            controller_call(controller, "", "pods", obj_namespace(*pod), obj_name(*pod));
+    /* From the end: a release may be a pod's last hold and take it out of the table. */
+    for (size_t at = store_lower_bound(table, ns, "\xff"); at-- > 0;) {
+        Object *object = table->objects.items[at];
+        if (!str_eq(object->ns, ns))
+            break;
+        _cleanup_json_ json_t *pod = object_value(object);
+        if (!obj_has_finalizer(pod, JOB_FINALIZER) || has_job(controller->api, pod))
+            continue;
+        _cleanup_call_ ApiCall call = controller_call(controller, "", "pods", ns, obj_name(pod));
         controller_report(controller, &call, api_change(&call, release, NULL), "releasing");
-        json_decref(*pod);
     }
-    vec_done(&orphans);
 }
 
 static void work_on(Controller *controller, const char *ns, const char *name) {
     _cleanup_json_ json_t *job = api_peek(controller->api, "batch", "jobs", ns, name);
     if (!job) {
-        release_orphans(controller, ns, name);
+        release_orphans(controller, ns);
         return;
     }
     if (!str_empty(json_str_at(job, "spec", "managedBy")))

@@ -76,6 +76,18 @@ def test_job_completes(kubectl, namespace):
     wait_for(lambda: not job_pods(kubectl, namespace, False), what="the pods to go with their Job")
 
 
+@pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
+def test_running_job_is_deleted(kubectl, namespace, cascade):
+    create(kubectl, namespace, job())
+    name = wait_for(lambda: job_pods(kubectl, namespace), what="the Job's pod")[0]
+    kubectl("delete", "job", "j", "-n", namespace, f"--cascade={cascade}")
+    if cascade == "orphan":
+        wait_for(lambda: "job-tracking" not in kubectl("get", "pod", name, "-n", namespace, "-o",
+                                                       "yaml"), what="the finalizer to go")
+        return
+    wait_for(lambda: not job_pods(kubectl, namespace, False), what="the pod to go")
+
+
 def test_job_fails(kubectl, namespace):
     create(kubectl, namespace, job(backoffLimit=0))
     name = wait_for(lambda: job_pods(kubectl, namespace), what="the Job's pod")[0]
