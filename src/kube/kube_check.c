@@ -605,6 +605,36 @@ static int follow(Check *c, const char *namespace) {
     return 0;
 }
 
+/* `--lead IDENTITY`: prints when it begins and ceases to lead. */
+
+static void print_started(void *ctx) {
+    UNUSED(ctx);
+    print_event("started", NULL);
+}
+static void print_stopped(void *ctx) {
+    UNUSED(ctx);
+    print_event("stopped", NULL);
+}
+
+static int lead(Check *c, const char *identity) {
+    static const LeaderEvents events = { .started = print_started, .stopped = print_stopped };
+    LeaderConfig config = { .namespace = "default",
+                            .name = "kube-check",
+                            .identity = identity,
+                            .lease_duration = 3 * USEC_PER_SEC,
+                            .renew_deadline = 2 * USEC_PER_SEC,
+                            .retry_period = 200 * USEC_PER_MSEC };
+    LoopSignal *term = NULL;
+    int r = loop_signal_new(c->loop, SIGTERM, on_end_signal, c->loop, &term);
+    if (r < 0)
+        return r;
+    Leader *leader = leader_new(c->client, &config, &events, c);
+    loop_run(c->loop);
+    leader_free(leader);
+    loop_signal_free(term);
+    return 0;
+}
+
 static int setup(Check *c) {
     KubeConfig config;
     int r = kube_config_auto(NULL, NULL, &config);
@@ -643,9 +673,12 @@ int main(int argc, char **argv) {
         return 1;
     }
     bool following = argc == 3 && str_eq(argv[1], "--follow");
+    bool leading = argc == 3 && str_eq(argv[1], "--lead");
     if (following)
         passed = follow(&c, argv[2]) == 0;
-    for (size_t i = 0; !following && i < ARRAY_LEN(scenarios); i++) {
+    if (leading)
+        passed = lead(&c, argv[2]) == 0;
+    for (size_t i = 0; !following && !leading && i < ARRAY_LEN(scenarios); i++) {
         if (!wanted(scenarios[i].name, argc, argv))
             continue;
         c.faults = 0;
@@ -659,7 +692,7 @@ int main(int argc, char **argv) {
             ask(&c, &(KubeRequest){ .verb = KUBE_DELETE, .gvr = namespaces, .name = c.namespace });
         c.namespace = mem_free(c.namespace);
     }
-    if (!following)
+    if (!following && !leading)
         printf("%d passed, %d failed\n", passed, failed);
     kube_client_free(c.client);
     http_client_free(c.http);
