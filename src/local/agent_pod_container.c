@@ -273,7 +273,8 @@ bool container_restarts(const PodContainer *container) {
 }
 
 static void running(PodContainer *container, const json_t *event, usec_t now) {
-    bool news = container->run.now.state != RUN_RUNNING;
+    /* Also when an adopted one is heard of for the first time: its probes do not run yet. */
+    bool news = container->run.now.state != RUN_RUNNING || !container->started_mono;
     view_set(&container->run.now, RUN_RUNNING, NULL, NULL);
     container->run.now.started = json_int_at(event, 0, "startedAt");
     container->run.now.attempt = container->attempt;
@@ -296,6 +297,7 @@ static void ended(PodContainer *container, usec_t now) {
     probes_end(container);
     container->hook = action_free(container->hook);
     container->starting = container->killing = false;
+    container->started_mono = 0;
     container->run.started = container->run.ready = false;
     drop_files(container);
     if (container->pod->stage != STAGE_UP || !container_restarts(container))
@@ -396,6 +398,7 @@ void container_adopt(PodContainer *container) {
         container->run.now.finished = json_int_at(state, 0, "finishedAt");
     }
     container->run.restarts = MAX(container->attempt, 0);
+    container->run.ever_started = container->attempt >= 0;
 }
 
 void container_kill(PodContainer *container, usec_t grace, const char *why, usec_t now) {

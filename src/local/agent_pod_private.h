@@ -42,7 +42,7 @@ typedef struct PodContainer {
     RunRecord run;
     int attempt;         /* of the running or last start; -1: never started */
     bool starting;       /* told the keeper, no answer yet */
-    usec_t started_mono; /* of the running one */
+    usec_t started_mono; /* of the running one, once its keeper has told of it; 0: not yet */
     usec_t backoff;      /* memory of backoff_wait() */
     usec_t restart_at;   /* not before */
     usec_t retry_at;     /* a start that could not be prepared is tried again */

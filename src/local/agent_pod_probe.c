@@ -46,7 +46,7 @@ static void gate(PodContainer *container, usec_t now) {
         !startup->present || container->probes[PROBE_STARTUP].state.verdict == PROBE_SUCCESS;
     if (!passed || container->run.started || (container->hook && !container->killing))
         return;
-    container->run.started = true;
+    container->run.started = container->run.ever_started = true;
     container->run.ready = !container->def->readiness.present;
     for (int i = PROBE_LIVENESS; i < PROBE_COUNT; i++)
         if (container->probes[i].spec->present) {
@@ -101,7 +101,7 @@ static void probe_answered(void *ctx, bool ok, const char *text) {
 }
 
 void probes_step(PodContainer *container, usec_t now) {
-    if (container->run.now.state != RUN_RUNNING || container->killing || !container->pod->keeper)
+    if (!container->started_mono || container->killing || !container->pod->keeper)
         return;
     gate(container, now);
     for (int i = 0; i < PROBE_COUNT; i++) {
@@ -117,7 +117,7 @@ void probes_step(PodContainer *container, usec_t now) {
 
 usec_t probes_next(const PodContainer *container) {
     usec_t next = USEC_INFINITY;
-    if (container->run.now.state != RUN_RUNNING || container->killing)
+    if (!container->started_mono || container->killing)
         return next;
     for (int i = 0; i < PROBE_COUNT; i++)
         if (container->probes[i].spec && container->probes[i].spec->present &&

@@ -170,7 +170,7 @@ typedef struct PhaseCase {
     }
 #define CRASHED { .now = { .state = RUN_WAITING }, .has_last = true }
 #define RUNNING { .now = { .state = RUN_RUNNING }, .started = true, .ready = true }
-#define ENDED   { .now = { .state = RUN_TERMINATED, .exit_code = 143 }, .has_last = true }
+#define ENDED   { .now = { .state = RUN_TERMINATED, .exit_code = 143 }, .ever_started = true }
 #define EXIT(n)                                                                                    \
     {                                                                                              \
         .now = {.state = RUN_TERMINATED, .exit_code = n }                                          \

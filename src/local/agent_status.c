@@ -18,7 +18,7 @@ void run_record_done(RunRecord *record) {
 
 bool status_init_done(const ContainerDef *def, const RunRecord *run) {
     if (def->kind == CONTAINER_SIDECAR)
-        return run->started || run->has_last;
+        return run->started || run->ever_started;
     return run->now.state == RUN_TERMINATED && run->now.exit_code == 0;
 }
 

@@ -25,6 +25,7 @@ typedef struct RunRecord {
     RunView now, last; /* last: the termination before, if `has_last` */
     bool has_last;
     bool started;      /* startup probe and postStart are behind it */
+    bool ever_started; /* was so once, in this start or an earlier one */
     bool ready;        /* readiness, where it runs */
     int restarts;
 } RunRecord;

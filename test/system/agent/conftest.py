@@ -58,6 +58,7 @@ class Agent:
     def __init__(self, folder):
         self.state = str(folder / "state")
         self.folder = folder
+        self.processes = []
 
     def command(self, *more):
         return [MOBULA, "node-agent", "--state", self.state,
@@ -76,7 +77,8 @@ class Agent:
 
     def start(self, *objects, keep=False):
         args = self.command("--pod", self.write(*objects), *(["--keep"] if keep else []))
-        return subprocess.Popen(args, text=True, stdout=subprocess.PIPE)
+        self.processes.append(subprocess.Popen(args, text=True, stdout=subprocess.PIPE))
+        return self.processes[-1]
 
     def purge(self):
         subprocess.run(self.command("--purge"), check=True, timeout=30)
@@ -113,6 +115,9 @@ def leftovers(state):
 def agent(tmp_path):
     agent = Agent(tmp_path)
     yield agent
+    for process in agent.processes:
+        process.kill()
+        process.wait()
     agent.purge()
     assert leftovers(agent.state) == []
 

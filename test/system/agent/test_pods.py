@@ -122,7 +122,7 @@ def test_init_containers_and_sidecars(agent):
                container("echo two >> /w/order", "two", volumeMounts=[{"name": "w", "mountPath": "/w"}])],
         volumes=[{"name": "w", "emptyDir": {}}]) | {})
     # main does not mount /w: it fails, and the pod with it, after the sidecar was ended
-    assert r.log("init") .endswith("main\n")
+    assert "main\n" in r.log("init")
     assert r.state("init", 0, "initContainerStatuses")["terminated"]["reason"] == "Completed"
     assert r.state("init", 1, "initContainerStatuses")["terminated"]["exitCode"] == 0
     assert r.phases("init")[-1] == "Succeeded"
@@ -146,7 +146,7 @@ def test_liveness_restarts_and_readiness_gates(agent):
     process = agent.start(pod("live", container(
         "touch /tmp/ok; sleep 100",
         livenessProbe={"exec": {"command": ["sh", "-c", "echo dead; exit 1"]}, "periodSeconds": 1,
-                       "failureThreshold": 2},
+                       "failureThreshold": 4},
         readinessProbe={"exec": {"command": ["cat", "/tmp/ok"]}, "periodSeconds": 1}),
         restart="Always", terminationGracePeriodSeconds=1))
     text = wait_line(process, r'"restartCount":1.*"started":true')
