@@ -180,7 +180,8 @@ static int normalise_target(Http1Head *head, int *ret_status) {
     if (head->target[0] == '/' || (str_eq(head->target, "*") && str_eq(head->method, "OPTIONS")))
         return 0;
     HttpUrl url;
-    if (http_url_parse(head->target, &url) < 0 || url.unix_path)
+    bool http = str_starts(head->target, "http://") || str_starts(head->target, "https://");
+    if (!http || http_url_parse(head->target, &url) < 0)
         return refuse(ret_status, 400, "the request target is not a path");
     str_set(&head->target, url.target);
     http_url_done(&url);
