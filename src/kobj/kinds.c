@@ -74,6 +74,13 @@ void place_pop(Place *place, size_t len) {
 
 /* --- metadata --- */
 
+int kinds_check_meta_types(const json_t *object) {
+    const Schema *pod = kinds_find("", "v1", "Pod")->schema;
+
+    const json_t *meta = json_object_get(object, "metadata");
+    return meta ? schema_check_types(schema_member(pod, "metadata"), meta) : 0;
+}
+
 static void check_text(Faults *faults, const char *field, const char *text,
                        const char *(*check)(const char *text)) {
     const char *why = check(text);

@@ -44,6 +44,10 @@ void kinds_validate(const KindInfo *kind, const json_t *object, const json_t *ol
 void kinds_validate_meta(const json_t *object, bool namespaced,
                          const char *(*check)(const char *name), Faults *faults);
 
+/* Whether metadata has the JSON types of an ObjectMeta: for custom objects, whose schemas leave it to
+ * the server. -EINVAL with Go's sentence, to be answered 400 as for schema_check_types(). */
+_must_check_ int kinds_check_meta_types(const json_t *object);
+
 /* The CRDs of RayCluster, RayJob, RayService, RayCronJob as JSON texts, ended by NULL: as they are,
  * the body of a create or of a server-side apply, without a tree of 3 MB each. */
 const char *const *kinds_ray_crd_list(void);

@@ -197,8 +197,8 @@ static void port_reference_validate(Place *place, const json_t *port) {
         if (number < 1 || number > 65535)
             place_invalid(place, "port", port, "must be between 1 and 65535, inclusive");
     } else if (json_is_string(port)) {
-        const char *why = name_check_port_name(json_string_value(port));
-        if (why)
+        const char *why;
+        for (size_t n = 0; (why = name_check_port_name(json_string_value(port), n)); n++)
             place_invalid(place, "port", port, why);
     } else {
         place_required(place, "port", "");

@@ -100,9 +100,9 @@ static void service_target_validate(Place *place, const json_t *target) {
 
     if (json_is_integer(target) && (number < 1 || number > 65535))
         place_invalid(place, "targetPort", target, "must be between 1 and 65535, inclusive");
-    const char *why =
-        json_is_string(target) ? name_check_port_name(json_string_value(target)) : NULL;
-    if (why)
+    const char *why;
+    for (size_t n = 0;
+         json_is_string(target) && (why = name_check_port_name(json_string_value(target), n)); n++)
         place_invalid(place, "targetPort", target, why);
 }
 

@@ -62,8 +62,6 @@ static void strip(json_t *object) {
 /* Where this server means to differ; each has its reason. */
 static const char *const differences[] = {
     "service",             /* no dual stack here */
-    "service bad",         /* one fault a name, not two */
-    "pod port",            /* likewise */
     "node bad",            /* effect is told at spec.taints */
     "node",                /* the taint is admission's */
     "job selector",        /* written on create only */

@@ -49,7 +49,9 @@ static void test_names(void **state) {
     CHECK(name_check_label_value("a b") != NULL);
     CHECK(name_check_env_var("a.b c") == NULL);
     CHECK(name_check_env_var("a=b") != NULL);
-    CHECK_STR(name_check_port_name("123"), "must contain at least one letter (a-z)");
+    CHECK_STR(name_check_port_name("123", 0), "must contain at least one letter (a-z)");
+    CHECK_STR(name_check_port_name("UP-", 2), "must not begin or end with a hyphen");
+    CHECK(name_check_port_name("web-1", 0) == NULL);
     CHECK_STR(name_check_config_key(".."), "must not be '..'");
     _cleanup_free_ char *name = name_generate("job-", 0x123456789abcdef);
     CHECK_INT(strlen(name), 9);

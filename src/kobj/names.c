@@ -94,22 +94,25 @@ const char *name_check_path_segment(const char *text) {
     return strchr(text, '%') ? "may not contain '%'" : NULL;
 }
 
-const char *name_check_port_name(const char *text) {
-    bool letter = false;
+const char *name_check_port_name(const char *text, size_t n) {
+    static const char lower_digits[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    size_t len = strlen(text), digits = strcspn(text, "abcdefghijklmnopqrstuvwxyz");
+    const struct {
+        bool broken;
+        const char *why;
+    } rules[] = {
+        { len > 15, NO_MORE(15) },
+        { strspn(text, lower_digits) < len,
+          "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)" },
+        { digits == len, "must contain at least one letter (a-z)" },
+        { strstr(text, "--") != NULL, "must not contain consecutive hyphens" },
+        { len > 0 && (*text == '-' || text[len - 1] == '-'),
+          "must not begin or end with a hyphen" },
+    };
 
-    if (strlen(text) > 15)
-        return NO_MORE(15);
-    for (const char *p = text; *p; p++) {
-        if (!is_lower_digit(*p) && *p != '-')
-            return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
-        letter = letter || islower((unsigned char)*p);
-    }
-    if (!letter)
-        return "must contain at least one letter (a-z)";
-    if (strstr(text, "--"))
-        return "must not contain consecutive hyphens";
-    if (*text == '-' || text[strlen(text) - 1] == '-')
-        return "must not begin or end with a hyphen";
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+        if (rules[i].broken && n-- == 0)
+            return rules[i].why;
     return NULL;
 }
 

@@ -70,15 +70,17 @@ static int name_compare(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The keys in byte order, so that what is found has one order. Owned array of borrowed keys. */
-static const char **sorted_keys(const json_t *object) {
+/* The keys in the order that Kubernetes tells unknown ones: as written for built-in kinds, in byte
+ * order for custom ones. Owned array of borrowed keys. */
+static const char **ordered_keys(const Schema *schema, const json_t *object) {
     size_t count = json_object_size(object), n = 0;
     const char **keys = mem_array(const char *, count + 1), *key;
     json_t *value;
 
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
         keys[n++] = key;
-    qsort(keys, count, sizeof(*keys), name_compare);
+    if (!(schema->flags & SCHEMA_BUILTIN))
+        qsort(keys, count, sizeof(*keys), name_compare);
     return keys;
 }
 
@@ -105,7 +107,7 @@ static void unknown_member(Unknown *unknown, const Schema *schema, json_t *objec
 
 static void unknown_walk(Unknown *unknown, const Schema *schema, json_t *value, bool root) {
     if (json_is_object(value)) {
-        _cleanup_free_ const char **keys = sorted_keys(value);
+        _cleanup_free_ const char **keys = ordered_keys(schema, value);
         for (size_t i = 0; keys[i]; i++) {
             _cleanup_free_ char *key = str_dup(keys[i]);
             unknown_member(unknown, schema, value, key, root);

@@ -131,7 +131,6 @@ static const char *check_name(const char *format, const char *text) {
     } known[] = { { "dns1123-label", name_check_dns1123_label },
                   { "dns1123-subdomain", name_check_dns1123_subdomain },
                   { "dns1035-label", name_check_dns1035_label },
-                  { "port-name", name_check_port_name },
                   { "env-var", name_check_env_var },
                   { "qualified", name_check_qualified },
                   { "label-value", name_check_label_value } };
@@ -142,13 +141,26 @@ static const char *check_name(const char *format, const char *text) {
     return NULL;
 }
 
+static void check_builtin_format(Check *check, const Schema *schema, const json_t *value) {
+    const char *text = json_string_value(value), *why;
+
+    if (!*text)
+        return;
+    if (str_eq(schema->format, "port-name")) {
+        for (size_t n = 0; (why = name_check_port_name(text, n)); n++)
+            faults_add_invalid(check->faults, place(check), value, why);
+        return;
+    }
+    why = check_name(schema->format, text);
+    if (why)
+        faults_add_invalid(check->faults, place(check), value, why);
+}
+
 static void check_format(Check *check, const Schema *schema, const json_t *value) {
     const char *text = json_string_value(value);
 
     if (is_builtin(schema)) {
-        const char *why = *text ? check_name(schema->format, text) : NULL;
-        if (why)
-            faults_add_invalid(check->faults, place(check), value, why);
+        check_builtin_format(check, schema, value);
     } else if (!format_matches(schema->format, text)) {
         _cleanup_free_ char *why =
             str_printf("%s in body must be of type %s: \"%s\"", place(check), schema->format, text);
@@ -340,11 +352,16 @@ static bool is_missing(const Schema *schema, const SchemaField *field, const jso
            (field->schema->flags & SCHEMA_HAS_MIN) && field->schema->minimum > 0;
 }
 
+/* Whether check_required() has told of the field, so that nothing more need be said. */
+static bool is_told(const Schema *schema, const SchemaField *field, const json_t *value) {
+    return field->required && !(field->schema->flags & SCHEMA_UNCHECKED) &&
+           is_missing(schema, field, value);
+}
+
 static void check_required(Check *check, const Schema *schema, const json_t *value) {
     for (size_t i = 0; i < schema->field_count; i++) {
         const SchemaField *field = &schema->fields[i];
-        if (!field->required || (field->schema->flags & SCHEMA_UNCHECKED) ||
-            !is_missing(schema, field, json_object_get(value, field->name)))
+        if (!is_told(schema, field, json_object_get(value, field->name)))
             continue;
         size_t len = schema_path_key(&check->path, field->name);
         faults_add_required(check->faults, place(check), "");
@@ -375,7 +392,7 @@ static void check_object(Check *check, const Schema *schema, const json_t *value
     json_object_foreach((json_t *)(uintptr_t)value, key, member) {
         const SchemaField *field = schema_field(schema, key);
         const Schema *below = field ? field->schema : schema->additional;
-        if (!below || (field && field->required && is_missing(schema, field, member)))
+        if (!below || (field && is_told(schema, field, member)))
             continue;
         size_t len = schema_path_key(&check->path, key);
         check_value(check, below, member);

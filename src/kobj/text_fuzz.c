@@ -63,7 +63,7 @@ static void try_names(const char *text) {
     (void)name_check_qualified(text);
     (void)name_check_label_value(text);
     (void)name_check_config_key(text);
-    (void)name_check_port_name(text);
+    (void)name_check_port_name(text, 1);
     (void)format_matches("duration", text);
     (void)format_matches("date-time", text);
 }
