@@ -34,7 +34,7 @@ NAME_CHECKS = {"dns1123-label", "dns1123-subdomain", "dns1035-label", "port-name
                "qualified", "label-value"}
 SCALARS = {
     "string": ("STRING", None), "bytes": ("STRING", "byte"), "time": ("STRING", "date-time"),
-    "microtime": ("STRING", "date-time"), "int": ("INTEGER", None), "int32": ("INTEGER", "int32"),
+    "microtime": ("STRING", "microtime"), "int": ("INTEGER", None), "int32": ("INTEGER", "int32"),
     "int64": ("INTEGER", "int64"), "number": ("NUMBER", "double"), "float": ("NUMBER", "float"),
     "bool": ("BOOLEAN", None), "quantity": ("QUANTITY", None),
     "intOrString": ("INT_OR_STRING", None), "object": ("OBJECT", None), "any": ("ANY", None),
@@ -305,6 +305,7 @@ class Crds:
         if type_name in SCALARS:
             kind, fmt = SCALARS[type_name]
             out = {"type": kind.lower()}
+            fmt = "date-time" if fmt == "microtime" else fmt
             return out | ({"format": fmt} if fmt and type_name != "number" else {})
         found = self.model.find(package, type_name)
         if found.alias:

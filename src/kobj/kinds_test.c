@@ -71,7 +71,6 @@ static const char *const differences[] = {
     "crd bad",             /* Go's struct names in the value shown */
     "crd not structural",  /* PCRE2's words about the pattern */
     "crd defaults",        /* acceptedNames are the controller's */
-    "lease bad",           /* Go's layout of MicroTime */
     "pod full",            /* the token volume is admission's */
 
 };

@@ -110,12 +110,13 @@ static int decode_string(const Decode *at, const Schema *schema, const json_t *v
     const char *text = json_string_value(value);
     if (str_eq(schema->format, "byte"))
         return decode_bytes(text);
-    if (!str_eq(schema->format, "date-time") || time_parse_rfc3339(text, &time) == 0)
+    bool micro = str_eq(schema->format, "microtime");
+    if ((!micro && !str_eq(schema->format, "date-time")) || time_parse_rfc3339(text, &time) == 0)
         return 0;
     return error_origin(-EINVAL,
-                        "parsing time \"%s\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"%s\" "
-                        "as \"2006\"",
-                        text, text);
+                        "parsing time \"%s\" as \"2006-01-02T15:04:05%sZ07:00\": cannot parse "
+                        "\"%s\" as \"2006\"",
+                        text, micro ? ".000000" : "", text);
 }
 
 static int decode_array(Decode *at, const Schema *schema, const json_t *value) {

@@ -43,6 +43,8 @@ static const char *public_format(const Schema *schema) {
 
     if (!(schema->flags & SCHEMA_BUILTIN))
         return schema->format;
+    if (str_eq(schema->format, "microtime"))
+        return "date-time";
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (str_eq(known[i], schema->format))
             return known[i];
