@@ -58,10 +58,11 @@ typedef struct ApiCall {
     const char *manager;                 /* field manager */
     ApiValidation validation;
     bool dry_run;
-    bool force;     /* of an apply */
-    bool created;   /* out: an apply or update made the object */
+    bool force;            /* of an apply */
+    bool keeps_generation; /* a change that counts for nobody: a binding */
+    bool created;          /* out: an apply or update made the object */
     StrList warnings;
-    json_t *status; /* of a failure */
+    json_t *status;        /* of a failure */
 } ApiCall;
 
 /* A call of a controller: current version, manager's name as user. */

@@ -117,8 +117,13 @@ json_t *endpoints_plan_make(const json_t *service, json_t *const *pods, size_t l
     return slices;
 }
 
+/* An empty list may be stored as none. */
+static bool same_list(const json_t *a, const json_t *b) {
+    return (json_array_size(a) == 0 && json_array_size(b) == 0) || json_same(a, b);
+}
+
 bool endpoints_same(const json_t *stored, const json_t *wanted) {
-    return json_same(json_object_get(stored, "endpoints"), json_object_get(wanted, "endpoints")) &&
-           json_same(json_object_get(stored, "ports"), json_object_get(wanted, "ports")) &&
+    return same_list(json_object_get(stored, "endpoints"), json_object_get(wanted, "endpoints")) &&
+           same_list(json_object_get(stored, "ports"), json_object_get(wanted, "ports")) &&
            json_same(json_at(stored, "metadata", "labels"), json_at(wanted, "metadata", "labels"));
 }

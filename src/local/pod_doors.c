@@ -46,6 +46,7 @@ int pod_bind(ApiCall *call, const char *node) {
         return status_conflict(&call->status, (StatusSubject){ "", "pods/binding" }, call->name,
                                why);
     }
+    call->keeps_generation = true;
     Bind bind = { node, loop_wall_now(call->api->loop) };
     return api_change(call, set_node, &bind);
 }

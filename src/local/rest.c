@@ -199,10 +199,11 @@ static bool is_health(const char *path) {
     return false;
 }
 
+/* 1.33: what kubectl 1.32 to 1.34 take for no further away than one version. */
 static void reply_version(Rest *rest) {
     rest_reply_value(rest, 200,
                      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "major", "1",
-                               "minor", "34", "gitVersion", "v1.34.0+mobula", "gitCommit", "",
+                               "minor", "33", "gitVersion", "v1.33.0+mobula", "gitCommit", "",
                                "gitTreeState", "clean", "buildDate", "1970-01-01T00:00:00Z",
                                "goVersion", "", "compiler", "gcc", "platform", "linux/amd64"));
 }

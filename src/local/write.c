@@ -232,7 +232,7 @@ static bool same_spec(const json_t *a, const json_t *b) {
 }
 
 static void count_generation(const ApiCall *call, json_t *object, const json_t *old) {
-    if (!call->resource->counts_generation || same_spec(object, old))
+    if (!call->resource->counts_generation || call->keeps_generation || same_spec(object, old))
         return;
     json_set_at(object, json_integer(obj_generation(old) + 1), "metadata", "generation");
 }
