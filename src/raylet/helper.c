@@ -67,6 +67,18 @@ static void on_end(void *ctx, const LoopExit *end) {
     helper->done(helper->ctx, status, buf_slice(&out), buf_slice(&err));
 }
 
+/* Ours; what it starts finds this node's sockets where this node put them: the variable names the
+ * folder that Ray's own folder lies in. */
+static void environment(const Raylet *raylet, StrList *out) {
+    bool movable = str_ends(raylet->temp_dir, "/ray");
+    for (char **entry = environ; *entry; entry++)
+        if (!movable || !str_starts(*entry, "RAY_TMPDIR="))
+            strlist_add(out, *entry);
+    if (movable)
+        strlist_printf(out, "RAY_TMPDIR=%.*s", (int)(strlen(raylet->temp_dir) - 4),
+                       raylet->temp_dir);
+}
+
 int helper_start(Raylet *raylet, char *const *argv, Slice input, HelperDone *done, void *ctx,
                  Helper **ret_helper) {
     _cleanup_close_ int in = -1;
@@ -78,12 +90,8 @@ int helper_start(Raylet *raylet, char *const *argv, Slice input, HelperDone *don
     if (r == 0)
         r = memory_file("helper-err", (Slice){ 0 }, &helper->err);
     Child child = CHILD_NONE;
-    /* What it starts finds this node's sockets where this node put them. */
     _cleanup_strlist_ StrList env = { 0 };
-    for (char **entry = environ; *entry; entry++)
-        if (!str_starts(*entry, "RAY_TMPDIR="))
-            strlist_add(&env, *entry);
-    strlist_printf(&env, "RAY_TMPDIR=%s", raylet->temp_dir);
+    environment(raylet, &env);
     SpawnFd fds[] = { { in, 0 }, { helper->out, 1 }, { helper->err, 2 } };
     SpawnSpec spec = {
         .program = "/proc/self/exe",

@@ -74,13 +74,13 @@ class Cluster:
     def start_gcs(self):
         words = ["--store", self.store] if self.store else []
         self.gcs = Daemon(self.folder / "gcs.log", "gcs", "--listen", self.listen, "--temp-dir",
-                          self.folder / "n0", "--session-name", self.name, "--node-ip", IP, *words)
+                          self.folder / "n0" / "ray", "--session-name", self.name, "--node-ip", IP, *words)
         self.listen = self.address = self.gcs.facts["address"]
 
     def add_node(self, cpus=2, *words, **resources):
         number = len(self.nodes)
         node = Daemon(self.folder / f"raylet{number}.log", "raylet", "--gcs-address", self.address,
-                      "--temp-dir", self.folder / f"n{number}", "--node-ip", IP, "--python",
+                      "--temp-dir", self.folder / f"n{number}" / "ray", "--node-ip", IP, "--python",
                       sys.executable, "--resources", json.dumps({"CPU": cpus, **resources}),
                       *words)
         self.nodes.append(node)
@@ -91,7 +91,7 @@ class Cluster:
         node = node or self.head
         code = "import os, signal, sys, time, ray\nray.init({!r}, logging_level='error')\n"
         code = code.format(self.address) + textwrap.dedent(script)
-        temp = pathlib.Path(node.facts["session_dir"]).parent
+        temp = pathlib.Path(node.facts["session_dir"]).parent.parent
         return subprocess.Popen([sys.executable, "-u", "-c", code, *words], text=True,
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT,
