@@ -161,7 +161,7 @@ int cmd_raylet(int argc, char **argv) {
         .life_fd = -1,
     };
     const Option options[] = {
-        { "gcs-address", OPTION_TEXT, &args.gcs_address, "IP:PORT of the head's gcs." },
+        { "gcs-address", OPTION_TEXT, &args.gcs_address, "HOST:PORT of the head's gcs." },
         { "temp-dir", OPTION_TEXT, &args.temp_dir, "Where session folders are." },
         { "node-ip", OPTION_TEXT, &args.node_ip, "This node's address as others see it." },
         { "node-name", OPTION_TEXT, &args.node_name, "The node's name; its address else." },

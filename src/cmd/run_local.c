@@ -14,8 +14,9 @@
 #include "host/process.h"
 #include "host/spawn.h"
 
-#define END_LIMIT   (10 * USEC_PER_SEC) /* after SIGTERM */
-#define PURGE_LIMIT (30 * USEC_PER_SEC)
+#define END_LIMIT    (10 * USEC_PER_SEC) /* after SIGTERM */
+#define PURGE_LIMIT  (30 * USEC_PER_SEC)
+#define PYTHON_LIMIT (10 * USEC_PER_SEC)
 
 enum {
     LOG_TAIL = 2000, /* bytes of a dead process's log that are shown */
@@ -213,6 +214,37 @@ const char *local_cluster_kubeconfig(const LocalCluster *cluster) {
     return cluster->kubeconfig;
 }
 
+/* In a build folder programs and the Python package are not where they are once installed. */
+static void add_build_folder(StrList *arguments) {
+    static const char BESIDE[] = "/src/cmd";
+    char self[4096];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (len <= 0)
+        return;
+    self[len] = 0;
+    char *slash = strrchr(self, '/');
+    if (slash)
+        *slash = 0;
+    if (!str_ends(self, BESIDE))
+        return;
+    self[strlen(self) - strlen(BESIDE)] = 0;
+    strlist_add(arguments, "--bin-dir");
+    strlist_printf(arguments, "%s/bin", self);
+    strlist_add(arguments, "--env");
+    strlist_printf(arguments, "PYTHONPATH=%s/python", self);
+}
+
+/* The user's Python, if workers can run with it; else the agent looks for one itself. */
+static void add_python(StrList *arguments) {
+    static const char PROBE[] = "import cloudpickle, sys; sys.stdout.write(sys.executable)";
+    _cleanup_buf_ Buf output = { 0 };
+    if (spawn_run(SPAWN_LIST("python3", "-c", PROBE), NULL, PYTHON_LIMIT, &output) < 0 ||
+        output.len == 0 || output.data[0] != '/')
+        return;
+    strlist_add(arguments, "--python");
+    strlist_add(arguments, output.data);
+}
+
 static int join_node(LocalCluster *cluster) {
     _cleanup_strlist_ StrList arguments = { 0 };
     add_common(&arguments, cluster, LOCAL_NODE);
@@ -220,6 +252,8 @@ static int join_node(LocalCluster *cluster) {
     strlist_add(&arguments, cluster->options.nodes);
     strlist_add(&arguments, "--token-file");
     strlist_printf(&arguments, "%s/%s/agent.token", cluster->options.dir, ROLE_NAMES[LOCAL_API]);
+    add_build_folder(&arguments);
+    add_python(&arguments);
     return start_role(cluster, LOCAL_NODE, &arguments);
 }
 

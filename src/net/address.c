@@ -70,8 +70,7 @@ int net_address_unix(const char *path, NetAddress *ret_address) {
     return 0;
 }
 
-/* Splits "host:port" or "[host]:port". */
-static int split_port(const char *text, char **ret_host, uint16_t *ret_port) {
+int net_address_split(const char *text, char **ret_host, uint16_t *ret_port) {
     const char *colon = strrchr(text, ':');
     size_t host_len = colon ? (size_t)(colon - text) : 0;
     bool brackets = host_len > 2 && text[0] == '[' && text[host_len - 1] == ']';
@@ -90,7 +89,7 @@ int net_address_parse(const char *text, NetAddress *ret_address) {
         return net_address_unix(text + strlen("unix:"), ret_address);
     _cleanup_free_ char *host = NULL;
     uint16_t port = 0;
-    int r = split_port(text, &host, &port);
+    int r = net_address_split(text, &host, &port);
     return r < 0 ? r : net_address_ip(host, port, ret_address);
 }
 

@@ -20,6 +20,8 @@ typedef struct NetAddress {
 /* "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock", "unix:@abstract"; numbers only, no names.
  * -EINVAL with a sentence else. */
 _must_check_ int net_address_parse(const char *text, NetAddress *ret_address);
+/* Splits "host:port" or "[host]:port", where the host may also be a name. */
+_must_check_ int net_address_split(const char *text, char **ret_host, uint16_t *ret_port);
 /* `host` is an IPv4 or IPv6 number. */
 _must_check_ int net_address_ip(const char *host, uint16_t port, NetAddress *ret_address);
 /* -ENAMETOOLONG beyond what a unix socket path may be. */

@@ -260,11 +260,12 @@ static void on_stream(void *ctx, Stream *stream, StreamEvent event) {
 }
 
 static void dial(Raylet *raylet) {
-    NetAddress address;
+    _cleanup_free_ char *host = NULL;
+    uint16_t port = 0;
     Stream *stream;
-    int r = net_address_parse(raylet->gcs_address, &address);
+    int r = net_address_split(raylet->gcs_address, &host, &port);
     if (r == 0)
-        r = stream_connect(raylet->loop, &address, DIAL_TIMEOUT, on_stream, raylet, &stream);
+        r = stream_connect_host(raylet->loop, host, port, DIAL_TIMEOUT, on_stream, raylet, &stream);
     if (r < 0) {
         log_warn("gcs can't be dialled: %s", error_text(r));
         lost(raylet);
