@@ -283,6 +283,8 @@ bool peers_ring_waiting(const Core *core) {
         const CorePeer *peer = core->rings.items[i];
         if (ring_readable(&peer->ring.in))
             return true;
+        if (peer->state == PEER_RING && !list_empty(&peer->out) && ring_room_came(&peer->ring.out))
+            return true;
     }
     return false;
 }

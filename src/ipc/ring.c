@@ -137,6 +137,10 @@ static bool ring_put_or_ask(RingWriter *out, uint32_t kind, const FrameHeader *h
     return ring_put(out, kind, header, body, body_len, skip, take);
 }
 
+bool ring_room_came(const RingWriter *out) {
+    return !atomic_load_explicit(&out->control->want_room, memory_order_acquire);
+}
+
 bool ring_write(RingWriter *out, const FrameHeader *header, const struct iovec *body,
                 size_t body_len, size_t *sent) {
     size_t total = header->length;

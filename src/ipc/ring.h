@@ -71,5 +71,8 @@ bool ring_write(RingWriter *out, const FrameHeader *header, const struct iovec *
 /* 1: a frame; *ret_body is borrowed until the next ring_read(). 0: none now. -EPROTO: the other end
  * wrote nonsense; close the pair. *ret_want_room: the writer waits for room: ring its doorbell. */
 int ring_read(RingReader *in, FrameHeader *ret_header, const void **ret_body, bool *ret_want_room);
+/* After ring_write() said no: the consumer has made some room since (and has rung). A writer that
+ * is about to sleep looks once more, as it does for what it reads. */
+bool ring_room_came(const RingWriter *out);
 /* True when ring_read would find something. */
 bool ring_readable(const RingReader *in);
