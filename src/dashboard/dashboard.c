@@ -41,16 +41,35 @@ void respond_failure(HttpRequest *request, const RpcReply *reply) {
 
 /* ----------------------------------------------------------------------------------- ask */
 
+static bool changes_nothing(MessageType type) {
+    static const MessageType questions[] = { MSG_SUBMISSION_GET, MSG_SUBMISSION_LIST,
+                                             MSG_JOB_TABLE_GET,  MSG_CLUSTER_STATUS_GET,
+                                             MSG_KV_GET,         MSG_KV_KEYS };
+    for (size_t i = 0; i < ARRAY_LEN(questions); i++)
+        if (questions[i] == type)
+            return true;
+    return false;
+}
+
 static void on_answer(void *argument, const RpcReply *reply) {
     Ask *ask = argument;
+    if (reply->result == -ECONNRESET && !ask->repeated && changes_nothing(ask->type)) {
+        ask->repeated = true;
+        dial_call(ask->dashboard->gcs, PEER_GCS, ask->type, &ask->body, CALL_TIMEOUT, on_answer,
+                  ask);
+        return;
+    }
     ask->then(ask, reply);
+    buf_done(&ask->body);
     mem_free(ask);
 }
 
 void ask(Dashboard *dashboard, HttpRequest *request, MessageType type, const Buf *body, AskFn *then,
          void *more) {
     Ask *ask = mem_new(Ask);
-    *ask = (Ask){ dashboard, request, then, more };
+    *ask = (Ask){ dashboard, request, then, more, type };
+    if (body)
+        buf_add(&ask->body, body->data, body->len);
     dial_call(dashboard->gcs, PEER_GCS, type, body, CALL_TIMEOUT, on_answer, ask);
 }
 

@@ -24,7 +24,8 @@ struct Dashboard {
 
 #define CALL_TIMEOUT (10 * USEC_PER_SEC)
 
-/* One question to gcs on behalf of a request. `then` gets the request back and owes its response;
+/* One question to gcs on behalf of a request. Where it changes nothing it is put once more when the
+ * connection breaks. `then` gets the request back and owes its response;
  * the ask is gone after it. */
 typedef struct Ask Ask;
 typedef void AskFn(Ask *ask, const RpcReply *reply);
@@ -33,6 +34,9 @@ struct Ask {
     HttpRequest *request;
     AskFn *then;
     void *more; /* of `then` */
+    MessageType type;
+    Buf body;   /* of a question that may be put again */
+    bool repeated;
 };
 void ask(Dashboard *dashboard, HttpRequest *request, MessageType type, const Buf *body, AskFn *then,
          void *more);

@@ -67,13 +67,15 @@ static void on_end(void *ctx, const LoopExit *end) {
     helper->done(helper->ctx, status, buf_slice(&out), buf_slice(&err));
 }
 
-/* Ours; what it starts finds this node's sockets where this node put them: the variable names the
- * folder that Ray's own folder lies in. */
+/* Ours; what it starts finds this node's sockets where this node put them: by the session, and for
+ * Ray's own tools by the folder that Ray's folder lies in. */
 static void environment(const Raylet *raylet, StrList *out) {
     bool movable = str_ends(raylet->temp_dir, "/ray");
     for (char **entry = environ; *entry; entry++)
-        if (!movable || !str_starts(*entry, "RAY_TMPDIR="))
+        if ((!movable || !str_starts(*entry, "RAY_TMPDIR=")) &&
+            !str_starts(*entry, "MOBULA_SESSION="))
             strlist_add(out, *entry);
+    strlist_printf(out, "MOBULA_SESSION=%s", raylet->session.dir);
     if (movable)
         strlist_printf(out, "RAY_TMPDIR=%.*s", (int)(strlen(raylet->temp_dir) - 4),
                        raylet->temp_dir);

@@ -12,12 +12,20 @@
 #define CONNECT_TIMEOUT (5 * USEC_PER_SEC)
 #define RETRY_PAUSE     (200 * USEC_PER_MSEC)
 
-/* A call made while there was no connection; it fails on the next turn of the loop. */
-typedef struct Stillborn {
+enum {
+    HELD_MAX = 1024 /* calls that wait for a connection; more fail at once */
+};
+
+/* A call made while there was no connection. */
+typedef struct Held {
     List link;
+    PeerId to;
+    MessageType type;
+    Buf body;
+    usec_t deadline;
     RpcDone done;
     void *argument;
-} Stillborn;
+} Held;
 
 struct Dial {
     Loop *loop;
@@ -34,9 +42,9 @@ struct Dial {
     bool ready, given_up;
     char *problem;
     Rpc *rpc;
-    LoopTimer *retry_timer, *rpc_timer;
-    LoopTask *stillborn_task;
-    List stillborn;
+    LoopTimer *retry_timer, *rpc_timer, *held_timer;
+    List held;
+    size_t held_len;
 };
 
 static void dial_start(void *ctx);
@@ -53,7 +61,9 @@ static void dial_lost(Dial *dial, int r, const char *sentence) {
     str_set(&dial->problem, sentence);
     dial_disconnect(dial);
     dial->given_up = r == -EACCES || r == -EPROTO;
-    if (!dial->given_up)
+    if (dial->given_up)
+        loop_timer_after(dial->held_timer, 0);
+    else
         loop_timer_after(dial->retry_timer, dial->retry);
     rpc_peer_lost(dial->rpc, 0);
     if (dial->events->lost)
@@ -75,27 +85,74 @@ static void dial_send(void *ctx, const FrameHeader *header, const Buf *body) {
     frame_send(dial->conn, header, body ? buf_slice(body) : (Slice){ 0 });
 }
 
-static void dial_fail_stillborn(void *ctx) {
+static void held_end(Dial *dial, Held *call, int r) {
+    const RpcReply reply = { .result = r };
+    list_remove(&call->link);
+    dial->held_len--;
+    call->done(call->argument, &reply);
+    buf_done(&call->body);
+    mem_free(call);
+}
+
+static void held_end_all(Dial *dial, int r) {
+    while (!list_empty(&dial->held))
+        held_end(dial, LIST_ITEM(dial->held.next, Held, link), r);
+}
+
+/* Ends those that are due; they are in the order of their making, not of their deadlines. */
+static void on_held_timer(void *ctx) {
     Dial *dial = ctx;
-    for (List *item; (item = list_pop(&dial->stillborn));) {
-        Stillborn *call = LIST_ITEM(item, Stillborn, link);
-        const RpcReply reply = { .result = -ECONNRESET };
-        call->done(call->argument, &reply);
+    usec_t next = USEC_INFINITY;
+    if (dial->given_up) {
+        held_end_all(dial, -ECONNRESET);
+        return;
+    }
+    LIST_EACH_SAFE(item, &dial->held) {
+        Held *call = LIST_ITEM(item, Held, link);
+        if (call->deadline <= loop_now(dial->loop))
+            held_end(dial, call, -ETIMEDOUT);
+        else
+            next = MIN(next, call->deadline);
+    }
+    loop_timer_at(dial->held_timer, next);
+}
+
+static void held_send_all(Dial *dial) {
+    for (List *item; dial->ready && (item = list_pop(&dial->held));) {
+        Held *call = LIST_ITEM(item, Held, link);
+        dial->held_len--;
+        rpc_call(dial->rpc, call->to, call->type, &call->body, call->deadline, call->done,
+                 call->argument);
+        buf_done(&call->body);
         mem_free(call);
     }
+    loop_timer_stop(dial->held_timer);
+    dial_arm(dial);
+}
+
+static void hold(Dial *dial, PeerId to, MessageType type, const Buf *body, usec_t deadline,
+                 RpcDone done, void *argument) {
+    Held *call = mem_new(Held);
+    *call =
+        (Held){ .to = to, .type = type, .deadline = deadline, .done = done, .argument = argument };
+    if (body)
+        buf_add(&call->body, body->data, body->len);
+    if (dial->held_len >= HELD_MAX || dial->given_up)
+        call->deadline = loop_now(dial->loop);
+    list_push(&dial->held, &call->link);
+    dial->held_len++;
+    if (call->deadline < loop_timer_deadline(dial->held_timer))
+        loop_timer_at(dial->held_timer, call->deadline);
 }
 
 void dial_call(Dial *dial, PeerId to, MessageType type, const Buf *body, usec_t timeout,
                RpcDone done, void *argument) {
+    usec_t deadline = loop_deadline(dial->loop, timeout);
     if (!dial->ready) {
-        Stillborn *call = mem_new(Stillborn);
-        call->done = done;
-        call->argument = argument;
-        list_push(&dial->stillborn, &call->link);
-        loop_task_arm(dial->stillborn_task);
+        hold(dial, to, type, body, deadline, done, argument);
         return;
     }
-    rpc_call(dial->rpc, to, type, body, loop_deadline(dial->loop, timeout), done, argument);
+    rpc_call(dial->rpc, to, type, body, deadline, done, argument);
     dial_arm(dial);
 }
 
@@ -121,6 +178,7 @@ static void dial_welcomed(void *argument, const RpcReply *reply) {
     }
     dial->ready = true;
     str_set(&dial->problem, "");
+    held_send_all(dial);
     if (dial->events->ready)
         dial->events->ready(dial->ctx, &welcome);
 }
@@ -226,11 +284,11 @@ int dial_new(Loop *loop, const DialSpec *spec, const DialEvents *events, void *c
     dial->submission = str_dup(spec->submission);
     dial->problem = str_dup("");
     buf_add(&dial->token, spec->token.data, spec->token.len);
-    list_init(&dial->stillborn);
+    list_init(&dial->held);
     dial->rpc = rpc_new(dial_send, dial);
     dial->retry_timer = loop_timer_new(loop, dial_start, dial);
     dial->rpc_timer = loop_timer_new(loop, dial_expire, dial);
-    dial->stillborn_task = loop_task_new(loop, dial_fail_stillborn, dial);
+    dial->held_timer = loop_timer_new(loop, on_held_timer, dial);
     int r = parse_address(dial, spec->address);
     if (r < 0) {
         dial_free(dial);
@@ -245,11 +303,11 @@ Dial *dial_free(Dial *dial) {
     if (!dial)
         return NULL;
     dial_disconnect(dial);
-    dial_fail_stillborn(dial);
+    held_end_all(dial, -ECANCELED);
     rpc_free(dial->rpc);
     loop_timer_free(dial->retry_timer);
     loop_timer_free(dial->rpc_timer);
-    loop_task_free(dial->stillborn_task);
+    loop_timer_free(dial->held_timer);
     mem_wipe(dial->token.data, dial->token.len);
     buf_done(&dial->token);
     mem_free(dial->host);

@@ -42,8 +42,9 @@ bool dial_is_ready(const Dial *dial);
 /* Why the last attempt failed; "" if it did not. Borrowed until the next one. */
 const char *dial_problem(const Dial *dial);
 
-/* As rpc_call(); while not connected the call ends with -ECONNRESET, like those that were under way
- * when a connection breaks. `done` is never called from inside this. */
+/* As rpc_call(); while not connected the call waits for the connection, within its timeout. Calls
+ * that were under way when a connection breaks end with -ECONNRESET: they may have had their effect.
+ * `done` is never called from inside this. */
 void dial_call(Dial *dial, PeerId to, MessageType type, const Buf *body, usec_t timeout,
                RpcDone done, void *argument);
 

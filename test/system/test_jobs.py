@@ -2,6 +2,7 @@
 """Jobs by our command line and by REST."""
 import json
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -199,6 +200,52 @@ def test_cluster_endpoints(shared_cluster):
     assert shared_cluster.http("/nope")[0] == 404
     browser = {"User-Agent": "Mozilla/5.0"}
     assert shared_cluster.http("/api/jobs/", "POST", {"entrypoint": "true"}, browser)[0] == 405
+
+
+SCRIPTS = pathlib.Path(__file__).parent / "scripts"
+COUNTS = [f"count {n}" for n in range(1, 10001)]
+
+
+def counts(text):
+    return [line for line in text.splitlines() if line.startswith("count ")]
+
+
+def test_the_counter_script(shared_cluster):
+    done = submit(shared_cluster, "--submission-id", "counter", "--working-dir", SCRIPTS,
+                  "--runtime-env-json", '{"env_vars": {"A": "for workers too"}}', "--",
+                  "python", "my_script.py", timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert counts(done.stdout) == COUNTS
+    details = shared_cluster.http("/api/jobs/counter")[1]
+    package = details["runtime_env"]["working_dir"].removeprefix("gcs://").removesuffix(".zip")
+    assert f"where {package} for workers too" in done.stdout
+    assert details["driver_info"]["id"] == details["job_id"]
+    assert shared_cluster.http(f"/api/jobs/{details['job_id']}")[1] == details
+    wait_until(lambda: "(no active nodes)" in shared_cluster.ray("status").stdout,
+               "the job's resources to be free", 10)
+
+
+def test_a_driver_that_nobody_submitted(shared_cluster):
+    script = """
+import json, ray, urllib.request
+ray.init(address="auto")
+job = ray.get_runtime_context().get_job_id()
+with urllib.request.urlopen(URL + "/api/jobs/" + job) as answer:
+    print(answer.read().decode())
+""".replace("URL", repr(shared_cluster.url))
+    done = subprocess.run(["python3", "-c", script], env=shared_cluster.env, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    details = json.loads(done.stdout.splitlines()[-1])
+    assert details["type"] == "DRIVER" and details["status"] == "RUNNING"
+    assert details["submission_id"] is None and details["driver_info"]["id"] == details["job_id"]
+    job = details["job_id"]
+    wait_until(lambda: shared_cluster.http(f"/api/jobs/{job}")[1]["status"] == "SUCCEEDED",
+               "the driver to be seen ended", 10)
+    assert shared_cluster.http(f"/api/jobs/{job}/stop", "POST") == (
+        400, "Can only stop submission type jobs")
+    assert shared_cluster.http(f"/api/jobs/{job}/logs") == (
+        400, "Can only get logs of submission type jobs")
 
 
 def agent(cluster, port, path):

@@ -2,6 +2,7 @@
 """The peer's own client against our head: same words, same answers."""
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -73,3 +74,12 @@ print("client ok")
     done = subprocess.run([peer, "-c", script], capture_output=True, text=True, env=env, timeout=90,
                           cwd=shared_cluster.home)
     assert done.stdout.strip().endswith("client ok"), done.stdout + done.stderr
+
+
+def test_the_counter_script(peer, shared_cluster):
+    scripts = pathlib.Path(__file__).parent / "scripts"
+    done = stock(peer, shared_cluster, "submit", "--working-dir", scripts, "--runtime-env-json",
+                 '{"env_vars": {"A": "1"}}', "--", "python", "my_script.py", timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("count ")] == [
+        f"count {n}" for n in range(1, 10001)]

@@ -384,19 +384,28 @@ def _join(gcs_address, address, options, job_config):
         except ConnectionError as e:
             errors.append(f"{socket}: {e}")
             continue
-        if _mobula.info()["gcs_address"] == gcs_address:
+        if _same_gcs(_mobula.info()["gcs_address"], gcs_address):
             worker.global_worker.node = Session(None, job_config)
             return
         _mobula.disconnect(0)  # a node of another cluster on this machine
     _explain_no_raylet(gcs_address, options, errors)
 
 
+def _same_gcs(of_raylet, wanted):
+    """A cluster that was started on loopback says so, and is asked for by this machine's address."""
+    host, _, port = of_raylet.rpartition(":")
+    loopback = host.startswith("127.") or host in ("localhost", "[::1]", "::1")
+    return of_raylet == wanted or (loopback and port == wanted.rpartition(":")[2])
+
+
 def _raylet_sockets(temp_dir):
-    """The sockets of this machine's raylets, newest session first."""
+    """The sockets of this machine's raylets: of the session that started us, then newest first."""
     from ray._private.address import default_temp_dir
 
     pattern = os.path.join(temp_dir or default_temp_dir(), "session_2*")
-    for session in sorted(glob.glob(pattern), reverse=True):
+    sessions = sorted(glob.glob(pattern), reverse=True)
+    own = os.environ.get("MOBULA_SESSION")
+    for session in dict.fromkeys([own, *sessions] if own else sessions):
         yield from sorted(glob.glob(os.path.join(session, "sockets", "raylet*")))
 
 
