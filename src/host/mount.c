@@ -142,7 +142,9 @@ static int overlay(const char *lower, const char *upper, const char *work, const
             -EINVAL, "an overlay cannot be made of paths with , : or \\: %s over %s", upper, lower);
     _cleanup_free_ char *options =
         str_printf("lowerdir=%s,upperdir=%s,workdir=%s,index=off", lower, upper, work);
-    if (mount("overlay", target, "overlay", 0, options) < 0)
+    _cleanup_free_ char *as_user = str_printf("%s,userxattr", options);
+    if (mount("overlay", target, "overlay", 0, options) < 0 &&
+        mount("overlay", target, "overlay", 0, as_user) < 0)
         return error_last("mount an overlay of %s with its changes in %s", lower, upper);
     return 0;
 }

@@ -297,7 +297,9 @@ static int make_network(AgentHost *host, const HostOptions *options, const char 
                          options->service_range ? options->service_range : SERVICE_RANGE,
                          &host->network);
     if (r == -EPERM || r == -EOPNOTSUPP) {
-        note(host, "pods have a network each that leads nowhere: making a bridge is not permitted");
+        note(host, "making a bridge is not permitted (run as root), so each pod has a network that "
+                   "leads nowhere: pods do not reach each other, services or the outside, and HTTP "
+                   "probes fail");
         return 0;
     }
     if (r < 0)

@@ -134,7 +134,8 @@ static int add_own_mounts(PodContainer *container, ContainerSpec *spec, const St
         r = dir_make(own, 0777);
     if (r < 0)
         return r;
-    if (chmod(tmp, 01777) < 0 || chmod(own, 0777) < 0 || chown(own, spec->uid, spec->gid) < 0)
+    if (chmod(tmp, 01777) < 0 || chmod(own, 0777) < 0 ||
+        (geteuid() == 0 && chown(own, spec->uid, spec->gid) < 0))
         return error_last("set up %s", dir);
     add_mount(spec, TAKE(tmp), "/tmp", false);
     if (home && home[0] == '/' && home[1])

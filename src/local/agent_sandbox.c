@@ -140,7 +140,33 @@ static int mount_memory(const json_t *pod) {
     return 0;
 }
 
+static int write_map(const char *path, unsigned inside, unsigned outside) {
+    char line[64];
+    int len = snprintf(line, sizeof(line), "%u %u 1", inside, outside);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, line, (size_t)len) < 0)
+        return error_last("write %s", path);
+    return 0;
+}
+
+/* Without root: a user namespace in which we are root, and everybody else is nobody. */
+static int become_root_inside(void) {
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    if (uid == 0)
+        return 0;
+    if (unshare(CLONE_NEWUSER) < 0)
+        return error_last("make a user namespace (without root it needs "
+                          "user.max_user_namespaces, and no policy against it)");
+    write_setting("/proc/self/setgroups", "deny");
+    int r = write_map("/proc/self/uid_map", 0, uid);
+    return r < 0 ? r : write_map("/proc/self/gid_map", 0, gid);
+}
+
 int sandbox_enter(const json_t *pod) {
+    int user = become_root_inside();
+    if (user < 0)
+        return user;
     if (unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC) < 0)
         return error_last("make namespaces");
     int r = mount_isolate();
