@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/mount.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -218,8 +219,57 @@ static int submounts(RootFs *rootfs) {
     return r;
 }
 
+static void closedir_p(DIR **dir) {
+    if (*dir)
+        closedir(*dir);
+}
+
+/* One entry of the machine's root. A folder with mounts below it cannot be an overlay's lower side
+ * in a user namespace; then it is seen read-only. */
+static int top_mount(RootFs *rootfs, const char *name) {
+    _cleanup_free_ char *from = str_printf("/%s", name);
+    _cleanup_free_ char *target = str_printf("%s/%s", rootfs->root, name);
+    _cleanup_free_ char *upper = str_printf("%s/%s", rootfs->upper, name);
+    _cleanup_free_ char *work = str_printf("%s/%s", rootfs->work, name);
+    char link[4096] = { 0 };
+    struct stat st;
+    if (lstat(from, &st) < 0)
+        return 0;
+    if (S_ISLNK(st.st_mode) && readlink(from, link, sizeof(link) - 1) > 0)
+        return symlink(link, target) < 0 && errno != EEXIST ? error_last("link %s", target) : 0;
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    int r = dir_make(target, 0755);
+    if (r == 0 && dir_make(upper, 0755) == 0 && dir_make(work, 0755) == 0 &&
+        overlay(from, upper, work, target) == 0)
+        return 0;
+    return r < 0 ? r : rootfs_bind(rootfs, from, from, true);
+}
+
+/* The root put together folder by folder, where it cannot be one overlay. */
+static int tops_mount(RootFs *rootfs) {
+    static const char *const own[] = { ".", "..", "proc", "sys", "dev", "run", "tmp" };
+    _cleanup_(closedir_p) DIR *dir = opendir("/");
+    if (!dir || mount(rootfs->root, rootfs->root, NULL, MS_BIND, NULL) < 0)
+        return error_last("mount %s", rootfs->root);
+    rootfs->fd = open(rootfs->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (rootfs->fd < 0)
+        return error_last("open %s", rootfs->root);
+    int r = 0;
+    for (struct dirent *entry; r == 0 && (entry = readdir(dir));) {
+        bool skip = false;
+        for (size_t i = 0; i < ARRAY_LEN(own); i++)
+            skip |= str_eq(entry->d_name, own[i]);
+        if (!skip)
+            r = top_mount(rootfs, entry->d_name);
+    }
+    return r;
+}
+
 int rootfs_mount(RootFs *rootfs) {
     int r = overlay("/", rootfs->upper, rootfs->work, rootfs->root);
+    if (r == -EINVAL)
+        return tops_mount(rootfs);
     if (r < 0)
         return r;
     rootfs->fd = open(rootfs->root, O_PATH | O_DIRECTORY | O_CLOEXEC);

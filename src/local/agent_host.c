@@ -183,7 +183,10 @@ static void pass_pip_config(AgentHost *host) {
 static void build_env(AgentHost *host, const HostOptions *options) {
     _cleanup_free_ char *path = str_printf("%s:%s:%s", AGENT_POD_LINKS, host->bin_dir, USUAL_PATH);
     env_set(&host->base_env, "PATH", path);
-    env_set(&host->base_env, "HOME", options->home ? options->home : "/home/ray");
+    env_set(&host->base_env, "HOME",
+            options->home    ? options->home
+            : geteuid() == 0 ? "/home/ray"
+                             : "/tmp/home");
     env_set(&host->base_env, "MOBULA_CACHE_DIR", host->cache_dir);
     pass_registry_settings(host);
     pass_pip_config(host);
@@ -298,8 +301,8 @@ static int make_network(AgentHost *host, const HostOptions *options, const char 
                          &host->network);
     if (r == -EPERM || r == -EOPNOTSUPP) {
         note(host, "making a bridge is not permitted (run as root), so each pod has a network that "
-                   "leads nowhere: pods do not reach each other, services or the outside, and HTTP "
-                   "probes fail");
+                   "leads nowhere: pods do not reach each other, services or the outside, HTTP "
+                   "probes fail, and a mountPath must lie under /tmp, /run, / or exist");
         return 0;
     }
     if (r < 0)

@@ -17,7 +17,7 @@
 #include "local/agent_status.h"
 
 /* Where pods find programs and settings of ours; first in their PATH. */
-#define AGENT_POD_LINKS "/opt/mobula/pod"
+#define AGENT_POD_LINKS "/run/mobula/pod"
 
 typedef struct AgentPod AgentPod;
 

@@ -147,8 +147,9 @@ static int add_own_mounts(PodContainer *container, ContainerSpec *spec, const St
     }
     if (host->links_dir) {
         add_mount(spec, str_dup(host->links_dir), AGENT_POD_LINKS, true);
-        add_mount(spec, str_printf("%s/profile.sh", host->links_dir), "/etc/profile.d/zz-mobula.sh",
-                  true);
+        if (geteuid() == 0) /* in a user namespace nobody may add to the machine's folders */
+            add_mount(spec, str_printf("%s/profile.sh", host->links_dir),
+                      "/etc/profile.d/zz-mobula.sh", true);
     }
     if (host->share_dir)
         add_mount(spec, str_dup(host->share_dir), host->share_dir, false);
