@@ -262,7 +262,6 @@ Local *local_get(const Raylet *raylet, PeerId peer);
 void local_send(Local *local, MessageType type, const Buf *body);
 /* Its process is gone or its connection is: tells everybody and forgets it. */
 void local_gone(Local *local, const char *text);
-void locals_welcome_waiting(Raylet *raylet);
 /* To drivers and workers that may know the peer. */
 void locals_tell_dead(Raylet *raylet, const Buf *peer_dead);
 void local_on_goodbye(Raylet *raylet, RayletCall *call);

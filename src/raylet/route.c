@@ -115,6 +115,7 @@ static void on_job_finished(Raylet *raylet, RayletCall *call) {
     JobFinished message;
     RAYLET_DECODE(raylet, call, job_finished_decode, &message);
     pool_on_job_finished(raylet, &message.job);
+    job_cache_forget(raylet, &message.job); /* asked for anew if a detached actor starts again */
 }
 
 typedef void Handler(Raylet *raylet, RayletCall *call);
