@@ -12,19 +12,25 @@ help: ## this list
 $(BUILD)/build.ninja:
 	meson setup $(BUILD)
 
-build: $(BUILD)/build.ninja ## build everything
+build: $(BUILD)/build.ninja $(BUILD)/python/cloudpickle ## build everything
 	ninja -C $(BUILD)
+
+# What our package needs beside it, for the shells that build/env.sh sets up and for pods.
+$(BUILD)/python/cloudpickle: $(BUILD)/build.ninja
+	python3 -m venv $(BUILD)/pip
+	$(BUILD)/pip/bin/python -m pip install -q --disable-pip-version-check --no-deps --upgrade \
+		--target $(BUILD)/python cloudpickle==3.1.2
+	@touch $@
 
 run: ## install what is missing, build, run the example RayJob on this machine
 	@tools/deps --install --run
 	@$(MAKE) --no-print-directory -s build
 	@$(BUILD)/bin/mobula run examples/rayjob-counter.yaml
 
-test: $(BUILD)/build.ninja ## unit and system tests; the last line is the sum
+test: build ## unit and system tests; the last line is the sum
 	@tools/test
 
-check: $(BUILD)/build.ninja ## format, layers, headers, file rules
-	@ninja -C $(BUILD) >/dev/null
+check: build ## format, layers, headers, file rules
 	@tools/check
 
 bench: build ## our figures beside the peer's
