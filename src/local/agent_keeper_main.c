@@ -314,7 +314,8 @@ static void launch(int control, const json_t *request) {
 _noreturn_ static void launcher_main(int control) {
     setsid();
     prctl(PR_SET_NAME, "mobula-launcher");
-    signal(SIGCHLD, SIG_IGN); /* keepers leave no zombies */
+    signal(SIGCHLD, SIG_IGN); /* keepers leave no zombies, nor do the containers of a killed one */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     for (;;) {
