@@ -10,10 +10,6 @@
 
 #define RBAC "rbac.authorization.k8s.io"
 
-static const char *or_none(const char *text) {
-    return str_empty(text) ? "<none>" : text;
-}
-
 static void cell_name(const json_t *object, json_t *cells) {
     cell_text(cells, obj_name(object), "");
 }

@@ -163,10 +163,6 @@ static char *gates_text(const json_t *pod) {
     return count ? str_printf("%zu/%zu", met, count) : str_dup("<none>");
 }
 
-static const char *or_none(const char *text) {
-    return str_empty(text) ? "<none>" : text;
-}
-
 void pod_cells(const json_t *pod, usec_t now, json_t *cells) {
     const json_t *first_ip = json_array_get(json_at(pod, "status", "podIPs"), 0);
     const char *ip = json_str_at(first_ip, "ip");

@@ -21,6 +21,10 @@ typedef struct TableKind {
 extern const TableKind table_kinds[];
 extern const size_t table_kinds_len;
 
+static inline const char *or_none(const char *text) {
+    return str_empty(text) ? "<none>" : text;
+}
+
 /* Text cells; NULL is written as `otherwise`. */
 void cell_text(json_t *cells, const char *text, const char *otherwise);
 void cell_take(json_t *cells, char *text); /* frees it */
