@@ -2,6 +2,7 @@
 
 /* One container of a pod: prepared, started, watched, ended, started again. */
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -373,16 +374,30 @@ void container_lost(PodContainer *container, usec_t now) {
     json_decref(event);
 }
 
+static void closedir_p(DIR **dir) {
+    if (*dir)
+        closedir(*dir);
+}
+
+/* The highest number among the folders of starts (old ones are gone); -1: there is none. */
+static int last_attempt(const PodContainer *container) {
+    _cleanup_free_ char *path =
+        str_printf("%s/containers/%s", container->pod->dir, container->def->name);
+    _cleanup_(closedir_p) DIR *dir = opendir(path);
+    int last = -1;
+    int64_t number;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        _cleanup_free_ char *spec = str_printf("%s/%s/spec.json", path, entry->d_name);
+        if (str_to_i64(entry->d_name, &number) == 0 && number > last && number < INT32_MAX &&
+            access(spec, F_OK) == 0)
+            last = (int)number;
+    }
+    return last;
+}
+
 /* After a restart of the agent: the last start that is on disk, and the one before. */
 void container_adopt(PodContainer *container) {
-    for (int attempt = 0;; attempt++) {
-        _cleanup_free_ char *dir = container_dir(container, attempt);
-        _cleanup_free_ char *spec = str_printf("%s/spec.json", dir);
-        if (access(spec, F_OK) == 0)
-            container->attempt = attempt;
-        else if (attempt > container->attempt + 2)
-            break; /* old ones were dropped, two are kept */
-    }
+    container->attempt = last_attempt(container);
     for (int i = MAX(container->attempt - 1, 0); i <= container->attempt; i++) {
         _cleanup_free_ char *dir = container_dir(container, i);
         _cleanup_free_ char *path = str_printf("%s/state.json", dir);
@@ -436,7 +451,7 @@ static void send_signal(PodContainer *container, int signal) {
 
 void container_step(PodContainer *container, usec_t now) {
     probes_step(container, now);
-    if (!container->killing || container->run.now.state != RUN_RUNNING)
+    if (!container->killing || !container_alive(container))
         return;
     if (now >= container->kill_at) {
         send_signal(container, SIGKILL);
@@ -451,7 +466,7 @@ void container_step(PodContainer *container, usec_t now) {
 
 usec_t container_next(const PodContainer *container) {
     usec_t next = probes_next(container);
-    if (container->killing && container->run.now.state == RUN_RUNNING)
+    if (container->killing && container_alive(container))
         next = MIN(next, container->term_sent ? container->kill_at
                                               : MIN(container->kill_at, container->term_at));
     if (!container_alive(container)) {
