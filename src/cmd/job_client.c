@@ -18,6 +18,8 @@ enum {
 #define LINK_TIMEOUT   (10 * USEC_PER_SEC)
 #define CALL_TIMEOUT   (60 * USEC_PER_SEC)
 #define UPLOAD_TIMEOUT (3600 * USEC_PER_SEC)
+#define AGAIN_PATIENCE (15 * USEC_PER_SEC)
+#define AGAIN_PAUSE    (250 * USEC_PER_MSEC)
 
 /* ---------------------------------------------------------------------------------- open */
 
@@ -183,8 +185,8 @@ static int call(JobClient *client, HttpCallSpec *spec, const char *target, Waiti
     return 0;
 }
 
-int job_client_call(JobClient *client, const char *method, const char *target, const json_t *json,
-                    JobResponse *ret_response) {
+static int call_once(JobClient *client, const char *method, const char *target, const json_t *json,
+                     JobResponse *ret_response) {
     _cleanup_(job_response_done) JobResponse response = { 0 };
     _cleanup_free_ char *body = json ? json_text(json, 0) : NULL;
     Waiting waiting = { client, &response };
@@ -197,6 +199,20 @@ int job_client_call(JobClient *client, const char *method, const char *target, c
         response = (JobResponse){ 0 };
     }
     return r;
+}
+
+int job_client_call(JobClient *client, const char *method, const char *target, const json_t *json,
+                    JobResponse *ret_response) {
+    usec_t give_up = loop_deadline(client->loop, client->reached ? AGAIN_PATIENCE : 0);
+    for (;;) {
+        int r = call_once(client, method, target, json, ret_response);
+        client->reached |= r == 0;
+        if (r == 0 || !str_eq(method, "GET") || loop_now(client->loop) >= give_up)
+            return r;
+        usec_t next = loop_deadline(client->loop, AGAIN_PAUSE);
+        while (loop_now(client->loop) < next)
+            loop_tick(client->loop, next);
+    }
 }
 
 int job_client_put_file(JobClient *client, const char *target, const char *path,

@@ -31,7 +31,8 @@ typedef struct JobClient {
     HttpHeaders headers;
     HttpTrust trust;
     char *ca_pem;
-    char *token; /* or NULL */
+    char *token;  /* or NULL */
+    bool reached; /* the server has answered once */
 } JobClient;
 
 /* Finds the server (RAY_API_SERVER_ADDRESS, RAY_ADDRESS, the option, a local cluster's gcs) and
@@ -46,7 +47,8 @@ typedef struct JobResponse {
 } JobResponse;
 void job_response_done(JobResponse *response);
 
-/* Any status is an answer. -ECONNREFUSED and the like carry "Failed to connect to Ray at address".
+/* Any status is an answer. A GET to a server that was there before is repeated for a while when the
+ * connection fails: a dashboard that crashed comes again. -ECONNREFUSED and the like carry "Failed to connect to Ray at address".
  * `target` begins with a slash. `json` may be NULL. */
 _must_check_ int job_client_call(JobClient *client, const char *method, const char *target,
                                  const json_t *json, JobResponse *ret_response);

@@ -320,6 +320,8 @@ def test_a_job_outlives_a_killed_service(home, role):
         submit(cluster, "--submission-id", "j", "--no-wait", "--", "sh", "-c",
                f"until [ -e {gate} ]; do sleep 0.05; done; echo done")
         wait_until(lambda: status(cluster, "j") == "RUNNING", "the job to run")
+        follower = subprocess.Popen(["ray", "job", "logs", "--follow", "--address", cluster.url, "j"],
+                                    env=cluster.env, stdout=subprocess.PIPE, text=True)
         first = cluster.pid_of(role)
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: cluster.pid_of(role) not in (None, first), f"{role} to come again")
@@ -327,6 +329,8 @@ def test_a_job_outlives_a_killed_service(home, role):
         gate.touch()
         wait_until(lambda: status(cluster, "j") == "SUCCEEDED", "the job to end")
         assert cluster.http("/api/jobs/j/logs")[1]["logs"].endswith("done\n")
+        followed = follower.communicate(timeout=60)[0]
+        assert followed.count("\ndone\n") == 1 and "Job 'j' succeeded" in followed
     finally:
         head.send_signal(signal.SIGTERM)
         assert head.wait(30) == 0
