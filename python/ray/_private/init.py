@@ -407,6 +407,19 @@ def _raylet_sockets(temp_dir):
     own = os.environ.get("MOBULA_SESSION")
     for session in dict.fromkeys([own, *sessions] if own else sessions):
         yield from sorted(glob.glob(os.path.join(session, "sockets", "raylet*")))
+    yield from _listening_raylets()
+
+
+def _listening_raylets():
+    """Those of sessions in other folders: the kernel knows what is bound."""
+    try:
+        with open("/proc/net/unix") as file:
+            paths = {line.split()[-1] for line in file}
+    except OSError:
+        return
+    for path in sorted(paths):
+        if "/sockets/raylet" in path:
+            yield path
 
 
 def _explain_no_raylet(gcs_address, options, errors):
@@ -452,7 +465,7 @@ def _connect(socket, token, options, job_config):
         0,
         json.dumps(job_config),
         options["namespace"],
-        os.environ.get("RAY_JOB_SUBMISSION_ID") or os.environ.get("MOBULA_SUBMISSION_ID"),
+        job_config["metadata"].get("job_submission_id"),
         30.0,
     )
 
