@@ -7,6 +7,10 @@ import time
 
 from conftest import container, end, pod, wait_line
 
+# "Started" says that the program runs; that it has set itself up, only the program can say.
+UP = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
+READY = r'"type":"Ready","status":"True"'
+
 
 def test_a_pod_runs_and_reports(agent):
     r = agent.run(pod("p", container("echo out; echo err >&2; exit 0")))
@@ -158,10 +162,11 @@ def test_liveness_restarts_and_readiness_gates(agent):
 
 def test_pre_stop_and_grace(agent):
     process = agent.start(pod("stop", container(
-        "trap 'echo got-term; exit 5' TERM; echo up; while :; do sleep 0.05; done",
+        "trap 'echo got-term; exit 5' TERM; touch /tmp/up; while :; do sleep 0.05; done",
+        readinessProbe=UP,
         lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "echo pre > /proc/1/root/tmp/x; sleep 0.2"]}}}),
         terminationGracePeriodSeconds=20))
-    wait_line(process, r"Started container")
+    wait_line(process, READY)
     begin = time.monotonic()
     text = end(process)
     assert time.monotonic() - begin < 10
@@ -169,9 +174,10 @@ def test_pre_stop_and_grace(agent):
 
 
 def test_a_program_that_ignores_term_is_killed_after_its_grace(agent):
-    process = agent.start(pod("deaf", container("trap '' TERM; echo up; while :; do sleep 0.1; done"),
+    process = agent.start(pod("deaf", container("trap '' TERM; touch /tmp/up; while :; do sleep 0.1; done",
+                                                readinessProbe=UP),
                               terminationGracePeriodSeconds=1))
-    wait_line(process, r"Started container")
+    wait_line(process, READY)
     begin = time.monotonic()
     text = end(process)
     assert 0.9 < time.monotonic() - begin < 4
