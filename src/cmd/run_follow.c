@@ -200,6 +200,19 @@ static void mark_job(Follow *follow, Followed *item, const json_t *job, const js
         mark(follow, item, MARK_ENDED);
 }
 
+/* "; POD: why" for a submitter that does not start. */
+static void describe_submitter(const FollowSpace *space, const json_t *job, Buf *out) {
+    size_t pos = 0;
+    json_t *pod;
+    while ((pod = kube_informer_next(space->pods, &pos))) {
+        if (!str_eq(obj_label(pod, "job-name"), obj_name(job)))
+            continue;
+        _cleanup_free_ char *why = pod_wait(pod);
+        if (why)
+            buf_printf(out, "; %s: %s", obj_name(pod), why);
+    }
+}
+
 static void describe_job(const FollowSpace *space, const json_t *job, const json_t *cluster,
                          Buf *out) {
     const char *state = text_at(json_str_at(job, "status", "jobDeploymentStatus"), "");
@@ -219,8 +232,10 @@ static void describe_job(const FollowSpace *space, const json_t *job, const json
         buf_add_str(out, "Waiting for spec.jobId of a job that you submit");
     } else {
         buf_printf(out, "%s%s%s", state, str_empty(status) ? "" : ": job ", text_at(status, ""));
-        if (str_eq(state, "Running") && str_empty(status))
+        if (str_eq(state, "Running") && str_empty(status)) {
             buf_add_str(out, ": the job is being submitted");
+            describe_submitter(space, job, out);
+        }
     }
 }
 

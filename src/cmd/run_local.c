@@ -179,6 +179,18 @@ static int start_role(LocalCluster *cluster, LocalRole role, const StrList *argu
     return r < 0 ? r : record_write(cluster);
 }
 
+/* What an earlier cluster left, such as its logs, goes when the next one starts. Pods of one that
+ * was killed are ended. */
+static int forget_former(const char *dir) {
+    int r = local_end(dir, false);
+    for (size_t i = 0; i < LOCAL_ROLES && r >= 0; i++) {
+        _cleanup_free_ char *state = role_dir(dir, (LocalRole)i);
+        if (access(state, F_OK) == 0)
+            r = dir_remove(state);
+    }
+    return r < 0 ? error_context(r, "cannot remove what an earlier run left in %s", dir) : 0;
+}
+
 static void add_common(StrList *arguments, const LocalCluster *cluster, LocalRole role) {
     _cleanup_free_ char *dir = role_dir(cluster->options.dir, role);
     strlist_add(arguments, "mobula");
@@ -199,7 +211,9 @@ int local_cluster_new(Loop *loop, const LocalOptions *options, LocalCluster **re
     *cluster = (LocalCluster){ .loop = loop, .options = *options };
     _cleanup_free_ char *dir = role_dir(options->dir, LOCAL_API);
     cluster->kubeconfig = str_printf("%s/kubeconfig", dir);
-    int r = dir_make(options->dir, 0700);
+    int r = forget_former(options->dir);
+    if (r == 0)
+        r = dir_make(options->dir, 0700);
     if (r < 0)
         return r;
     add_common(&arguments, cluster, LOCAL_API);
@@ -236,7 +250,8 @@ static void add_build_folder(StrList *arguments) {
 
 /* The user's Python, if workers can run with it; else the agent looks for one itself. */
 static void add_python(StrList *arguments) {
-    static const char PROBE[] = "import cloudpickle, sys; sys.stdout.write(sys.executable)";
+    static const char PROBE[] = "import importlib.util as u, sys\n"
+                                "if u.find_spec('cloudpickle'): sys.stdout.write(sys.executable)";
     _cleanup_buf_ Buf output = { 0 };
     if (spawn_run(SPAWN_LIST("python3", "-c", PROBE), NULL, PYTHON_LIMIT, &output) < 0 ||
         output.len == 0 || output.data[0] != '/')
@@ -245,7 +260,7 @@ static void add_python(StrList *arguments) {
     strlist_add(arguments, output.data);
 }
 
-static int join_node(LocalCluster *cluster) {
+int local_cluster_join_nodes(LocalCluster *cluster) {
     _cleanup_strlist_ StrList arguments = { 0 };
     add_common(&arguments, cluster, LOCAL_NODE);
     strlist_add(&arguments, "--nodes");
@@ -257,7 +272,7 @@ static int join_node(LocalCluster *cluster) {
     return start_role(cluster, LOCAL_NODE, &arguments);
 }
 
-static int join_operator(LocalCluster *cluster) {
+int local_cluster_join_operator(LocalCluster *cluster) {
     _cleanup_strlist_ StrList arguments = { 0 };
     static const char *const FLAGS[] = {
         "--use-kubernetes-proxy",
@@ -270,11 +285,6 @@ static int join_operator(LocalCluster *cluster) {
     for (size_t i = 0; i < ARRAY_LEN(FLAGS); i++)
         strlist_add(&arguments, FLAGS[i]);
     return start_role(cluster, LOCAL_OPERATOR, &arguments);
-}
-
-int local_cluster_join(LocalCluster *cluster) {
-    int r = join_node(cluster);
-    return r < 0 ? r : join_operator(cluster);
 }
 
 LocalCluster *local_cluster_free(LocalCluster *cluster) {

@@ -34,8 +34,10 @@ _must_check_ int local_cluster_find(const char *dir, char **ret_kubeconfig);
 _must_check_ int local_cluster_new(Loop *loop, const LocalOptions *options,
                                    LocalCluster **ret_cluster);
 const char *local_cluster_kubeconfig(const LocalCluster *cluster);
-/* The rest, once the API server answers. */
-_must_check_ int local_cluster_join(LocalCluster *cluster);
+/* Once the API server answers. */
+_must_check_ int local_cluster_join_nodes(LocalCluster *cluster);
+/* Once it knows Ray's kinds. */
+_must_check_ int local_cluster_join_operator(LocalCluster *cluster);
 /* Does not end the processes; see local_end(). */
 LocalCluster *local_cluster_free(LocalCluster *cluster);
 DEFINE_CLEANUP(LocalCluster *, local_cluster_free);

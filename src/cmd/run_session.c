@@ -144,7 +144,7 @@ static void look_for_operator(RunSession *session) {
 static void on_crds(void *ctx, int r, const char *message) {
     RunSession *session = ctx;
     session->manifest = NULL;
-    int joined = r == 0 && session->local ? local_cluster_join(session->local) : 0;
+    int joined = r == 0 && session->local ? local_cluster_join_operator(session->local) : 0;
     if (r != 0)
         fail(session, message);
     else if (joined < 0)
@@ -184,6 +184,9 @@ static void on_ready(void *ctx, const KubeRawReply *reply) {
     follow_say(session->loop, session->begun, "Kubernetes is up at %s",
                kube_client_config(session->client)->server);
     apply_crds(session);
+    int r = local_cluster_join_nodes(session->local);
+    if (r < 0)
+        fail(session, error_text(r));
 }
 
 /* The API server writes its kubeconfig when it serves. */

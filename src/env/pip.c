@@ -19,6 +19,7 @@
 enum {
     KEY_LEN = 32,
     REQUIREMENT_FILE_MAX = 1024 * 1024,
+    SCRIPT_MAX = 4096,
 };
 
 static const char working_dir_variable[] = "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}";
@@ -70,8 +71,13 @@ static int hash_interpreter(XXH3_state_t *hash, const char *python) {
     hash_text(hash, python);
     hash_text(hash, real);
     hash_text(hash, host.machine);
+    _cleanup_buf_ Buf script = { 0 };
     int64_t marks[] = { st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec };
-    XXH3_128bits_update(hash, marks, sizeof(marks));
+    /* A pod's python may be a script that its agent writes anew; what it says is what counts. */
+    if (st.st_size <= SCRIPT_MAX && file_read(real, SCRIPT_MAX, &script) == 0)
+        hash_text(hash, script.data);
+    else
+        XXH3_128bits_update(hash, marks, sizeof(marks));
     return 0;
 }
 
