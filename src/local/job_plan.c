@@ -91,8 +91,8 @@ static void count_pod(JobView *view, json_t *pod) {
         vec_push(&view->plan->releases, pod);
     const json_t *container;
     size_t i;
-    json_array_foreach(json_at(pod, "status", "containerStatuses"), i, container) tally->restarts +=
-        json_int_at(container, 0, "restartCount");
+    json_array_foreach(json_at(pod, "status", "containerStatuses"), i, container)
+        tally->restarts += json_int_at(container, 0, "restartCount");
 }
 
 static void count_pods(JobView *view) {

@@ -187,8 +187,9 @@ static bool toleration_matches(const json_t *toleration, const json_t *taint) {
 static bool pod_tolerates(const json_t *pod, const json_t *taint) {
     const json_t *toleration;
     size_t i;
-    json_array_foreach(json_at(pod, "spec", "tolerations"), i,
-                       toleration) if (toleration_matches(toleration, taint)) return true;
+    json_array_foreach(json_at(pod, "spec", "tolerations"), i, toleration)
+        if (toleration_matches(toleration, taint))
+            return true;
     return false;
 }
 
@@ -247,17 +248,18 @@ static bool node_affinity_matches(const PlacementNode *node, const json_t *pod) 
     const char *key;
     json_t *want;
     const json_t *labels = json_at(node->object, "metadata", "labels");
-    json_object_foreach(
-        json_at(pod, "spec", "nodeSelector"), key,
-        want) if (!str_eq(json_string_value(want), json_str_at(labels, key))) return false;
+    json_object_foreach(json_at(pod, "spec", "nodeSelector"), key, want)
+        if (!str_eq(json_string_value(want), json_str_at(labels, key)))
+            return false;
     const json_t *required = json_at(pod, "spec", "affinity", "nodeAffinity",
                                      "requiredDuringSchedulingIgnoredDuringExecution");
     if (!required)
         return true;
     const json_t *term;
     size_t i;
-    json_array_foreach(json_object_get(required, "nodeSelectorTerms"), i,
-                       term) if (node_term_matches(node, term)) return true;
+    json_array_foreach(json_object_get(required, "nodeSelectorTerms"), i, term)
+        if (node_term_matches(node, term))
+            return true;
     return false;
 }
 
@@ -273,18 +275,18 @@ static bool ports_clash(const json_t *a, const json_t *b) {
     size_t i, j, k, l;
     json_array_foreach(json_at(a, "spec", "containers"), i, ca)
         json_array_foreach(json_object_get(ca, "ports"), j, pa) {
-        int64_t port = json_int_at(pa, 0, "hostPort");
-        const char *protocol = json_str_at(pa, "protocol");
-        if (port == 0)
-            continue;
-        json_array_foreach(json_at(b, "spec", "containers"), k, cb)
-            json_array_foreach(json_object_get(cb, "ports"), l, pb) {
-            const char *other = json_str_at(pb, "protocol");
-            if (json_int_at(pb, 0, "hostPort") == port &&
-                str_eq(protocol ? protocol : "TCP", other ? other : "TCP"))
-                return true;
+            int64_t port = json_int_at(pa, 0, "hostPort");
+            const char *protocol = json_str_at(pa, "protocol");
+            if (port == 0)
+                continue;
+            json_array_foreach(json_at(b, "spec", "containers"), k, cb)
+                json_array_foreach(json_object_get(cb, "ports"), l, pb) {
+                    const char *other = json_str_at(pb, "protocol");
+                    if (json_int_at(pb, 0, "hostPort") == port &&
+                        str_eq(protocol ? protocol : "TCP", other ? other : "TCP"))
+                        return true;
+                }
         }
-    }
     return false;
 }
 
@@ -327,7 +329,8 @@ static bool term_takes(const json_t *term, const json_t *own, const json_t *othe
                         (json_object_get(term, "namespaceSelector") ||
                          str_eq(other_ns, json_str_at(own, "metadata", "namespace")));
     size_t i;
-    json_array_foreach(namespaces, i, ns) in_namespace |= str_eq(json_string_value(ns), other_ns);
+    json_array_foreach(namespaces, i, ns)
+        in_namespace |= str_eq(json_string_value(ns), other_ns);
     return in_namespace && label_selector_matches(json_object_get(term, "labelSelector"),
                                                   json_at(other, "metadata", "labels"));
 }
@@ -402,9 +405,9 @@ static int64_t preference(const PlacementNode *node, const json_t *pod) {
     const json_t *item;
     int64_t score = 0;
     size_t i;
-    json_array_foreach(preferred, i,
-                       item) if (node_term_matches(node, json_object_get(item, "preference")))
-        score += json_int_at(item, 0, "weight");
+    json_array_foreach(preferred, i, item)
+        if (node_term_matches(node, json_object_get(item, "preference")))
+            score += json_int_at(item, 0, "weight");
     return score;
 }
 

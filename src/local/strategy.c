@@ -90,7 +90,8 @@ static void crd_add_stored_version(json_t *status, const json_t *versions) {
     json_array_foreach(versions, i, version) {
         const char *name = json_str_at(version, "name");
         bool known = false;
-        json_array_foreach(stored, j, item) known |= str_eq(json_string_value(item), name);
+        json_array_foreach(stored, j, item)
+            known |= str_eq(json_string_value(item), name);
         if (json_bool_at(version, false, "storage") && !known)
             json_array_append_new(stored, json_string(name));
     }
