@@ -89,8 +89,10 @@ void doorbell_ring(Doorbell *bell) {
             event_write(bell);
         return;
     }
-    if (!atomic_compare_exchange_strong(&bell->page->mode, &mode, DOORBELL_BUSY))
-        return; /* somebody else woke it */
+    /* The sleeper may go from SPIN to FUTEX meanwhile: then it must be woken all the same. */
+    while (!atomic_compare_exchange_strong(&bell->page->mode, &mode, DOORBELL_BUSY))
+        if (mode == DOORBELL_BUSY)
+            return; /* somebody else woke it */
     if (mode == DOORBELL_FUTEX)
         futex_wake(&bell->page->mode);
     else if (mode == DOORBELL_EVENT)

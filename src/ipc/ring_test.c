@@ -169,8 +169,49 @@ static void test_two_threads_and_doorbells(void **state) {
     ends_close(&s.ends);
 }
 
+static void *ringer(void *data) {
+    Shared *s = data;
+    for (uint32_t i = 0; i < COUNT / 4; i++) {
+        size_t sent = 0;
+        while (!put(&s->ends.a.out, i, NULL, 0, &sent))
+            ;
+        doorbell_ring(&s->bell_b);
+        /* Until it was taken: so each ring meets the sleeper at another point of its way to sleep. */
+        while (ring_readable(&s->ends.b.in))
+            ;
+    }
+    return NULL;
+}
+
+/* A ring between the spin and the sleep must wake: else this waits out its 10 s and fails. */
+static void test_rung_on_the_way_from_spin_to_sleep(void **state) {
+    UNUSED(state);
+    Shared s;
+    ends_open(&s.ends);
+    CHECK_OK(doorbell_create(&s.bell_a));
+    CHECK_OK(doorbell_create(&s.bell_b));
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, ringer, &s) == 0);
+    for (uint32_t got = 0; got < COUNT / 4;) {
+        FrameHeader h;
+        const void *body;
+        bool want, signalled;
+        doorbell_prepare(&s.bell_b, DOORBELL_SPIN);
+        if (!ring_readable(&s.ends.b.in) && !doorbell_spin(&s.bell_b, got % 7))
+            CHECK(doorbell_sleep(&s.bell_b, 10 * USEC_PER_SEC, &signalled));
+        doorbell_wake_up(&s.bell_b);
+        while (ring_read(&s.ends.b.in, &h, &body, &want) == 1)
+            got++;
+    }
+    pthread_join(thread, NULL);
+    doorbell_done(&s.bell_a);
+    doorbell_done(&s.bell_b);
+    ends_close(&s.ends);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_frames_of_every_size_in_order),
+                    TEST(test_rung_on_the_way_from_spin_to_sleep),
                     TEST(test_a_quiet_pair_stays_at_the_front), TEST(test_nonsense_is_refused),
                     TEST(test_two_threads_and_doorbells));
 }
