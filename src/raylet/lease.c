@@ -81,6 +81,9 @@ static void lease_refuse(Lease *lease, StatusCode code, const char *text) {
         actor_lease_failed(lease, code, text);
     else
         raylet_reply_status(lease->raylet, &lease->call, code, "%s", text);
+    /* Whoever passed it on has counted it in: only a report sets its view right again. */
+    if (lease->birth || lease->spilled > 0)
+        upstream_report_anew(lease->raylet);
     lease_free(lease);
 }
 
@@ -226,7 +229,9 @@ static void place_passed_on(Lease *lease) {
     bool failed;
     if (!env_ready(lease, &failed))
         return;
-    if (raylet->starting_len < starting_bound(raylet) && resources_take(lease))
+    if (raylet->starting_len >= starting_bound(raylet))
+        return; /* soon */
+    if (resources_take(lease))
         place_here(lease);
     else
         lease_refuse(lease, STATUS_CODE_BUSY, "no room on this node now");

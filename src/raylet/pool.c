@@ -223,13 +223,13 @@ static void worker_started(Worker *worker) {
     raylet->start_failures = 0;
     raylet->starting_len--;
     loop_timer_stop(worker->timer);
+    loop_task_arm(raylet->dispatch_task); /* another one may be started */
     if (worker->lease) {
         worker->state = WORKER_LEASED;
         lease_worker_ready(worker->lease, worker);
         return;
     }
     worker_idle(worker);
-    loop_task_arm(raylet->dispatch_task);
 }
 
 void worker_forked(Worker *worker, pid_t pid, int pidfd) {

@@ -369,6 +369,8 @@ void upstream_done(Raylet *raylet);
 /* Sends, or keeps it until the connection is back. */
 void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body);
 void upstream_changed(Raylet *raylet); /* resources or demands: report soon */
+/* The same, though what is told may be what was told last. */
+void upstream_report_anew(Raylet *raylet);
 void upstream_peer_dead(Raylet *raylet, const PeerDead *dead);
 
 /* ---- peers.c ---- */

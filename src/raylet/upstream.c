@@ -99,6 +99,11 @@ void upstream_changed(Raylet *raylet) {
                       MAX(loop_now(raylet->loop), gcs->reported_at + REPORT_INTERVAL));
 }
 
+void upstream_report_anew(Raylet *raylet) {
+    buf_clear(&raylet->gcs.last_report);
+    upstream_changed(raylet);
+}
+
 /* ---- registration ---- */
 
 static void send_handshake(Raylet *raylet, MessageType type, const Buf *body) {

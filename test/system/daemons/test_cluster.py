@@ -89,6 +89,14 @@ sys.stdin.read()
     eventually(lambda: len(workers(cluster.head)) <= 2)  # fresh ones, no more than CPUs
 
 
+def test_many_more_actors_than_cpus(start):
+    out = start().run(COUNTER + """
+actors = [Counter.remote() for _ in range(60)]
+print(len(set(ray.get([a.pid.remote() for a in actors]))))
+""")
+    assert out.splitlines()[-1] == "60"
+
+
 def test_worker_death(start):
     out = start().run(COUNTER + """
 @ray.remote(max_retries=0)
