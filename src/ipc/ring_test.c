@@ -2,6 +2,7 @@
 #include "ipc/ring.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -112,6 +113,7 @@ enum {
 typedef struct Shared {
     Ends ends;
     Doorbell bell_a, bell_b;
+    _Atomic uint32_t taken;
 } Shared;
 
 static void *producer(void *data) {
@@ -177,7 +179,7 @@ static void *ringer(void *data) {
             ;
         doorbell_ring(&s->bell_b);
         /* Until it was taken: so each ring meets the sleeper at another point of its way to sleep. */
-        while (ring_readable(&s->ends.b.in))
+        while (atomic_load(&s->taken) <= i)
             ;
     }
     return NULL;
@@ -187,6 +189,7 @@ static void *ringer(void *data) {
 static void test_rung_on_the_way_from_spin_to_sleep(void **state) {
     UNUSED(state);
     Shared s;
+    atomic_init(&s.taken, 0);
     ends_open(&s.ends);
     CHECK_OK(doorbell_create(&s.bell_a));
     CHECK_OK(doorbell_create(&s.bell_b));
@@ -201,7 +204,7 @@ static void test_rung_on_the_way_from_spin_to_sleep(void **state) {
             CHECK(doorbell_sleep(&s.bell_b, 10 * USEC_PER_SEC, &signalled));
         doorbell_wake_up(&s.bell_b);
         while (ring_read(&s.ends.b.in, &h, &body, &want) == 1)
-            got++;
+            atomic_store(&s.taken, ++got);
     }
     pthread_join(thread, NULL);
     doorbell_done(&s.bell_a);

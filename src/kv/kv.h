@@ -31,9 +31,9 @@ typedef enum KvSync {
 } KvSync;
 
 enum {
-    KV_KEY_MAX = 4096,               /* table name and key together */
+    KV_KEY_MAX = 4096,                /* table name and key together */
     KV_VALUE_MAX = 513 * 1024 * 1024, /* one value */
-    KV_ABSENT = 1,                   /* positive answer of kv_get() */
+    KV_ABSENT = 1,                    /* positive answer of kv_get() */
 };
 
 typedef struct KvOptions {
