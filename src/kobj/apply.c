@@ -321,10 +321,11 @@ static void updater_takes(Manager *manager, const FieldsetDiff *diff, usec_t now
     manager_set(manager, fieldset_union(kept, changed), now);
 }
 
+/* An empty list is none: clients that know nothing of it send one. */
 static bool is_reset(const json_t *list) {
-    return json_is_array(list) &&
-           (json_array_size(list) == 0 ||
-            (json_array_size(list) == 1 && json_object_size(json_array_get(list, 0)) == 0));
+    const json_t *only = json_array_get(list, 0);
+
+    return json_array_size(list) == 1 && json_is_object(only) && json_object_size(only) == 0;
 }
 
 /* Managers as the client sent them back, if it did; else as they were. */

@@ -30,7 +30,7 @@ _must_check_ int apply_merge(const Schema *schema, const json_t *live, const jso
 
 /* After create, update or another patch made `object` of `live` (NULL: create): sets managedFields
  * of `object` so that `who` owns what changed and nobody owns what is gone. Keeps what `object`
- * carries only if the client did not touch it; `[]` or `[{}]` from the client resets. */
+ * carries only if the client did not touch it; `[{}]` from the client resets. */
 void apply_track_update(const Schema *schema, const json_t *live, json_t *object,
                         const ApplyWho *who);
 

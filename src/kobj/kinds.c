@@ -193,34 +193,39 @@ void kinds_validate_meta(const json_t *object, bool namespaced,
 typedef struct KindRules {
     const char *group, *kind;
     const char *(*check_name)(const char *name);
-    void (*fill)(json_t *object);
+    void (*fill)(json_t *object);    /* part of reading: the client's word */
+    void (*prepare)(json_t *object); /* the server's: nobody owns it */
     void (*validate)(Place *place, const json_t *object);
     void (*validate_update)(Place *place, const json_t *object, const json_t *old);
 } KindRules;
 
 static const KindRules rules[] = {
-    { "", "Pod", name_check_dns1123_subdomain, pod_fill, pod_validate, pod_validate_update },
-    { "", "Service", name_check_dns1035_label, service_fill, service_validate, NULL },
-    { "", "ConfigMap", name_check_dns1123_subdomain, NULL, configmap_validate,
-      configmap_validate_update },
-    { "", "Secret", name_check_dns1123_subdomain, secret_fill, secret_validate,
-      secret_validate_update },
-    { "", "Namespace", name_check_dns1123_label, namespace_fill, NULL, NULL },
-    { "", "Node", name_check_dns1123_subdomain, node_fill, node_validate, NULL },
-    { "", "Event", name_check_dns1123_subdomain, event_fill, event_validate, NULL },
-    { "", "PersistentVolumeClaim", name_check_dns1123_subdomain, NULL, claim_validate, NULL },
-    { "batch", "Job", name_check_dns1123_subdomain, job_fill, job_validate, job_validate_update },
-    { "rbac.authorization.k8s.io", "Role", name_check_path_segment, NULL, role_validate, NULL },
-    { "rbac.authorization.k8s.io", "ClusterRole", name_check_path_segment, NULL, role_validate,
+    { "", "Pod", name_check_dns1123_subdomain, pod_fill, pod_prepare, pod_validate,
+      pod_validate_update },
+    { "", "Service", name_check_dns1035_label, service_fill, service_prepare, service_validate,
       NULL },
-    { "rbac.authorization.k8s.io", "RoleBinding", name_check_path_segment, binding_fill,
+    { "", "ConfigMap", name_check_dns1123_subdomain, NULL, NULL, configmap_validate,
+      configmap_validate_update },
+    { "", "Secret", name_check_dns1123_subdomain, secret_fill, NULL, secret_validate,
+      secret_validate_update },
+    { "", "Namespace", name_check_dns1123_label, namespace_fill, namespace_prepare, NULL, NULL },
+    { "", "Node", name_check_dns1123_subdomain, node_fill, NULL, node_validate, NULL },
+    { "", "Event", name_check_dns1123_subdomain, NULL, event_prepare, event_validate, NULL },
+    { "", "PersistentVolumeClaim", name_check_dns1123_subdomain, NULL, NULL, claim_validate, NULL },
+    { "batch", "Job", name_check_dns1123_subdomain, job_fill, job_prepare, job_validate,
+      job_validate_update },
+    { "rbac.authorization.k8s.io", "Role", name_check_path_segment, NULL, NULL, role_validate,
+      NULL },
+    { "rbac.authorization.k8s.io", "ClusterRole", name_check_path_segment, NULL, NULL,
+      role_validate, NULL },
+    { "rbac.authorization.k8s.io", "RoleBinding", name_check_path_segment, binding_fill, NULL,
       binding_validate, binding_validate_update },
     { "rbac.authorization.k8s.io", "ClusterRoleBinding", name_check_path_segment, binding_fill,
-      binding_validate, binding_validate_update },
-    { "discovery.k8s.io", "EndpointSlice", name_check_dns1123_subdomain, NULL, slice_validate,
+      NULL, binding_validate, binding_validate_update },
+    { "discovery.k8s.io", "EndpointSlice", name_check_dns1123_subdomain, NULL, NULL, slice_validate,
       NULL },
     { "apiextensions.k8s.io", "CustomResourceDefinition", name_check_dns1123_subdomain, crd_fill,
-      crd_validate, NULL },
+      NULL, crd_validate, NULL },
 };
 
 static const KindRules *rules_of(const KindInfo *kind) {
@@ -239,6 +244,13 @@ void kinds_default(const KindInfo *kind, json_t *object) {
     schema_default(kind->schema, object);
     if (own->fill)
         own->fill(object);
+}
+
+void kinds_prepare(const KindInfo *kind, json_t *object) {
+    const KindRules *own = rules_of(kind);
+
+    if (own->prepare)
+        own->prepare(object);
 }
 
 void kinds_validate(const KindInfo *kind, const json_t *object, const json_t *old, Faults *faults) {

@@ -38,6 +38,9 @@ const KindInfo *kinds_find_resource(const char *group, const char *version, cons
 /* What the schema can't say: checks and defaults that hang on other fields, as kube-apiserver's
  * strategies make them (a pod's restartPolicy for a Job, port names, label syntax...). */
 void kinds_default(const KindInfo *kind, json_t *object);
+/* What the server decides from the object alone (a Job's selector, a pod's tolerations): after
+ * apply_track_update(), since nobody owns it. A second time changes nothing. */
+void kinds_prepare(const KindInfo *kind, json_t *object);
 void kinds_validate(const KindInfo *kind, const json_t *object, const json_t *old, Faults *faults);
 /* metadata of any object: names, labels, annotations, owner references, finalizers. `check` is one
  * of name_check_*(). */

@@ -41,6 +41,11 @@ void job_fill(json_t *job) {
         /* A pod's default would be Always, which no Job may have: the user has to say. */
         pod_spec_fill(template);
     }
+}
+
+void job_prepare(json_t *job) {
+    json_t *spec = json_make_object(job, "spec");
+
     if (obj_uid(job) && !json_bool_at(spec, false, "manualSelector") &&
         !json_at(spec, "selector", "matchLabels"))
         job_labels_fill(job, obj_uid(job));
@@ -75,7 +80,6 @@ void job_validate_update(Place *place, const json_t *job, const json_t *old) {
 
 void service_fill(json_t *service) {
     json_t *spec = json_make_object(service, "spec"), *port;
-    const char *ip = json_str_at(spec, "clusterIP");
     size_t i;
 
     json_array_foreach(json_object_get(spec, "ports"), i, port) {
@@ -85,6 +89,12 @@ void service_fill(json_t *service) {
         if (unset && json_object_get(port, "port"))
             json_object_set(port, "targetPort", json_object_get(port, "port"));
     }
+}
+
+void service_prepare(json_t *service) {
+    json_t *spec = json_make_object(service, "spec");
+    const char *ip = json_str_at(spec, "clusterIP");
+
     if (!str_empty(ip) && !json_object_get(spec, "clusterIPs"))
         json_array_append_new(json_make_array(spec, "clusterIPs"), json_string(ip));
     if (str_eq(json_str_at(spec, "type"), "ExternalName"))
@@ -244,6 +254,9 @@ void namespace_fill(json_t *space) {
 
     if (name)
         obj_set_label(space, "kubernetes.io/metadata.name", name);
+}
+
+void namespace_prepare(json_t *space) {
     if (!json_at(space, "spec", "finalizers") && !obj_is_deleting(space))
         json_set_at(space, json_pack("[s]", "kubernetes"), "spec", "finalizers");
 }
@@ -271,7 +284,7 @@ void node_validate(Place *place, const json_t *node) {
 }
 
 /* Go's struct has these times without omitempty. */
-void event_fill(json_t *event) {
+void event_prepare(json_t *event) {
     static const char *const times[] = { "firstTimestamp", "lastTimestamp", "eventTime" };
 
     for (size_t i = 0; i < ARRAY_LEN(times); i++)

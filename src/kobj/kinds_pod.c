@@ -156,6 +156,11 @@ void pod_fill(json_t *pod) {
             requests_fill(container);
     if (!json_object_get(spec, "enableServiceLinks"))
         json_set_at(spec, json_true(), "enableServiceLinks");
+}
+
+void pod_prepare(json_t *pod) {
+    json_t *spec = json_make_object(pod, "spec");
+
     if (!json_object_get(spec, "priority"))
         json_set_at(spec, json_integer(0), "priority");
     if (!json_object_get(spec, "preemptionPolicy"))

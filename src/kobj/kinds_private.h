@@ -33,17 +33,20 @@ void place_labels(Place *place, const json_t *labels);
 /* "field is immutable" at `key` unless both have the same there. */
 void place_immutable(Place *place, const char *key, const json_t *value, const json_t *old);
 
-/* fill: defaults that hang on other fields; validate: checks that do. */
+/* fill: defaults that hang on other fields; prepare: what the server decides; validate: checks. */
 void pod_fill(json_t *pod);
+void pod_prepare(json_t *pod);
 void pod_spec_fill(json_t *spec); /* also for a Job's template */
 void pod_validate(Place *place, const json_t *pod);
 void pod_spec_validate(Place *place, const json_t *spec);
 void container_validate(Place *place, const json_t *container, const json_t *volumes);
 void pod_validate_update(Place *place, const json_t *pod, const json_t *old);
 void job_fill(json_t *job);
+void job_prepare(json_t *job);
 void job_validate(Place *place, const json_t *job);
 void job_validate_update(Place *place, const json_t *job, const json_t *old);
 void service_fill(json_t *service);
+void service_prepare(json_t *service);
 void service_validate(Place *place, const json_t *service);
 void configmap_validate(Place *place, const json_t *configmap);
 void configmap_validate_update(Place *place, const json_t *configmap, const json_t *old);
@@ -51,9 +54,10 @@ void secret_fill(json_t *secret);
 void secret_validate(Place *place, const json_t *secret);
 void secret_validate_update(Place *place, const json_t *secret, const json_t *old);
 void namespace_fill(json_t *space);
+void namespace_prepare(json_t *space);
 void node_fill(json_t *node);
 void node_validate(Place *place, const json_t *node);
-void event_fill(json_t *event);
+void event_prepare(json_t *event);
 void event_validate(Place *place, const json_t *event);
 void claim_validate(Place *place, const json_t *claim);
 void role_validate(Place *place, const json_t *role);

@@ -28,6 +28,7 @@ static json_t *create(const KindInfo *kind, json_t *object) {
     }
     schema_prune(kind->schema, object, NULL);
     kinds_default(kind, object);
+    kinds_prepare(kind, object);
     kinds_validate(kind, object, NULL, &faults);
     if (faults.len == 0)
         return json_incref(object);
@@ -128,6 +129,8 @@ static void test_job_gets_its_selector(void **state) {
     _cleanup_json_ json_t *job = json_pack("{s:{s:s,s:s}}", "metadata", "name", "j", "uid", "u");
 
     kinds_default(kind, job);
+    CHECK(!json_at(job, "spec", "selector"));
+    kinds_prepare(kind, job);
     CHECK_STR(
         json_str_at(job, "spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"),
         "u");

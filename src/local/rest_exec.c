@@ -5,8 +5,9 @@
 
 /*
  * pods/exec and pods/attach: a WebSocket from the client and one to the agent, both speaking
- * channel.k8s.io, joined message by message. The agent is asked first, so that its refusal can
- * still be answered as a Status. v4 clients have no half-close; the rest is alike.
+ * channel.k8s.io, joined message by message. The agent is asked first; what it refuses is said on
+ * the error channel, as kube-apiserver does: a refused upgrade would make kubectl try SPDY and show
+ * that answer instead. v4 clients have no half-close; the rest is alike.
  */
 
 typedef struct ExecJoin {
@@ -54,18 +55,35 @@ static const WebSocketEvents CLIENT_EVENTS = {
     .closed = on_client_closed,
 };
 
-/* The agent's side. */
-
-static void on_agent_open(void *ctx, WebSocket *ws) {
+/* False: answered otherwise, and `join` is gone. */
+static bool accept_client(ExecJoin *join) {
     static const char *const protocols[] = { "v5.channel.k8s.io", "v4.channel.k8s.io", NULL };
-    ExecJoin *join = ctx;
     Rest *rest = join->rest;
-    HttpRequest *request = rest->http;
     join->rest = NULL;
-    int r = websocket_accept(request, protocols, &OPTIONS, &CLIENT_EVENTS, join, &join->client);
+    int r = websocket_accept(rest->http, protocols, &OPTIONS, &CLIENT_EVENTS, join, &join->client);
     rest_free(rest);
     if (r != 0)
         join_free(join);
+    return r == 0;
+}
+
+static void refuse_client(ExecJoin *join, const char *why) {
+    static const char channel = 3;
+    _cleanup_json_ json_t *status = NULL;
+    status_internal(&status, "%s", why);
+    _cleanup_free_ char *text = json_text(status, 0);
+    join->agent = websocket_free(join->agent);
+    if (!accept_client(join))
+        return;
+    websocket_send_prefixed(join->client, WEBSOCKET_BINARY, (Slice){ &channel, 1 },
+                            slice_str(text));
+    websocket_close(join->client, WEBSOCKET_NORMAL, "");
+}
+
+/* The agent's side. */
+
+static void on_agent_open(void *ctx, WebSocket *ws) {
+    accept_client(ctx);
 }
 
 static void on_agent_message(void *ctx, WebSocket *ws, WebSocketKind kind, Slice data) {
@@ -92,12 +110,7 @@ static void on_agent_closed(void *ctx, WebSocket *ws, int code, const char *reas
                         reason);
         return;
     }
-    Rest *rest = join->rest;
-    join->rest = NULL;
-    status_internal(&rest->call.status, "%s",
-                    str_empty(reason) ? "the node agent refused" : reason);
-    join_free(join);
-    rest_reply_status(rest);
+    refuse_client(join, str_empty(reason) ? "the node agent refused" : reason);
 }
 
 static const WebSocketEvents AGENT_EVENTS = {
@@ -143,14 +156,10 @@ static void connect_agent(Rest *rest, const char *url) {
                                .timeout = 30 * USEC_PER_SEC };
     int r =
         websocket_connect(rest->server->loop, &target, &OPTIONS, &AGENT_EVENTS, join, &join->agent);
-    if (r < 0) {
-        status_internal(&rest->call.status, "%s", error_text(r));
-        join->rest = NULL;
-        join_free(join);
-        rest_reply_status(rest);
-        return;
-    }
-    http_request_on_gone(rest->http, on_gone, join);
+    if (r < 0)
+        refuse_client(join, error_text(r));
+    else
+        http_request_on_gone(rest->http, on_gone, join);
 }
 
 static bool has_ended(const json_t *pod) {

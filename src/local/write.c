@@ -110,6 +110,18 @@ static int put_new(ApiCall *call, json_t *object, bool generated, json_t **ret_o
     return 0;
 }
 
+/* A new object's status is never its maker's, also where it is kept. */
+static void track_new(ApiCall *call, json_t *object) {
+    ApplyWho by = who(call);
+    _cleanup_json_ json_t *status =
+        call->version->has_status ? json_incref(json_object_get(object, "status")) : NULL;
+    if (status)
+        json_object_del(object, "status");
+    apply_track_update(call->version->schema, NULL, object, &by);
+    if (status)
+        json_object_set(object, "status", status);
+}
+
 int write_new(ApiCall *call, json_t *body, bool tracked, json_t **ret_object) {
     _cleanup_json_ json_t *object = body;
     const Strategy *strategy = strategy_find(call->resource);
@@ -125,6 +137,9 @@ int write_new(ApiCall *call, json_t *body, bool tracked, json_t **ret_object) {
     if (call->version->has_status && !strategy->keeps_status)
         json_object_del(object, "status");
     write_default(call, object);
+    if (!tracked)
+        track_new(call, object);
+    write_prepare(call, object);
     if (strategy->prepare_create)
         strategy->prepare_create(call, object);
     r = strategy->admit_create ? strategy->admit_create(call, object) : 0;
@@ -132,9 +147,6 @@ int write_new(ApiCall *call, json_t *body, bool tracked, json_t **ret_object) {
         r = write_validate(call, object, NULL);
     if (r != 0)
         return r;
-    ApplyWho by = who(call);
-    if (!tracked)
-        apply_track_update(call->version->schema, NULL, object, &by);
     r = put_new(call, object, generated, ret_object);
     if (r == 0 && !call->dry_run && strategy->created)
         strategy->created(call, *ret_object);
@@ -311,16 +323,17 @@ int write_over(ApiCall *call, Object *old_object, json_t *object, bool tracked,
         json_object_del(object, "status");
     _cleanup_json_ json_t *fresh = object;
     write_default(call, fresh);
+    ApplyWho by = who(call);
+    if (!tracked)
+        apply_track_update(call->version->schema, old, fresh, &by);
+    write_prepare(call, fresh);
     if (strategy->prepare_update)
         strategy->prepare_update(call, old, fresh);
     count_generation(call, fresh, old);
     r = write_validate(call, fresh, old);
     if (r != 0)
         return r;
-    ApplyWho by = who(call);
-    if (!tracked)
-        apply_track_update(call->version->schema, old, fresh, &by);
-    if (same_content(fresh, old) && (!tracked || same_ownership(fresh, old))) {
+    if (same_content(fresh, old) && same_ownership(fresh, old)) {
         *ret_object = json_incref(old_stored);
         return 0;
     }

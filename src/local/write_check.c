@@ -39,10 +39,10 @@ int write_check_identity(ApiCall *call, json_t *body) {
 /* What strict validation refuses and the default one warns about. */
 static int judge_fields(ApiCall *call, const StrList *unknown, const StrList *duplicates) {
     _cleanup_strlist_ StrList found = { 0 };
-    for (size_t i = 0; i < unknown->len; i++)
-        strlist_printf(&found, "unknown field \"%s\"", unknown->items[i]);
     for (size_t i = 0; duplicates && i < duplicates->len; i++)
         strlist_printf(&found, "duplicate field \"%s\"", duplicates->items[i]);
+    for (size_t i = 0; i < unknown->len; i++)
+        strlist_printf(&found, "unknown field \"%s\"", unknown->items[i]);
     if (call->validation == API_WARN)
         for (size_t i = 0; i < found.len; i++)
             strlist_add(&call->warnings, found.items[i]);
@@ -61,11 +61,12 @@ static int judge_fields(ApiCall *call, const StrList *unknown, const StrList *du
 int write_check_fields(ApiCall *call, json_t *body, const StrList *duplicates) {
     const Schema *schema = call->version->schema;
     _cleanup_strlist_ StrList unknown = { 0 };
-    if (!call->resource->custom && schema_check_types(schema, body) < 0)
-        return status_bad_request(&call->status,
-                                  "%s in version \"%s\" cannot be handled as a %s: %s",
-                                  call->resource->kind, call->version->version,
-                                  call->resource->kind, error_text(-EINVAL));
+    int r =
+        call->resource->custom ? kinds_check_meta_types(body) : schema_check_types(schema, body);
+    if (r < 0)
+        return status_bad_request(
+            &call->status, "%s in version \"%s\" cannot be handled as a %s: %s",
+            call->resource->kind, call->version->version, call->resource->kind, error_text(r));
     schema_prune(schema, body, call->validation == API_IGNORE ? NULL : &unknown);
     return judge_fields(call, &unknown, duplicates);
 }
@@ -75,6 +76,11 @@ void write_default(ApiCall *call, json_t *object) {
         kinds_default(call->version->info, object);
     else
         schema_default(call->version->schema, object);
+}
+
+void write_prepare(ApiCall *call, json_t *object) {
+    if (call->version->info)
+        kinds_prepare(call->version->info, object);
 }
 
 int write_validate(ApiCall *call, const json_t *object, const json_t *old) {

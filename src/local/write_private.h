@@ -12,6 +12,8 @@ _must_check_ int write_check_identity(ApiCall *call, json_t *body);
 _must_check_ int write_check_fields(ApiCall *call, json_t *body, const StrList *duplicates);
 /* Defaults of schema and kind. */
 void write_default(ApiCall *call, json_t *object);
+/* What the server decides from the object alone. */
+void write_prepare(ApiCall *call, json_t *object);
 /* 422 if something is wrong. */
 _must_check_ int write_validate(ApiCall *call, const json_t *object, const json_t *old);
 
