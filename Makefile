@@ -35,6 +35,7 @@ check: build ## format, layers, headers, file rules
 
 bench: build ## our figures beside the peer's
 	bench/run
+	bench/rayjob
 
 sanitize: ## unit tests under ASan+UBSan; those where threads meet under TSan
 	[ -f build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
