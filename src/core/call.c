@@ -49,6 +49,16 @@ static int call_result(CallWait *wait) {
     return r;
 }
 
+/* Holding the lock, which it lets go meanwhile. */
+static bool user_interrupts(Core *core) {
+    if (!core->interrupted)
+        return false;
+    core_unlock(core);
+    bool ends = core->interrupted(core->interrupted_context);
+    core_lock(core);
+    return ends;
+}
+
 int core_call(Core *core, PeerId to, MessageType type, const Buf *body, usec_t timeout, Buf *out) {
     int r = core_usable(core);
     if (r < 0)
@@ -59,6 +69,8 @@ int core_call(Core *core, PeerId to, MessageType type, const Buf *body, usec_t t
     uint32_t call = rpc_call(core->rpc, to, type, body, deadline, on_call_answer, &wait);
     while (!wait.done) {
         r = core_wait_event(core, deadline);
+        if (r == CORE_INTERRUPTED && !wait.done && user_interrupts(core))
+            r = error_origin(-EINTR, "interrupted by a signal");
         bool over = r < 0 || (r == CORE_TIMEOUT && time_mono_now() >= deadline);
         if (!wait.done && over) {
             rpc_forget(core->rpc, call);

@@ -415,6 +415,8 @@ static Core *core_new(const CoreOptions *o) {
     pthread_condattr_destroy(&attr);
     core->generation = atomic_load(&fork_generation);
     core->role = o->role;
+    core->interrupted = o->interrupted;
+    core->interrupted_context = o->interrupted_context;
     core->info.worker = o->worker;
     if (id_is_unset(&core->info.worker))
         id_random(&core->info.worker);

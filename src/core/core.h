@@ -7,7 +7,7 @@
  *
  * Threads. Any thread may call anything here unless a function says otherwise. The runtime has one
  * thread of its own, the pump, which never calls its user. Calls that may wait say so and take a
- * deadline; none calls back. A language with a global lock releases it around those.
+ * deadline; none calls back, but for CoreOptions.interrupted. A language with a global lock releases it around those.
  *
  * References. A CoreRef is one object as this process knows it, whoever owns it. Each pointer this
  * header returns as `owned` counts once; core_ref_drop() gives it back. When the last count here
@@ -40,6 +40,10 @@ typedef struct CoreOptions {
     const char *namespace_; /* driver: NULL for an anonymous one */
     const char *submission; /* driver of a submitted job: its id, else NULL */
     usec_t timeout;         /* to connect and be welcomed */
+    /* Asked, without any lock, when a signal interrupted a call that does not come back at signals by
+     * itself (core_call and what is built on it); true ends the call with -EINTR. May be NULL. */
+    bool (*interrupted)(void *context);
+    void *interrupted_context;
 } CoreOptions;
 
 /* What the raylet told at the welcome; borrowed for the life of the Core. */

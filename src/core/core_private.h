@@ -238,6 +238,8 @@ struct Core {
     uint32_t
         outstanding; /* references, actors, values of the store: the struct goes with the last */
 
+    bool (*interrupted)(void *context);
+    void *interrupted_context;
     CoreInfo info;
     Arena info_arena;
     Sock sock;

@@ -9,6 +9,8 @@
 /* Connecting, leaving, functions exported by hash, and what the runtime knows of itself. */
 
 PyObject *raise_error(int code) {
+    if (code == -EINTR && PyErr_Occurred())
+        return NULL; /* a signal's handler raised: see interrupted() */
     const char *name = "RaySystemError", *text = error_text(code);
     switch (code) {
     case -ENOSPC:
@@ -37,6 +39,15 @@ PyObject *raise_error(int code) {
     return NULL;
 }
 
+/* A signal came while this thread waits without the lock: its handler runs, and may raise. */
+static bool interrupted(void *none) {
+    UNUSED(none);
+    PyGILState_STATE held = PyGILState_Ensure();
+    bool raised = PyErr_CheckSignals() < 0;
+    PyGILState_Release(held);
+    return raised;
+}
+
 /* connect(role, socket, token, worker id, startup token, job config, namespace, submission,
  *         seconds) */
 static PyObject *runtime_connect(PyObject *module, PyObject *args) {
@@ -59,6 +70,7 @@ static PyObject *runtime_connect(PyObject *module, PyObject *args) {
     options.token_len = (size_t)token_len;
     options.startup_token = startup;
     options.timeout = (usec_t)(seconds * USEC_PER_SEC);
+    options.interrupted = interrupted;
     if (worker && worker_len == sizeof(options.worker))
         memcpy(&options.worker, worker, sizeof(options.worker));
     Core *core = NULL;
