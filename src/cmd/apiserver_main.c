@@ -41,6 +41,7 @@ static int serve(const ApiServerOptions *options) {
 int cmd_apiserver(int argc, char **argv) {
     ApiServerOptions options = { .listen = "127.0.0.1:0" };
     bool json = false, verbose = false;
+    int64_t node_grace = 0;
     int first;
     const Option list[] = {
         { "state", OPTION_TEXT, &options.state_dir,
@@ -50,6 +51,8 @@ int cmd_apiserver(int argc, char **argv) {
           .metavar = "ADDRESS:PORT" },
         { "service-cidr", OPTION_TEXT, &options.service_cidr,
           "Range of cluster addresses (10.96.0.0/16).", .metavar = "CIDR" },
+        { "node-monitor-grace-period", OPTION_INT, &node_grace,
+          "After how many silent seconds a node is taken for lost (40).", .metavar = "SECONDS" },
         { "durable", OPTION_FLAG, &options.durable, "Sync every write to the disk." },
         { "verbose", OPTION_FLAG, &verbose, "Log more." },
         { "log-json", OPTION_FLAG, &json, "Log JSON lines." },
@@ -63,6 +66,10 @@ int cmd_apiserver(int argc, char **argv) {
         return options_exit(r);
     if (!options.state_dir)
         return options_fail(&table, "Missing option '--state'.");
+    if (node_grace < 0 || node_grace > 86400)
+        return options_fail(&table,
+                            "--node-monitor-grace-period: 1 to 86400 seconds, or 0 for 40.");
+    options.node_grace = (usec_t)node_grace * USEC_PER_SEC;
     log_setup("apiserver", verbose ? LOG_DEBUG : LOG_INFO, json);
     return serve(&options);
 }

@@ -22,6 +22,7 @@ typedef struct ApiSettings {
     const char *service_cidr; /* "10.96.0.0/16": /16 to /28 */
     const char *issuer;       /* of service account tokens */
     usec_t event_ttl;
+    usec_t node_grace;        /* a node's agent may be silent for so long */
     StoreLimits window;
 } ApiSettings;
 

@@ -4,7 +4,7 @@
 #include "local/controllers_private.h"
 
 enum {
-    PLAIN_MAX = 6
+    PLAIN_MAX = 7
 };
 
 struct Controllers {
@@ -21,6 +21,7 @@ Controllers *controllers_new(Api *api) {
     controllers->plain[3] = endpoints_controller_new(api);
     controllers->plain[4] = scheduler_controller_new(api);
     controllers->plain[5] = event_controller_new(api);
+    controllers->plain[6] = node_controller_new(api);
     controllers->garbage = garbage_controller_new(api);
     return controllers;
 }

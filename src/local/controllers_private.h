@@ -9,5 +9,6 @@ Controller *namespace_controller_new(Api *api);
 Controller *crd_controller_new(Api *api);
 Controller *scheduler_controller_new(Api *api);
 Controller *event_controller_new(Api *api);   /* events grow old */
+Controller *node_controller_new(Api *api);    /* silent ones, and what ran on those gone */
 Controller *garbage_controller_new(Api *api); /* owners */
 Controller *garbage_controller_free(Controller *controller);

@@ -6,6 +6,7 @@
 #include "local/endpoints_plan.h"
 #include "local/job_plan.h"
 #include "local/meta.h"
+#include "local/node_plan.h"
 #include "local/scheduler.h"
 
 static json_t *yaml(const char *text) {
@@ -232,10 +233,51 @@ static void test_endpoints(void **state) {
     CHECK_INT(json_array_size(none), 1);
 }
 
+/* Nodes. */
+
+static void test_node_is_heard_of(void **state) {
+    const usec_t second = USEC_PER_SEC, grace = 40 * second;
+    _cleanup_json_ json_t *made = yaml("metadata: {creationTimestamp: '1970-01-01T00:00:10Z'}");
+    _cleanup_json_ json_t *lease = yaml("spec: {renewTime: '1970-01-01T00:00:30.000000Z'}");
+    CHECK_INT(node_plan_due(made, NULL, 0, grace), 50 * second);
+    CHECK_INT(node_plan_due(made, lease, 0, grace), 70 * second);
+    CHECK_INT(node_plan_due(made, lease, 60 * second, grace), 100 * second);
+}
+
+static void test_lost_node(void **state) {
+    _cleanup_json_ json_t *lost = yaml("spec: {taints: [{key: mine, effect: NoSchedule}]}\n"
+                                       "status: {conditions: [{type: Ready, status: 'True'}]}");
+    const json_t *taints = json_at(lost, "spec", "taints");
+    CHECK(!node_plan_edit(lost, false, 1));
+    CHECK(node_plan_edit(lost, true, 1));
+    CHECK_STR(json_str_at(obj_condition(lost, "Ready"), "status"), "Unknown");
+    CHECK_STR(json_str_at(obj_condition(lost, "Ready"), "reason"), "NodeStatusUnknown");
+    CHECK_STR(json_str_at(obj_condition(lost, "DiskPressure"), "reason"), "NodeStatusNeverUpdated");
+    CHECK_INT(json_array_size(taints), 3);
+    CHECK_STR(json_str_at(json_array_get(taints, 2), "key"), "node.kubernetes.io/unreachable");
+    CHECK_STR(json_str_at(json_array_get(taints, 2), "effect"), "NoExecute");
+    CHECK(!node_plan_edit(lost, true, 2));
+}
+
+static void test_node_comes_back(void **state) {
+    _cleanup_json_ json_t *back = yaml("status: {conditions: [{type: Ready, status: 'Unknown'}]}");
+    CHECK(node_plan_edit(back, false, 1));
+    CHECK_INT(json_array_size(json_at(back, "spec", "taints")), 2);
+    json_object_set_new(obj_condition(back, "Ready"), "status", json_string("False"));
+    CHECK(node_plan_edit(back, false, 1));
+    CHECK_STR(json_str_at(json_array_get(json_at(back, "spec", "taints"), 0), "key"),
+              "node.kubernetes.io/not-ready");
+    json_object_set_new(obj_condition(back, "Ready"), "status", json_string("True"));
+    CHECK(node_plan_edit(back, false, 1));
+    CHECK(!json_at(back, "spec", "taints"));
+    CHECK(!node_plan_edit(back, false, 1));
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_places_on_the_emptiest), TEST(test_says_why_not),
                     TEST(test_counts_init_containers), TEST(test_tolerates), TEST(test_job_starts),
                     TEST(test_job_counts_once_and_completes), TEST(test_job_backs_off_then_fails),
                     TEST(test_job_expires), TEST(test_job_suspends), TEST(test_indexed_job),
-                    TEST(test_endpoints));
+                    TEST(test_endpoints), TEST(test_node_is_heard_of), TEST(test_lost_node),
+                    TEST(test_node_comes_back));
 }

@@ -13,7 +13,8 @@
 #include "local/bootstrap.h"
 #include "local/server_private.h"
 
-#define SECONDS_OF_EVENTS 3600
+#define SECONDS_OF_EVENTS  3600
+#define SECONDS_OF_SILENCE 40
 
 static int parse_range(Api *api, const char *text) {
     _cleanup_free_ char *address = str_dup(text);
@@ -126,6 +127,8 @@ int api_server_new(Loop *loop, const ApiServerOptions *options, ApiServer **ret_
         .settings = { .state_dir = options->state_dir,
                       .issuer = "https://kubernetes.default.svc.cluster.local",
                       .event_ttl = SECONDS_OF_EVENTS * USEC_PER_SEC,
+                      .node_grace = options->node_grace ? options->node_grace
+                                                        : SECONDS_OF_SILENCE * USEC_PER_SEC,
                       .window = { .window_events = 2048, .window_bytes = 4 * 1024 * 1024 } },
     };
     int r = start(server);

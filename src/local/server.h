@@ -16,6 +16,7 @@ typedef struct ApiServerOptions { /* texts are borrowed for life */
     const char *service_cidr; /* NULL: 10.96.0.0/16 */
     bool durable;             /* fsync before every answer */
     bool memory;              /* no log at all: tests */
+    usec_t node_grace;        /* 0: 40 s */
 } ApiServerOptions;
 
 /* Serves when it returns. */

@@ -40,9 +40,10 @@ class Embedded:
         self.state, self.process = state, None
         self.kubeconfig = state / "kubeconfig"
 
-    def start(self):
+    def start(self, *options):
         log = open(self.state.parent / f"{self.state.name}.log", "ab")
-        self.process = subprocess.Popen([BUILD / "bin/mobula", "apiserver", "--state", self.state],
+        self.process = subprocess.Popen([BUILD / "bin/mobula", "apiserver", "--state", self.state,
+                                         *options],
                                         stdout=log, stderr=log)
         wait_for(self.ready, what="the API server")
 
