@@ -12,6 +12,7 @@
 #include "cmd/cmd.h"
 #include "cmd/life.h"
 #include "cmd/options.h"
+#include "cmd/program.h"
 #include "codec/json.h"
 #include "host/session.h"
 #include "raylet/raylet.h"
@@ -149,12 +150,13 @@ static int run(const RayletArgs *args) {
 }
 
 int cmd_raylet(int argc, char **argv) {
+    _cleanup_free_ char *python = program_python();
     RayletArgs args = {
         .temp_dir = SESSION_TEMP_DEFAULT,
         .node_ip = "127.0.0.1",
         .resources = "{}",
         .labels = "",
-        .python = "python3",
+        .python = python,
         .agent_host = "0.0.0.0",
         .prestart = 2,
         .ready_fd = -1,

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "cmd/program.h"
 #include "codec/json.h"
 #include "host/process.h"
 #include "host/spawn.h"
@@ -231,15 +232,8 @@ const char *local_cluster_kubeconfig(const LocalCluster *cluster) {
 /* In a build folder programs and the Python package are not where they are once installed. */
 static void add_build_folder(StrList *arguments) {
     static const char BESIDE[] = "/src/cmd";
-    char self[4096];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (len <= 0)
-        return;
-    self[len] = 0;
-    char *slash = strrchr(self, '/');
-    if (slash)
-        *slash = 0;
-    if (!str_ends(self, BESIDE))
+    _cleanup_free_ char *self = program_folder();
+    if (!self || !str_ends(self, BESIDE))
         return;
     self[strlen(self) - strlen(BESIDE)] = 0;
     strlist_add(arguments, "--bin-dir");
@@ -253,7 +247,8 @@ static void add_python(StrList *arguments) {
     static const char PROBE[] = "import importlib.util as u, sys\n"
                                 "if u.find_spec('cloudpickle'): sys.stdout.write(sys.executable)";
     _cleanup_buf_ Buf output = { 0 };
-    if (spawn_run(SPAWN_LIST("python3", "-c", PROBE), NULL, PYTHON_LIMIT, &output) < 0 ||
+    _cleanup_free_ char *python = program_python();
+    if (spawn_run(SPAWN_LIST(python, "-c", PROBE), NULL, PYTHON_LIMIT, &output) < 0 ||
         output.len == 0 || output.data[0] != '/')
         return;
     strlist_add(arguments, "--python");

@@ -61,7 +61,7 @@ static int rotate(LogFile *file) {
     _cleanup_free_ char *first = str_printf("%s.1", file->path);
     if (rename(file->path, first) < 0 && errno != ENOENT)
         return error_last("rename %s", file->path);
-    int fd;
+    int fd = -1;
     int r = open_append(file->path, &fd, &file->size);
     if (r < 0)
         return r;

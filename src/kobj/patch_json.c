@@ -130,7 +130,7 @@ static int value_put(json_t **root, const char *pointer, json_t *value, bool rep
 
 static int value_remove(json_t *root, const char *pointer) {
     _cleanup_(target_done) Target target = { 0 };
-    size_t index;
+    size_t index = 0;
 
     int r = target_find(root, pointer, &target);
     if (r < 0)

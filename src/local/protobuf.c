@@ -104,7 +104,7 @@ static int take_fixed(Slice *in, size_t len, uint64_t *ret_value) {
 
 static int take_field(Slice *in, Wire *ret_wire) {
     Wire wire = { 0 };
-    uint64_t tag, len;
+    uint64_t tag = 0, len = 0;
     int r = take_varint(in, &tag);
     if (r < 0)
         return r;
