@@ -13,7 +13,7 @@
  * and a while longer, so that the next one finds it.
  */
 
-#define KEEP_UNUSED (60 * USEC_PER_SEC)
+#define KEEP_UNUSED (2 * USEC_PER_SEC)
 
 struct WorkEnv {
     Raylet *raylet;

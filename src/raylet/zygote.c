@@ -20,7 +20,7 @@ enum {
     ZYGOTE_FD = 3,
     PACKET_MAX = 192 * 1024,
 };
-#define IDLE_TIMEOUT (60 * USEC_PER_SEC)
+#define IDLE_TIMEOUT (2 * USEC_PER_SEC) /* nothing of a job is left for long */
 
 struct Zygote {
     Raylet *raylet;
@@ -32,6 +32,7 @@ struct Zygote {
     pid_t pid;
     uint64_t last_request;
     Map requests;          /* number -> Worker */
+    bool leaving;
     LoopTimer *idle_timer; /* ends it when no worker of it is left; the plain one stays */
 };
 
@@ -62,6 +63,10 @@ static void zygote_free(Zygote *zygote, const char *text) {
 
 static void on_process_end(void *ctx, const LoopExit *end) {
     Zygote *zygote = ctx;
+    if (zygote->leaving) {
+        zygote_free(zygote, "its interpreter was not used any more");
+        return;
+    }
     _cleanup_free_ char *text = str_printf(
         "the process that starts workers (%s -m ray._private.zygote) ended %s %d: look at "
         "zygote.err in %s",
@@ -256,6 +261,17 @@ static char **zygote_environment(json_t *vars) {
     return list.items;
 }
 
+/* It exits when nothing more can be asked; until it is reaped it has a name that nobody looks up. */
+static void leave(Zygote *zygote) {
+    Raylet *raylet = zygote->raylet;
+    strmap_remove(&raylet->zygotes, zygote->key);
+    free(zygote->key);
+    zygote->key = str_printf("leaving %d", (int)zygote->pid);
+    strmap_put(&raylet->zygotes, zygote->key, zygote);
+    zygote->leaving = true;
+    (void)shutdown(zygote->socket, SHUT_WR);
+}
+
 static void on_idle(void *ctx) {
     Zygote *zygote = ctx;
     LIST_EACH(item, &zygote->raylet->workers)
@@ -263,7 +279,7 @@ static void on_idle(void *ctx) {
             loop_timer_after(zygote->idle_timer, IDLE_TIMEOUT);
             return;
         }
-    zygote_free(zygote, "its interpreter was not used any more");
+    leave(zygote);
 }
 
 static int spawn(Zygote *zygote, int socket) {
