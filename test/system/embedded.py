@@ -7,12 +7,11 @@ import pathlib
 import re
 import shutil
 import subprocess
-import time
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("MOBULA_BUILD", TOP / "build")).resolve()
+from head import BUILD, TOP, wait_until  # noqa: F401 (tests import them here)
+
 MOBULA = BUILD / "bin" / "mobula"
 EXAMPLE = (TOP / "examples" / "rayjob-counter.yaml").read_text()
 ENTRYPOINT = "entrypoint: python /home/ray/samples/sample_code.py"
@@ -20,17 +19,6 @@ PROC = pathlib.Path("/proc")
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="pods need root here")
 needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl here")
-
-
-def wait_until(question, what, timeout=30):
-    """Asks until the answer is true; the answer."""
-    deadline = time.monotonic() + timeout
-    while True:
-        answer = question()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
-        time.sleep(0.05)
 
 
 def said(done):
@@ -58,7 +46,7 @@ def without_environment(manifest):
 def read(path):
     """An entry of /proc; empty once its process is gone."""
     try:
-        return path.read_bytes()
+        return pathlib.Path(path).read_bytes()
     except OSError:
         return b""
 
@@ -182,7 +170,8 @@ class Embedded:
         """Ends everything, and proves it."""
         self.look()
         done = self.mobula("down")
-        assert self.remains() == []
+        found = self.remains()
+        assert not found, "\n".join(found)
         return done
 
 

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGKILL to every process of the main job, one a run, at moments that a seed decides. However it
+ends, it ends: SUCCEEDED, or with words that name the process; and nothing is left."""
+import random
+import signal
+import time
+import os
+
+import pytest
+
+from embedded import (EXAMPLE, Embedded, command, needs_root, replaced, wait_until,
+                      without_environment)
+
+pytestmark = [needs_root, pytest.mark.slow]
+
+LIMIT = 90  # seconds for one run, whatever happens to it
+
+# Two seconds of calls to an actor and to tasks, results checked.
+SCRIPT = replaced(without_environment(EXAMPLE), "    for _ in range(2):\n", """\
+    @ray.remote(max_retries=3)
+    def square(x):
+        return x * x
+
+    for step in range(40):
+        assert ray.get([square.remote(i) for i in range(10)]) == [i * i for i in range(10)]
+        time.sleep(0.05)
+
+    for _ in range(2):
+""").replace("    import os\n", "    import os\n    import time\n", 1)
+
+# How each is found, and the words that name it when the job does not survive.
+ROLES = {
+    "gcs": ("mobula gcs ", ("gcs",)),
+    "raylet": ("mobula raylet ", ("raylet", "node")),
+    "dashboard": ("mobula dashboard ", ("dashboard",)),
+    "zygote": (" -m ray._private.zygote", ("zygote", "starts workers")),
+    "job-run": ("mobula job-run ", ("job-run",)),
+    "worker": ("ray::", ("worker", "actor")),
+    "operator": ("mobula operator ", ("operator",)),
+    "apiserver": ("mobula apiserver ", ("apiserver", "API server")),
+    "node-agent": ("mobula node-agent ", ("node-agent",)),
+}
+
+
+def find(cluster, role):
+    """The processes of the role. The agent's launcher and keepers are called as it is."""
+    mark = ROLES[role][0]
+    found = [pid for pid in cluster.processes() if mark in command(pid) + " "]
+    return [min(found)] if found and role == "node-agent" else found
+
+
+def kill_at(cluster, role, process, moment, choice):
+    """Kills one of the role at the moment, or as soon as there is one; which, or None if the run
+    was over first."""
+    begun = time.monotonic()
+    while process.poll() is None:
+        if time.monotonic() - begun >= moment:
+            found = find(cluster, role)
+            if found:
+                pid = choice.choice(sorted(found))
+                name = command(pid)
+                cluster.look()
+                os.kill(pid, signal.SIGKILL)
+                return f"{pid} {name[:60]}"
+        time.sleep(0.01)
+    return None
+
+
+@pytest.fixture(scope="session")
+def length(tmp_path_factory):
+    """How long an undisturbed run takes."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    cluster = Embedded(home, home / "cache")
+    begun = time.monotonic()
+    done, job = cluster.run_json(SCRIPT)
+    assert done.returncode == 0 and job["status"] == "SUCCEEDED", done.stdout + done.stderr
+    took = time.monotonic() - begun
+    cluster.down()
+    return took
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_killed_process(tmp_path, length, role, seed):
+    choice = random.Random(f"{role} {seed}")
+    moment = choice.uniform(0, length)
+    cluster = Embedded(tmp_path, tmp_path / "cache")
+    manifest, output = tmp_path / "job.yaml", tmp_path / "output"
+    manifest.write_text(SCRIPT)
+    begun = time.monotonic()
+    process = cluster.start("run", str(manifest), output=output)
+    try:
+        killed = kill_at(cluster, role, process, moment, choice)
+        wait_until(lambda: process.poll() is not None, "the run to end",
+                   max(1, LIMIT - (time.monotonic() - begun)))
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        text = output.read_text()
+        print(f"{role} {seed}: at {moment:.2f} s {killed}\n{text}")
+        cluster.down()
+    print(f"status {process.returncode} after {time.monotonic() - begun:.1f} s")
+    if process.returncode == 0:
+        assert "test_counter got 2" in text
+    else:
+        assert killed and any(word in text for word in ROLES[role][1])
