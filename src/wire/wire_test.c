@@ -64,6 +64,20 @@ static void test_unknown_fields_are_skipped(void **state) {
     CHECK(out.retryable && slice_eq_str(out.text, "later"));
 }
 
+static void test_too_many_items_are_refused(void **state) {
+    UNUSED(state);
+    enum {
+        MANY = (4 << 20) + 1
+    };
+    _cleanup_free_ uint8_t *body = mem_zalloc((size_t)MANY * 4);
+    for (size_t i = 0; i < MANY; i++)
+        body[4 * i] = 8; /* Call.refs, each empty */
+    _cleanup_arena_ Arena arena = { 0 };
+    Call out;
+    CHECK_INT(call_decode(&out, body, (size_t)MANY * 4, &arena), -EPROTO);
+    CHECK(arena.used == 0);
+}
+
 static void test_golden_bytes(void **state) {
     UNUSED(state);
     /* What version 1 puts on the wire, byte for byte: changing it breaks N and N-1. */
@@ -102,5 +116,5 @@ static void test_frames_are_bounded(void **state) {
 int main(void) {
     return TEST_RUN(TEST(test_call_round_trip), TEST(test_every_cut_is_refused_or_shorter),
                     TEST(test_unknown_fields_are_skipped), TEST(test_golden_bytes),
-                    TEST(test_frames_are_bounded));
+                    TEST(test_too_many_items_are_refused), TEST(test_frames_are_bounded));
 }
