@@ -35,7 +35,7 @@ typedef struct WebSocketEvents { /* borrowed for life; each may be NULL but `clo
     void (*message)(void *ctx, WebSocket *ws, WebSocketKind kind, Slice data);
     void (*drained)(void *ctx, WebSocket *ws);
     /* Once, and nothing after it: free it then. For a client that was refused: ABNORMAL, with the
-     * reason's sentence. */
+     * server's sentence if it sent one as short plain text, or else one of ours. */
     void (*closed)(void *ctx, WebSocket *ws, int code, const char *reason);
 } WebSocketEvents;
 

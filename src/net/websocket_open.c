@@ -9,7 +9,8 @@
 
 enum {
     KEY_BYTES = 16,
-    RESPONSE_MAX = 32 * 1024
+    RESPONSE_MAX = 32 * 1024,
+    REASON_MAX = 4096
 };
 #define CONNECT_TIMEOUT (10 * USEC_PER_SEC)
 
@@ -209,6 +210,32 @@ static const char *check_response(const WebSocketOpening *opening, int status,
     return NULL;
 }
 
+static bool is_plain(Slice text) {
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] < ' ' || text.data[i] > '~')
+            return false;
+    return text.len > 0;
+}
+
+/* What a refusal says for itself: its short plain text, or else its status in words. HTTP1_MORE: it
+ * has not all come. */
+static int read_refusal(Slice body, const HttpHeaders *headers, int status, const char *why,
+                        char **ret_reason) {
+    const char *type = http_headers_get(headers, "Content-Type");
+    const char *length = http_headers_get(headers, "Content-Length");
+    uint64_t size = 0;
+    bool told = status != 101 && type && strncmp(type, "text/plain", 10) == 0 && length &&
+                str_to_u64(length, &size) == 0 && size <= REASON_MAX;
+    if (told && body.len < size)
+        return HTTP1_MORE;
+    Slice text = { body.data, told ? (size_t)size : 0 };
+    while (text.len && text.data[text.len - 1] == '\n')
+        text.len--;
+    *ret_reason = is_plain(text) ? str_dup_slice(text)
+                                 : str_printf("the server answered %d: %s", status, why);
+    return 0;
+}
+
 void websocket_opening_data(WebSocket *ws) {
     static const Http1Limits limits = { 1024, RESPONSE_MAX, 128 };
     WebSocketOpening *opening = ws->opening;
@@ -226,8 +253,12 @@ void websocket_opening_data(WebSocket *ws) {
     const char *why = check_response(opening, status, &headers);
     const char *protocol = http_headers_get(&headers, "Sec-WebSocket-Protocol");
     if (why) {
-        _cleanup_free_ char *reason = str_printf("the server answered %d: %s", status, why);
-        websocket_end(ws, WEBSOCKET_ABNORMAL, reason);
+        _cleanup_free_ char *reason = NULL;
+        Slice input = stream_input(ws->stream);
+        Slice body = { input.data + size, input.len - size };
+        opening->scanned = 0; /* it is looked at again when more has come */
+        if (read_refusal(body, &headers, status, why, &reason) == 0)
+            websocket_end(ws, WEBSOCKET_ABNORMAL, reason);
         http_headers_done(&headers);
         return;
     }
