@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways into a pod that runs: exec, with a terminal too, edit, WebSockets through the proxy."""
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import re
+import select
+import socket
+import struct
+import subprocess
+import termios
+import textwrap
+import time
+
+import pytest
+
+from conftest import BUILD, Kubectl, wait_for
+
+pytestmark = pytest.mark.embedded
+
+ECHO = textwrap.dedent("""
+    import base64, hashlib, socket
+    server = socket.create_server(("0.0.0.0", 8000))
+    while True:
+        peer, _ = server.accept()
+        head = b""
+        while b"\\r\\n\\r\\n" not in head:
+            head += peer.recv(4096)
+        lines = dict(l.split(": ", 1) for l in head.decode().split("\\r\\n")[1:] if ": " in l)
+        lines = {k.lower(): v for k, v in lines.items()}
+        proof = base64.b64encode(hashlib.sha1((lines["sec-websocket-key"] +
+            "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+        peer.sendall(("HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\n"
+                      "Connection: Upgrade\\r\\nSec-WebSocket-Accept: " + proof +
+                      "\\r\\n\\r\\n").encode())
+        frame = peer.recv(4096)
+        size, mask = frame[1] & 127, frame[2:6]
+        text = bytes(b ^ mask[i % 4] for i, b in enumerate(frame[6:6 + size]))
+        reply = text.upper() + b" " + head.split(b" ")[1]
+        peer.sendall(bytes([0x81, len(reply)]) + reply)
+        peer.close()
+""")
+
+
+def pod(name, *containers, **spec):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+                     "containers": list(containers), **spec}}
+
+
+def container(name, *command):
+    return {"name": name, "image": "local/none:1", "command": list(command)}
+
+
+PODS = [pod("p", container("c", "sleep", "600")),
+        pod("late", container("c", "sleep", "600"),
+            initContainers=[container("i", "sleep", "600")]),
+        pod("echo", container("c", "python3", "-c", ECHO))]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """kubectl for a cluster of its own, with PODS in it."""
+    if os.environ.get("KUBECONFIG"):
+        pytest.skip("about the embedded Kubernetes only")
+    if os.geteuid() != 0:
+        pytest.skip("node-agent: needs root to make a bridge")
+    folder = tmp_path_factory.mktemp("doors")
+    env = {**os.environ, "MOBULA_RUN_DIR": str(folder / "run")}
+    (folder / "pods.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List",
+                                                  "items": PODS}))
+    up = subprocess.run([BUILD / "bin/mobula", "run", "--keep", folder / "pods.json"], env=env,
+                        capture_output=True, text=True, timeout=60)
+    try:
+        said = re.search(r"export KUBECONFIG=(\S+)", up.stdout + up.stderr)
+        assert up.returncode == 0 and said, up.stdout + up.stderr
+        kubectl = Kubectl(said[1])
+        kubectl("wait", "pod/p", "pod/echo", "--for=condition=Ready", "--timeout=30s")
+        yield kubectl
+    finally:
+        subprocess.run([BUILD / "bin/mobula", "down"], env=env, check=True, timeout=60)
+
+
+def test_exec_streams_and_codes(cluster):
+    done = cluster.run("exec", "-i", "p", "--", "sh", "-c", "cat; echo no >&2; exit 3",
+                       stdin="yes\n", check=False)
+    assert (done.stdout, done.returncode) == ("yes\n", 3)
+    assert done.stderr == "no\ncommand terminated with exit code 3\n"
+
+
+def test_exec_says_why_not(cluster):
+    wait_for(lambda: cluster.json("get", "pod", "late")["status"].get("initContainerStatuses"))
+    said = cluster.fails("exec", "late", "-c", "c", "--", "true")
+    assert 'unable to upgrade connection: container not found ("c")' in said
+    assert "container x is not valid for pod p" in cluster.fails("exec", "p", "-c", "x", "--", "ls")
+    assert 'pods "gone" not found' in cluster.fails("exec", "gone", "--", "ls")
+
+
+class Terminal:
+    """A command with a terminal of 33 by 99."""
+
+    def __init__(self, *command):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execvp(command[0], command)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
+        self.seen = b""
+
+    def until(self, text, seconds=20):
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            left = end - time.monotonic()
+            assert left > 0 and select.select([self.fd], [], [], left)[0], self.seen
+            self.seen += os.read(self.fd, 4096)
+
+    def type(self, text):
+        os.write(self.fd, text)
+
+    def end(self):
+        try:
+            while os.read(self.fd, 4096):
+                pass
+        except OSError:
+            pass  # how a terminal tells its end
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_terminal(cluster):
+    terminal = Terminal(*cluster.base, "exec", "-it", "p", "--", "sh", "-c",
+                        "test -t 0 && test -t 1 && echo go$((1+1)); exec sh")
+    terminal.until(b"go2")
+    terminal.type(b"until [ \"$(stty size)\" = '33 99' ]; do sleep 0.1; done; echo size$((1+1))\n")
+    terminal.until(b"size2")
+    terminal.type(b"cat\nround\n")
+    terminal.until(b"round\r\nround\r\n")  # the echo, then cat's
+    terminal.type(b"\x03")
+    terminal.until(b"^C\r\n")  # the shell's: cat could still read what is typed now
+    terminal.type(b"echo in$((2+2))t\n")
+    terminal.until(b"in4t")
+    terminal.type(b"exit 7\n")
+    assert terminal.end() == 7
+
+
+def test_edit(cluster, tmp_path, monkeypatch):
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/^metadata:$/&\\n  labels: {edited: \"yes\"}/' \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    assert "pod/p edited" in cluster("edit", "pod", "p")
+    assert cluster.json("get", "pod", "p")["metadata"]["labels"] == {"edited": "yes"}
+    monkeypatch.setenv("EDITOR", "true")
+    assert "no changes made" in cluster.run("edit", "pod", "p").stderr
+
+
+@pytest.mark.parametrize("what, told", [
+    ("pod", "Which version of which API the object is in."),
+    ("pod.spec.containers", "The command, instead of the image's."),
+    ("rayjob", "Which version of which API the object is in."),
+    ("rayjob.spec", "The command line of the job.")])
+def test_explain(cluster, what, told):
+    assert told in cluster("explain", what)
+
+
+@pytest.fixture
+def proxy_port(cluster):
+    process = subprocess.Popen([*cluster.base[:2], "proxy", "--port=0"], stdout=subprocess.PIPE,
+                               text=True)
+    yield int(re.search(r":(\d+)$", process.stdout.readline().strip())[1])
+    process.terminate()
+    process.wait(10)
+
+
+def test_web_socket_through_the_proxy(proxy_port):
+    key = base64.b64encode(os.urandom(16)).decode()
+    proof = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+    peer = socket.create_connection(("127.0.0.1", proxy_port), timeout=20)
+    peer.sendall(("GET /api/v1/namespaces/default/pods/echo:8000/proxy/talk?a=b HTTP/1.1\r\n"
+                  f"Host: 127.0.0.1:{proxy_port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                  f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n").encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += peer.recv(1)
+    assert head.startswith(b"HTTP/1.1 101") and base64.b64encode(proof) in head
+    peer.sendall(bytes([0x81, 0x85, 0, 0, 0, 0]) + b"hello")
+    wanted = bytes([0x81, 15]) + b"HELLO /talk?a=b"
+    got = b""
+    while len(got) < len(wanted):
+        got += peer.recv(len(wanted) - len(got))
+    assert got == wanted
+    peer.close()
