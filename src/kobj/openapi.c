@@ -46,6 +46,29 @@ static void meta_add(json_t *schemas) {
     json_decref(schema_to_openapi(schema_member(pod->schema, "metadata"), schemas));
 }
 
+/* The parts that all kinds have need not be told of kind by kind. */
+static void describe_heads(json_t *type) {
+    static const char *const heads[][2] = {
+        { "apiVersion", "Which version of which API the object is in." },
+        { "kind", "What kind of object it is." },
+        { "metadata", "Name, labels and the like." },
+        { "spec", "What is wanted." },
+        { "status", "How it is." },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        json_t *field = json_at(type, "properties", heads[i][0]);
+        if (!field || json_object_get(field, "description"))
+            continue;
+        json_t *ref = json_object_get(field, "$ref");
+        if (ref) { /* nothing may stand beside it */
+            json_object_set_new(field, "allOf", json_pack("[{s:O}]", "$ref", ref));
+            json_object_del(field, "$ref");
+        }
+        json_object_set_new(field, "description", json_string(heads[i][1]));
+    }
+}
+
 static void kind_add(const OpenapiKind *kind, json_t *schemas) {
     _cleanup_free_ char *name = component_name(kind, kind->kind);
     json_t *type;
@@ -60,6 +83,7 @@ static void kind_add(const OpenapiKind *kind, json_t *schemas) {
         json_set_at(type, reference(object_meta), "properties", "metadata");
         json_object_set_new(schemas, name, type);
     }
+    describe_heads(type);
     json_object_set_new(type, "x-kubernetes-group-version-kind",
                         json_pack("[o]", gvk(kind, kind->kind)));
 }

@@ -52,6 +52,9 @@ static void test_built_in_document(void **state) {
     CHECK_STR(json_str_at(patch, "x-kubernetes-group-version-kind", "kind"), "Pod");
     CHECK(json_at(patch, "requestBody", "content", "application/strategic-merge-patch+json"));
     CHECK(json_at(document, "paths", "/api/v1/nodes/{name}/status", "put"));
+    const json_t *pod = json_at(schemas, "io.k8s.api.core.v1.Pod", "properties");
+    CHECK_STR(json_str_at(pod, "kind", "description"), "What kind of object it is.");
+    CHECK_STR(json_str_at(pod, "spec", "description"), "What should run.");
 }
 
 static void test_crd_document(void **state) {
@@ -75,6 +78,9 @@ static void test_crd_document(void **state) {
     const json_t *spec = json_at(schemas, "io.ray.v1.RayCluster", "properties", "spec");
     CHECK(json_at(spec, "properties", "headGroupSpec", "properties", "template"));
     CHECK(json_at(document, "paths", "/apis/ray.io/v1/rayclusters"));
+    const json_t *meta = json_at(schemas, "io.ray.v1.RayCluster", "properties", "metadata");
+    CHECK_STR(json_str_at(meta, "description"), "Name, labels and the like.");
+    CHECK_INT(json_array_size(json_object_get(meta, "allOf")), 1);
     /* What a CRD says comes back as it was. */
     _cleanup_json_ json_t *again = schema_to_openapi(kind.schema, NULL);
     CHECK(json_same(json_at(again, "properties", "spec", "properties", "managedBy"),

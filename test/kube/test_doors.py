@@ -135,7 +135,9 @@ def test_terminal(cluster):
     terminal.until(b"go2")
     terminal.type(b"until [ \"$(stty size)\" = '33 99' ]; do sleep 0.1; done; echo size$((1+1))\n")
     terminal.until(b"size2")
-    terminal.type(b"cat\nround\n")
+    terminal.type(b"echo on$((1+1)); cat\n")
+    terminal.until(b"on2")
+    terminal.type(b"round\n")
     terminal.until(b"round\r\nround\r\n")  # the echo, then cat's
     terminal.type(b"\x03")
     terminal.until(b"^C\r\n")  # the shell's: cat could still read what is typed now
