@@ -5,7 +5,7 @@ export BUILD ?= build
 PREFIX ?= /usr/local
 RUNS ?= 100000
 
-.PHONY: help build run test check bench sanitize asan peer fuzz image install test-kube
+.PHONY: help build run test check bench sanitize asan peer fuzz image install test-kube fresh
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -63,7 +63,12 @@ image: build ## image archives of the operator and of a Ray node
 test-kube: build ## one list of tests on the embedded and on KUBECONFIG's API server
 	tools/test-kube
 
-install: ## into PREFIX (/usr/local)
-	[ -f build-install/build.ninja ] || meson setup build-install --prefix=$(PREFIX) --buildtype=release
+install: ## into PREFIX (/usr/local), without tests
+	[ -f build-install/build.ninja ] || meson setup build-install --buildtype=release -Dtests=false
+	meson configure build-install --prefix=$(abspath $(PREFIX))
 	ninja -C build-install
-	meson install -C build-install --no-rebuild
+	meson install -C build-install --no-rebuild --strip
+	@tools/installed $(abspath $(PREFIX))
+
+fresh: ## prove `make run` on a new minimal Debian 12 (root, mmdebstrap)
+	@tools/fresh

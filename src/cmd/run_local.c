@@ -230,16 +230,26 @@ const char *local_cluster_kubeconfig(const LocalCluster *cluster) {
 }
 
 /* In a build folder programs and the Python package are not where they are once installed. */
-static void add_build_folder(StrList *arguments) {
+static bool add_build_folder(StrList *arguments) {
     static const char BESIDE[] = "/src/cmd";
     _cleanup_free_ char *self = program_folder();
     if (!self || !str_ends(self, BESIDE))
-        return;
+        return false;
     self[strlen(self) - strlen(BESIDE)] = 0;
     strlist_add(arguments, "--bin-dir");
     strlist_printf(arguments, "%s/bin", self);
     strlist_add(arguments, "--env");
     strlist_printf(arguments, "PYTHONPATH=%s/python", self);
+    return true;
+}
+
+/* Pods find the packages that this shell finds. */
+static void add_python_path(StrList *arguments) {
+    const char *path = getenv("PYTHONPATH");
+    if (str_empty(path))
+        return;
+    strlist_add(arguments, "--env");
+    strlist_printf(arguments, "PYTHONPATH=%s", path);
 }
 
 /* The user's Python, if workers can run with it; else the agent looks for one itself. */
@@ -262,7 +272,8 @@ int local_cluster_join_nodes(LocalCluster *cluster) {
     strlist_add(&arguments, cluster->options.nodes);
     strlist_add(&arguments, "--token-file");
     strlist_printf(&arguments, "%s/%s/agent.token", cluster->options.dir, ROLE_NAMES[LOCAL_API]);
-    add_build_folder(&arguments);
+    if (!add_build_folder(&arguments))
+        add_python_path(&arguments);
     add_python(&arguments);
     return start_role(cluster, LOCAL_NODE, &arguments);
 }
