@@ -99,6 +99,9 @@ static void test_rules(void **state) {
     CHECK(!strstr(nft, "drop\n  }\n  chain svc") && !strstr(nft, "1; drop"));
     CHECK(strstr(iptables, "-d 10.96.0.7/32 -p tcp --dport 80 -m statistic --mode random "
                            "--probability 0.500000 -j DNAT --to-destination 10.88.0.5:8080"));
+    /* Sources are rewritten where a service was translated to, and nowhere else. */
+    CHECK(strstr(nft, "    ct status & dnat == dnat ip saddr . ip daddr @hairpin masquerade\n"));
+    CHECK(strstr(iptables, "-s 10.88.0.5/32 -d 10.88.0.5/32 -m conntrack --ctstate DNAT -j MASQ"));
     service_ports_done(&ports);
 }
 

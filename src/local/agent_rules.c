@@ -5,7 +5,8 @@
  * transaction, so that there is no moment without them.
  *
  * A connection from a pod to a service that leads back to the same pod needs its source rewritten
- * too, else the pod would answer itself directly.
+ * too, else the pod would answer itself directly. Only what a service was translated to: a target
+ * may be this host's loopback (the API server), whose other connections are nobody's business.
  */
 
 #include "base/error.h"
@@ -96,7 +97,7 @@ char *network_rules_nft(const AgentNetwork *network, const ServicePorts *ports) 
                 "l4proto . th dport vmap @services\n  }\n");
     buf_printf(&out,
                "  chain postrouting {\n    type nat hook postrouting priority srcnat\n"
-               "    ip saddr . ip daddr @hairpin masquerade\n"
+               "    ct status & dnat == dnat ip saddr . ip daddr @hairpin masquerade\n"
                "    ip saddr %s oifname != \"%s\" masquerade\n  }\n",
                network->pod_range, network->bridge);
     /* Loopback is reachable for what a service was translated to, and for nothing else. */
@@ -138,8 +139,8 @@ char *network_rules_iptables(const AgentNetwork *network, const ServicePorts *po
                 strlist_add(&seen, target->address);
     }
     for (size_t i = 0; i < seen.len; i++)
-        buf_printf(&out, "-A %s -s %s/32 -d %s/32 -j MASQUERADE\n", base, seen.items[i],
-                   seen.items[i]);
+        buf_printf(&out, "-A %s -s %s/32 -d %s/32 -m conntrack --ctstate DNAT -j MASQUERADE\n",
+                   base, seen.items[i], seen.items[i]);
     buf_printf(&out, "-A %s -s %s ! -o %s -j MASQUERADE\nCOMMIT\n", base, network->pod_range,
                network->bridge);
     buf_printf(&out, "*filter\n:%s - [0:0]\n", base);
