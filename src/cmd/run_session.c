@@ -26,7 +26,8 @@ typedef struct RunSession {
     LoopTimer *poll;
     KubeCall *call;
     KubeManifest *manifest;
-    json_t *objects; /* as applied */
+    const char *const *crd; /* the one that is being applied */
+    json_t *objects;        /* as applied */
     Follow *follow;
     bool leaving;
     int status;
@@ -141,9 +142,15 @@ static void look_for_operator(RunSession *session) {
     session->call = kube_call(session->client, &request, on_lease, session);
 }
 
-static void on_crds(void *ctx, int r, const char *message) {
+static void apply_next_crd(RunSession *session);
+
+static void on_crd(void *ctx, int r, const char *message) {
     RunSession *session = ctx;
     session->manifest = NULL;
+    if (r == 0 && *++session->crd) {
+        apply_next_crd(session);
+        return;
+    }
     int joined = r == 0 && session->local ? local_cluster_join_operator(session->local) : 0;
     if (r != 0)
         fail(session, message);
@@ -153,13 +160,22 @@ static void on_crds(void *ctx, int r, const char *message) {
         apply(session);
 }
 
-static const KubeManifestEvents CRD_EVENTS = { .done = on_crds };
+static const KubeManifestEvents CRD_EVENTS = { .done = on_crd };
+
+/* One after the other: as a tree each takes megabytes. */
+static void apply_next_crd(RunSession *session) {
+    _cleanup_json_ json_t *crd = NULL;
+    int r = json_parse(*session->crd, strlen(*session->crd), NULL, 0, &crd);
+    ASSERT(r == 0);
+    _cleanup_json_ json_t *documents = json_pack("[O]", crd);
+    KubeManifestOptions options = { .field_manager = "mobula-run", .force = true };
+    session->manifest = kube_manifest_apply(session->client, session->mapper, documents, &options,
+                                            &CRD_EVENTS, session);
+}
 
 static void apply_crds(RunSession *session) {
-    _cleanup_json_ json_t *crds = kinds_ray_crds();
-    KubeManifestOptions options = { .field_manager = "mobula-run", .force = true };
-    session->manifest =
-        kube_manifest_apply(session->client, session->mapper, crds, &options, &CRD_EVENTS, session);
+    session->crd = kinds_ray_crd_list();
+    apply_next_crd(session);
 }
 
 static int connect_client(RunSession *session, const char *kubeconfig) {

@@ -24,19 +24,27 @@ static int decode_protobuf(Rest *rest, Slice text, json_t **ret_body) {
     return r < 0 ? status_bad_request(&rest->call.status, "%s", error_text(r)) : 0;
 }
 
+/* JSON is YAML too, but most of what comes as YAML is JSON, and that reads in a tenth of the time and
+ * memory, as CRDs show. */
+static int decode_text(Slice text, bool may_be_yaml, json_t **ret_body, bool *ret_is_json) {
+    bool looks = !may_be_yaml || (text.len > 0 && text.data[0] == '{');
+    int r = looks ? json_parse(text.data, text.len, NULL, 0, ret_body) : -EINVAL;
+    *ret_is_json = looks && r == 0;
+    return r == -EINVAL && may_be_yaml ? yaml_parse(text.data, text.len, NULL, ret_body) : r;
+}
+
 static int decode_body(Rest *rest, Slice text, BodyKind kind, json_t **ret_body,
                        StrList *duplicates) {
     if (kind == BODY_PROTOBUF)
         return decode_protobuf(rest, text, ret_body);
-    bool yaml = kind == BODY_YAML || kind == BODY_APPLY_PATCH;
-    int r = yaml ? yaml_parse(text.data, text.len, NULL, ret_body)
-                 : json_parse(text.data, text.len, NULL, 0, ret_body);
+    bool is_json;
+    int r = decode_text(text, kind == BODY_YAML || kind == BODY_APPLY_PATCH, ret_body, &is_json);
     if (r == -E2BIG)
         return status_make(&rest->call.status, 413, "RequestEntityTooLarge", NULL, "%s",
                            error_text(r));
     if (r < 0)
         return status_bad_request(&rest->call.status, "error decoding the body: %s", error_text(r));
-    if (!yaml && rest->call.validation != API_IGNORE)
+    if (is_json && rest->call.validation != API_IGNORE)
         json_find_duplicates(text.data, text.len, duplicates);
     return 0;
 }
