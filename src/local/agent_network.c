@@ -2,6 +2,7 @@
 #include "local/agent_network.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <stdio.h>
@@ -241,10 +242,24 @@ void network_done(AgentNetwork *network) {
     *network = (AgentNetwork){ 0 };
 }
 
+/* The kernel removes an ended pod's pair too, but some time after its last process. */
+static void remove_ports(Netlink *netlink, const char *bridge) {
+    char path[64];
+    snprintf(path, sizeof(path), "/sys/class/net/%s/brif", bridge);
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        if (entry->d_name[0] != '.')
+            (void)!netlink_link_remove(netlink, entry->d_name);
+    if (dir)
+        closedir(dir);
+}
+
 void network_remove(AgentNetwork *network) {
     _cleanup_netlink_ Netlink netlink = { .fd = -1 };
-    if (netlink_open(&netlink) == 0)
+    if (netlink_open(&netlink) == 0) {
+        remove_ports(&netlink, network->bridge);
         (void)!netlink_link_remove(&netlink, network->bridge);
+    }
     char table[32];
     snprintf(table, sizeof(table), "mobula_%s", network->tag);
     if (network->nft) {
