@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "api/job_state.h"
 #include "base/error.h"
@@ -88,8 +89,15 @@ static void tail_done(Tail *tail) {
     mem_free(tail->reason);
 }
 
+/* A RayJob's submitter asks for the job it has submitted a moment ago. */
+static bool is_own_submission(const char *job) {
+    const char *own = getenv("RAY_JOB_SUBMISSION_ID");
+    return own && str_eq(own, job);
+}
+
 int job_client_tail(JobClient *client, const char *job) {
     _cleanup_(tail_done) Tail tail = { .client = client };
+    client->reached |= is_own_submission(job);
     usec_t give_up = loop_deadline(client->loop, PATIENCE);
     bool goes_on = true;
     int r = job_goes_on(client, job, &goes_on);

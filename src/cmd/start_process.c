@@ -18,6 +18,7 @@ extern char **environ;
 enum {
     READY_FD = 3,
     READY_MAX = 64 * 1024,
+    MENDED_MAX = 3, /* restarts before all are ready */
 };
 #define READY_PATIENCE (60 * USEC_PER_SEC)
 #define END_PATIENCE   (5 * USEC_PER_SEC)
@@ -122,16 +123,46 @@ int node_process_launch(NodeProcesses *all, NodeProcess *process) {
     return r;
 }
 
+static int mend(NodeProcesses *all, NodeProcess *process, usec_t deadline);
+
+/* Until `waited` has something to read. Meanwhile those that were ready before may end; a raylet
+ * would wait long for a gcs that is gone. */
+static int wait_readable(NodeProcesses *all, NodeProcess *waited, usec_t deadline) {
+    for (;;) {
+        struct pollfd fds[NODE_PROCESSES_MAX];
+        for (size_t i = 0; i < all->len; i++) {
+            const NodeProcess *process = &all->items[i];
+            bool was_ready = process->ready < 0 && process->child.pid;
+            fds[i] = (struct pollfd){ .fd = process == waited ? process->ready
+                                            : was_ready       ? process->child.pidfd
+                                                              : -1,
+                                      .events = POLLIN };
+        }
+        usec_t left = MAX(deadline - time_mono_now(), 0);
+        int n = poll(fds, all->len, (int)(left / USEC_PER_MSEC));
+        if (n == 0)
+            return error_origin(-ETIMEDOUT, "%s did not become ready", waited->name);
+        for (size_t i = 0; n > 0 && i < all->len; i++) {
+            if (&all->items[i] == waited || !fds[i].revents)
+                continue;
+            int r = mend(all, &all->items[i], deadline);
+            if (r < 0)
+                return r;
+        }
+        if (n > 0 && fds[waited - all->items].revents)
+            return 0;
+    }
+}
+
 /* One line: {"error": …}, or that it is ready. End of file: it died. */
-static int wait_ready(NodeProcess *process, usec_t deadline) {
+static int wait_ready(NodeProcesses *all, NodeProcess *process, usec_t deadline) {
     _cleanup_buf_ Buf line = { 0 };
     _cleanup_json_ json_t *json = NULL;
     while (line.len < READY_MAX && !(line.len && line.data[line.len - 1] == '\n')) {
         char chunk[1024];
-        usec_t left = MAX(deadline - time_mono_now(), 0);
-        struct pollfd fd = { .fd = process->ready, .events = POLLIN };
-        if (poll(&fd, 1, (int)(left / USEC_PER_MSEC)) == 0)
-            return error_origin(-ETIMEDOUT, "%s did not become ready", process->name);
+        int r = wait_readable(all, process, deadline);
+        if (r < 0)
+            return r;
         ssize_t n = read(process->ready, chunk, sizeof(chunk));
         if (n < 0 && errno == EINTR)
             continue;
@@ -148,6 +179,21 @@ static int wait_ready(NodeProcess *process, usec_t deadline) {
     return r;
 }
 
+/* It was ready and has ended: once more, if that loses nothing. */
+static int mend(NodeProcesses *all, NodeProcess *process, usec_t deadline) {
+    ChildExit end;
+    char how[CHILD_EXIT_TEXT_MAX];
+    int r = child_reap(&process->child, &end);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    child_exit_text(end, how);
+    if (!process->restartable || process->restarts++ == MENDED_MAX)
+        return error_origin(-ECHILD, "%s ended with %s; see its log %s.err", process->name, how,
+                            process->name);
+    r = node_process_launch(all, process);
+    return r < 0 ? r : wait_ready(all, process, deadline);
+}
+
 int node_processes_launch(NodeProcesses *all) {
     usec_t deadline = time_mono_now() + READY_PATIENCE;
     int r = 0;
@@ -156,7 +202,7 @@ int node_processes_launch(NodeProcesses *all) {
             r = node_process_launch(all, &all->items[i]);
     for (size_t i = 0; r == 0 && i < all->len; i++)
         if (all->items[i].ready >= 0)
-            r = wait_ready(&all->items[i], deadline);
+            r = wait_ready(all, &all->items[i], deadline);
     return r;
 }
 

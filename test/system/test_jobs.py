@@ -365,3 +365,23 @@ def test_token(home):
         assert done.returncode == 1 and "Authentication required" in done.stderr
     finally:
         cluster.stop()
+
+
+def test_a_submitter_follows_although_the_dashboard_is_not_back_yet(cluster):
+    submit(cluster, "--submission-id", "followed", "--no-wait", "--", "sh", "-c",
+           "sleep 1; echo at the end")
+    os.kill(cluster.pid_of("dashboard"), signal.SIGKILL)
+    logs = ["ray", "job", "logs", "--address", cluster.url, "--follow", "followed"]
+    refused = subprocess.run(logs, env=cluster.env, capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 1 and "Failed to connect to Ray" in refused.stderr
+    follower = subprocess.Popen(logs, env=dict(cluster.env, RAY_JOB_SUBMISSION_ID="followed"),
+                                stdout=subprocess.PIPE, text=True)
+    again = subprocess.Popen(["mobula", "dashboard", "--listen", f"127.0.0.1:{cluster.web}",
+                              "--gcs-address", f"127.0.0.1:{cluster.port}",
+                              "--session-dir", str(cluster.session)], env=cluster.env)
+    try:
+        assert "at the end\n" in follower.communicate(timeout=30)[0]
+        assert follower.returncode == 0
+    finally:
+        again.kill()
+        again.wait()

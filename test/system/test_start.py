@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ray start`, `stop`, `status`, `health-check`."""
+import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -151,3 +153,20 @@ def test_two_nodes(home):
     finally:
         cluster.stop()
     assert cluster.processes() == []
+
+
+def test_gcs_that_dies_while_the_node_starts_is_started_again(home):
+    it = Cluster(home)
+    started = subprocess.Popen(["ray", *it.start_words(), "--block"], env=it.env,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: it.pid_of("raylet"), "the raylet's process")
+        gcs = it.pid_of("gcs")
+        os.kill(gcs, signal.SIGKILL)
+        wait_until(lambda: it.pid_of("gcs") not in (None, gcs), "another gcs", 10)
+        wait_until(lambda: it.pid_of("dashboard"), "the dashboard", 10)
+        assert it.ray("health-check", "--address", f"127.0.0.1:{it.port}").returncode == 0
+        assert started.poll() is None
+    finally:
+        it.stop()
+        started.wait(timeout=15)
