@@ -168,5 +168,5 @@ def test_gcs_that_dies_while_the_node_starts_is_started_again(home):
         assert it.ray("health-check", "--address", f"127.0.0.1:{it.port}").returncode == 0
         assert started.poll() is None
     finally:
-        it.stop()
+        started.terminate()
         started.wait(timeout=15)
