@@ -145,3 +145,42 @@ def has_node(kubectl):
 def _needs_node(request):
     if request.node.get_closest_marker("node") and not request.getfixturevalue("has_node"):
         pytest.skip("no node that runs pods")
+
+
+class Operator:
+    def __init__(self, kubeconfig, log, namespace="default"):
+        self.command = [BUILD / "bin/mobula", "operator", "--kubeconfig", kubeconfig,
+                        "--use-kubernetes-proxy", "--metrics-addr=0",
+                        "--health-probe-bind-address=0", "--log-stdout-encoder=console",
+                        f"--leader-election-namespace={namespace}"]
+        self.log, self.process = log, None
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stderr=open(self.log, "ab"))
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        return self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def crds(kubectl):
+    found = kubectl.run("get", "crd", "rayjobs.ray.io", check=False)
+    if found.returncode:
+        text = subprocess.run([BUILD / "bin/mobula", "operator", "--print-crds"],
+                              capture_output=True, text=True, check=True).stdout
+        kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+
+
+@pytest.fixture(scope="module")
+def operator(kubeconfig, kubectl, crds, tmp_path_factory):
+    lease = kubectl.run("get", "lease", "ray-operator-leader", "-n", "default", "-o",
+                        "jsonpath={.spec.holderIdentity}", check=False)
+    if lease.stdout:
+        pytest.skip("another operator leads this cluster")
+    log = tmp_path_factory.mktemp("operator") / "log"
+    running = Operator(kubeconfig, log)
+    running.start()
+    yield running
+    assert running.stop() == 0, log.read_text()

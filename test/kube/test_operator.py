@@ -5,51 +5,12 @@ import http.server
 import json
 import random
 import signal
-import subprocess
 import threading
 import time
 
 import pytest
-from conftest import BUILD, wait_for
-
-
-class Operator:
-    def __init__(self, kubeconfig, log, namespace="default"):
-        self.command = [BUILD / "bin/mobula", "operator", "--kubeconfig", kubeconfig,
-                        "--use-kubernetes-proxy", "--metrics-addr=0",
-                        "--health-probe-bind-address=0", "--log-stdout-encoder=console",
-                        f"--leader-election-namespace={namespace}"]
-        self.log, self.process = log, None
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stderr=open(self.log, "ab"))
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        return self.process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def crds(kubectl):
-    found = kubectl.run("get", "crd", "rayjobs.ray.io", check=False)
-    if found.returncode:
-        text = subprocess.run([BUILD / "bin/mobula", "operator", "--print-crds"],
-                              capture_output=True, text=True, check=True).stdout
-        kubectl("apply", "--server-side", "-f", "-", stdin=text)
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-
-
-@pytest.fixture(scope="module")
-def operator(kubeconfig, kubectl, crds, tmp_path_factory):
-    lease = kubectl.run("get", "lease", "ray-operator-leader", "-n", "default", "-o",
-                        "jsonpath={.spec.holderIdentity}", check=False)
-    if lease.stdout:
-        pytest.skip("another operator leads this cluster")
-    log = tmp_path_factory.mktemp("operator") / "log"
-    running = Operator(kubeconfig, log)
-    running.start()
-    yield running
-    assert running.stop() == 0, log.read_text()
+from conftest import Operator, wait_for
+from objects import condition, create, get, pods, wait_state
 
 
 def template(name):
@@ -63,18 +24,6 @@ def cluster_spec(replicas=2):
             "workerGroupSpecs": [{"groupName": "small", "replicas": replicas, "minReplicas": 0,
                                   "maxReplicas": 9, "rayStartParams": {},
                                   "template": template("ray-worker")}]}
-
-
-def create(kubectl, namespace, kind, name, spec, **metadata):
-    kubectl("create", "-n", namespace, "-f", "-", stdin={
-        "apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": name, **metadata},
-        "spec": spec})
-
-
-def pods(kubectl, namespace, cluster, kind=None):
-    selector = f"ray.io/cluster={cluster}" + (f",ray.io/node-type={kind}" if kind else "")
-    found = kubectl.json("get", "pods", "-n", namespace, "-l", selector)["items"]
-    return [p for p in found if "deletionTimestamp" not in p["metadata"]]
 
 
 def set_status(kubectl, namespace, kind, name, status):
@@ -98,19 +47,6 @@ def bring_up(kubectl, namespace, cluster, count):
         set_ready(kubectl, namespace, pod)
     wait_for(lambda: get(kubectl, namespace, "raycluster", cluster).get("state") == "ready",
              what="ready")
-
-
-def get(kubectl, namespace, kind, name):
-    return kubectl.json("get", kind, name, "-n", namespace).get("status", {})
-
-
-def condition(status, name):
-    return {c["type"]: c["status"] for c in status.get("conditions", [])}.get(name)
-
-
-def wait_state(kubectl, namespace, name, state):
-    return wait_for(lambda: (s := get(kubectl, namespace, "rayjob", name)) and
-                    s.get("jobDeploymentStatus") == state and s, what=f"{name} to be {state}")
 
 
 def test_cluster(kubectl, namespace, operator):

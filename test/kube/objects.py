@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RayClusters and RayJobs as the tests make and read them."""
+from conftest import wait_for
+
+
+def create(kubectl, namespace, kind, name, spec, **metadata):
+    kubectl("create", "-n", namespace, "-f", "-", stdin={
+        "apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": name, **metadata},
+        "spec": spec})
+
+
+def pods(kubectl, namespace, cluster, kind=None):
+    selector = f"ray.io/cluster={cluster}" + (f",ray.io/node-type={kind}" if kind else "")
+    found = kubectl.json("get", "pods", "-n", namespace, "-l", selector)["items"]
+    return [p for p in found if "deletionTimestamp" not in p["metadata"]]
+
+
+def get(kubectl, namespace, kind, name):
+    return kubectl.json("get", kind, name, "-n", namespace).get("status", {})
+
+
+def condition(status, name):
+    return {c["type"]: c["status"] for c in status.get("conditions", [])}.get(name)
+
+
+def wait_state(kubectl, namespace, name, state, seconds=20):
+    return wait_for(lambda: (s := get(kubectl, namespace, "rayjob", name)) and
+                    s.get("jobDeploymentStatus") == state and s, seconds, f"{name} to be {state}")
