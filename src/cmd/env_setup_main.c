@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/program.h"
 #include "env/env.h"
 #include "env/setup.h"
 #include "model/ids.h"
@@ -112,10 +113,13 @@ static int setup(Head *head, json_t **ret_answer) {
         r = env_normalize(json_object_get(request, "runtime_env"), 0, &env);
     if (r < 0)
         return r;
+    /* The interpreter is a part of a pip environment's name: a job's and its workers' are one. */
+    const char *given = json_str_at(request, "python");
+    _cleanup_free_ char *python = given ? str_dup(given) : program_python();
     const EnvSetup spec = {
         .runtime_env = env,
         .session_dir = json_str_at(request, "session_dir"),
-        .python = json_str_at(request, "python"),
+        .python = python,
         .log = json_str_at(request, "log"),
         .fetch = fetch,
         .fetch_ctx = head,
