@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGKILL to every process of the main job, one a run, at moments that a seed decides. However it
 ends, it ends: SUCCEEDED, or with words that name the process; and nothing is left."""
+import os
 import random
 import signal
 import time
-import os
 
 import pytest
 
@@ -13,7 +13,7 @@ from embedded import (EXAMPLE, Embedded, command, needs_root, replaced, wait_unt
 
 pytestmark = [needs_root, pytest.mark.slow]
 
-LIMIT = 90  # seconds for one run, whatever happens to it
+LIMIT = 60  # seconds for one run, whatever happens to it
 
 # Two seconds of calls to an actor and to tasks, results checked.
 SCRIPT = replaced(without_environment(EXAMPLE), "    for _ in range(2):\n", """\
