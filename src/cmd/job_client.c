@@ -109,10 +109,9 @@ int job_client_open(const JobClientOptions *options, JobClient *ret_client) {
         r = take_token(ret_client);
     if (r == 0)
         r = loop_new(&ret_client->loop);
-    if (r == 0)
-        r = http_client_new(ret_client->loop, &ret_client->http);
     if (r < 0)
         return r;
+    ret_client->http = http_client_new(ret_client->loop);
     char *slash = ret_client->address + strlen(ret_client->address);
     while (slash > ret_client->address && slash[-1] == '/')
         *--slash = 0;

@@ -76,10 +76,10 @@ static int run(OperatorArgs *args) {
     int r = log_to_file(args->log_file);
     if (r == 0)
         r = loop_new(&loop);
-    if (r == 0)
-        r = http_client_new(loop, &http);
-    if (r == 0)
+    if (r == 0) {
+        http = http_client_new(loop);
         r = connect_client(args, loop, http, &client);
+    }
     if (r == 0 && str_empty(args->options.leader_namespace))
         args->options.leader_namespace = kube_client_config(client)->namespace;
     if (r == 0)

@@ -248,12 +248,10 @@ static int begin_local(RunSession *session) {
 }
 
 static int begin(RunSession *session) {
-    int r = http_client_new(session->loop, &session->http);
-    if (r < 0)
-        return r;
+    session->http = http_client_new(session->loop);
     if (!session->outside)
         return begin_local(session);
-    r = connect_client(session, session->options->kubeconfig);
+    int r = connect_client(session, session->options->kubeconfig);
     if (r == 0)
         look_for_operator(session);
     return r;

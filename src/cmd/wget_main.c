@@ -47,7 +47,7 @@ static int get_once(Wget *wget, const char *url, usec_t timeout, bool insecure) 
     HttpCall *call;
     int r = loop_new(&loop);
     if (r == 0)
-        r = http_client_new(loop, &client);
+        client = http_client_new(loop);
     wget->loop = loop;
     if (r == 0)
         r = http_call_new(client, &spec, &events, wget, &call);

@@ -129,10 +129,9 @@ static int dashboard_open(Dashboard *dashboard, const DashboardOptions *options)
     };
     const HttpServerOptions server = { .connections_max = CONNECTIONS_MAX, .body_max = BODY_MAX };
     int r = dial_new(dashboard->loop, &gcs, &dial_events, dashboard, &dashboard->gcs);
-    if (r == 0)
-        r = http_client_new(dashboard->loop, &dashboard->client);
     if (r < 0)
         return r;
+    dashboard->client = http_client_new(dashboard->loop);
     dashboard->server = http_server_new(dashboard->loop, &server, on_request, dashboard);
     return http_server_listen(dashboard->server, &options->listen, NULL, &dashboard->bound);
 }

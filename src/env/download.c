@@ -84,7 +84,7 @@ static int get_http(const char *uri, Download *d) {
     _cleanup_free_ char *url = str_dup(uri);
     int r = loop_new(&loop);
     if (r == 0)
-        r = http_client_new(loop, &client);
+        client = http_client_new(loop);
     d->loop = loop;
     for (int i = 0; r == 0 && i <= REDIRECTS_MAX; i++) {
         r = get_once(client, url, d);

@@ -10,11 +10,61 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/library.h"
 #include "env/tree.h"
 
 enum {
     CHUNK = 256 * 1024
 };
+
+#define ARCHIVE_FUNCTIONS(X)                                                                       \
+    X(archive_entry_filetype)                                                                      \
+    X(archive_entry_free)                                                                          \
+    X(archive_entry_hardlink)                                                                      \
+    X(archive_entry_new)                                                                           \
+    X(archive_entry_pathname)                                                                      \
+    X(archive_entry_perm)                                                                          \
+    X(archive_entry_set_filetype)                                                                  \
+    X(archive_entry_set_hardlink)                                                                  \
+    X(archive_entry_set_mtime)                                                                     \
+    X(archive_entry_set_pathname)                                                                  \
+    X(archive_entry_set_pathname_utf8)                                                             \
+    X(archive_entry_set_perm)                                                                      \
+    X(archive_entry_set_size)                                                                      \
+    X(archive_entry_size)                                                                          \
+    X(archive_entry_size_is_set)                                                                   \
+    X(archive_entry_symlink)                                                                       \
+    X(archive_error_string)                                                                        \
+    X(archive_filter_bytes)                                                                        \
+    X(archive_read_data_block)                                                                     \
+    X(archive_read_free)                                                                           \
+    X(archive_read_new)                                                                            \
+    X(archive_read_next_header)                                                                    \
+    X(archive_read_open_filename)                                                                  \
+    X(archive_read_support_filter_bzip2)                                                           \
+    X(archive_read_support_filter_gzip)                                                            \
+    X(archive_read_support_filter_xz)                                                              \
+    X(archive_read_support_format_tar)                                                             \
+    X(archive_read_support_format_zip)                                                             \
+    X(archive_write_close)                                                                         \
+    X(archive_write_data)                                                                          \
+    X(archive_write_data_block)                                                                    \
+    X(archive_write_disk_new)                                                                      \
+    X(archive_write_disk_set_options)                                                              \
+    X(archive_write_finish_entry)                                                                  \
+    X(archive_write_free)                                                                          \
+    X(archive_write_header)                                                                        \
+    X(archive_write_new)                                                                           \
+    X(archive_write_open_filename)                                                                 \
+    X(archive_write_set_format_zip)                                                                \
+    X(archive_write_set_options)
+
+ARCHIVE_FUNCTIONS(LIBRARY_DEFINE)
+
+static int load_archive(void) {
+    static const LibrarySymbol symbols[] = { ARCHIVE_FUNCTIONS(LIBRARY_SYMBOL) };
+    return library_load("libarchive.so.13", "libarchive13", symbols, ARRAY_LEN(symbols));
+}
 
 /* -------------------------------------------------------------------------------- names */
 
@@ -109,15 +159,15 @@ int package_name_of_archive(const char *path, char **ret_name) {
 
 static void archive_write_freep(struct archive **a) {
     if (*a)
-        archive_write_free(*a);
+        sym_archive_write_free(*a);
 }
 static void archive_read_freep(struct archive **a) {
     if (*a)
-        archive_read_free(*a);
+        sym_archive_read_free(*a);
 }
 static void entry_freep(struct archive_entry **entry) {
     if (*entry)
-        archive_entry_free(*entry);
+        sym_archive_entry_free(*entry);
 }
 
 typedef struct Zip {
@@ -126,7 +176,7 @@ typedef struct Zip {
 } Zip;
 
 static int fail_archive(int code, struct archive *a, const char *what) {
-    const char *text = archive_error_string(a);
+    const char *text = sym_archive_error_string(a);
     return error_origin(code, "%s: %s", what, text ? text : "no reason given");
 }
 
@@ -141,13 +191,13 @@ static int zip_content(struct archive *a, const char *full) {
             return error_last("read %s", full);
         if (n == 0)
             return 0;
-        if (archive_write_data(a, chunk, (size_t)n) < 0)
+        if (sym_archive_write_data(a, chunk, (size_t)n) < 0)
             return fail_archive(-EIO, a, full);
     }
 }
 
 static int zip_check_size(struct archive *a) {
-    if ((uint64_t)archive_filter_bytes(a, -1) < PACKAGE_SIZE_MAX)
+    if ((uint64_t)sym_archive_filter_bytes(a, -1) < PACKAGE_SIZE_MAX)
         return 0;
     return error_origin(-EFBIG,
                         "Package size exceeds the maximum size of %.2fMiB. To exclude large files, "
@@ -162,16 +212,16 @@ static int zip_entry(void *ctx, const char *path, const char *full, const struct
     bool directory = S_ISDIR(st->st_mode);
     if (directory && !empty)
         return 0;
-    _cleanup_(entry_freep) struct archive_entry *entry = archive_entry_new();
+    _cleanup_(entry_freep) struct archive_entry *entry = sym_archive_entry_new();
     _cleanup_free_ char *name = str_printf("%s%s%s%s", zip->top ? zip->top : "",
                                            zip->top ? "/" : "", path, directory ? "/" : "");
-    archive_entry_set_pathname_utf8(entry, name);
-    archive_entry_set_filetype(entry, directory ? AE_IFDIR : AE_IFREG);
-    archive_entry_set_perm(entry, st->st_mode & 0777);
-    archive_entry_set_mtime(entry, st->st_mtime, 0);
+    sym_archive_entry_set_pathname_utf8(entry, name);
+    sym_archive_entry_set_filetype(entry, directory ? AE_IFDIR : AE_IFREG);
+    sym_archive_entry_set_perm(entry, st->st_mode & 0777);
+    sym_archive_entry_set_mtime(entry, st->st_mtime, 0);
     if (!directory)
-        archive_entry_set_size(entry, st->st_size);
-    if (archive_write_header(zip->archive, entry) != ARCHIVE_OK)
+        sym_archive_entry_set_size(entry, st->st_size);
+    if (sym_archive_write_header(zip->archive, entry) != ARCHIVE_OK)
         return fail_archive(-EIO, zip->archive, full);
     int r = directory ? 0 : zip_content(zip->archive, full);
     return r < 0 ? r : zip_check_size(zip->archive);
@@ -189,14 +239,18 @@ static int zip_source(Zip *zip, const char *source, const PackageOptions *option
 }
 
 int package_create(const char *dir, const PackageOptions *options, const char *zip_path) {
-    _cleanup_(archive_write_freep) struct archive *a = archive_write_new();
+    _cleanup_(archive_write_freep) struct archive *a = NULL;
+    int r = load_archive();
+    if (r < 0)
+        return r;
+    a = sym_archive_write_new();
     Zip zip = { a };
-    archive_write_set_format_zip(a);
-    archive_write_set_options(a, "zip:compression-level=1");
-    if (archive_write_open_filename(a, zip_path) != ARCHIVE_OK)
+    sym_archive_write_set_format_zip(a);
+    sym_archive_write_set_options(a, "zip:compression-level=1");
+    if (sym_archive_write_open_filename(a, zip_path) != ARCHIVE_OK)
         return fail_archive(-EIO, a, zip_path);
-    int r = zip_source(&zip, dir, options);
-    if (r == 0 && archive_write_close(a) != ARCHIVE_OK)
+    r = zip_source(&zip, dir, options);
+    if (r == 0 && sym_archive_write_close(a) != ARCHIVE_OK)
         r = fail_archive(-EIO, a, zip_path);
     if (r < 0)
         unlink(zip_path);
@@ -206,20 +260,24 @@ int package_create(const char *dir, const PackageOptions *options, const char *z
 /* ------------------------------------------------------------------------------- unpack */
 
 static int open_archive(const char *path, struct archive **ret_archive) {
-    _cleanup_(archive_read_freep) struct archive *a = archive_read_new();
-    archive_read_support_format_zip(a);
-    archive_read_support_format_tar(a);
-    archive_read_support_filter_gzip(a);
-    archive_read_support_filter_xz(a);
-    archive_read_support_filter_bzip2(a);
-    if (archive_read_open_filename(a, path, CHUNK) != ARCHIVE_OK)
+    _cleanup_(archive_read_freep) struct archive *a = NULL;
+    int r = load_archive();
+    if (r < 0)
+        return r;
+    a = sym_archive_read_new();
+    sym_archive_read_support_format_zip(a);
+    sym_archive_read_support_format_tar(a);
+    sym_archive_read_support_filter_gzip(a);
+    sym_archive_read_support_filter_xz(a);
+    sym_archive_read_support_filter_bzip2(a);
+    if (sym_archive_read_open_filename(a, path, CHUNK) != ARCHIVE_OK)
         return fail_archive(-EBADMSG, a, path);
     *ret_archive = TAKE(a);
     return 0;
 }
 
 static int next_entry(struct archive *a, const char *path, struct archive_entry **ret_entry) {
-    int r = archive_read_next_header(a, ret_entry);
+    int r = sym_archive_read_next_header(a, ret_entry);
     if (r == ARCHIVE_EOF)
         return 1;
     if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
@@ -248,17 +306,17 @@ static bool stays_inside(const char *path, const char *target) {
 }
 
 static int check_entry(struct archive_entry *entry) {
-    const char *path = archive_entry_pathname(entry);
+    const char *path = sym_archive_entry_pathname(entry);
     if (!path || !*path)
         return error_origin(-EPERM, "it has an entry without a name");
     if (strchr(path, '\\') || !stays_inside("", path))
         return error_origin(-EPERM, "its entry '%s' leads out of the package", path);
-    const char *hard = archive_entry_hardlink(entry), *soft = archive_entry_symlink(entry);
+    const char *hard = sym_archive_entry_hardlink(entry), *soft = sym_archive_entry_symlink(entry);
     if (hard && !stays_inside("", hard))
         return error_origin(-EPERM, "its entry '%s' is a link out of the package", path);
     if (soft && !stays_inside(path, soft))
         return error_origin(-EPERM, "its entry '%s' is a link out of the package", path);
-    unsigned type = archive_entry_filetype(entry);
+    unsigned type = sym_archive_entry_filetype(entry);
     if (!hard && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK)
         return error_origin(-EPERM, "its entry '%s' is no file, directory or link", path);
     return 0;
@@ -275,7 +333,7 @@ static int find_top(const char *path, char **ret_top) {
     struct archive_entry *entry;
     int r = open_archive(path, &a);
     while (r == 0 && (r = next_entry(a, path, &entry)) == 0) {
-        const char *name = archive_entry_pathname(entry);
+        const char *name = sym_archive_entry_pathname(entry);
         size_t len = name ? strcspn(name, "/") : 0;
         if (!name || is_mac_leftover(name))
             continue;
@@ -298,7 +356,7 @@ static int copy_content(struct archive *in, struct archive *out, const char *pat
         const void *data;
         size_t len;
         la_int64_t offset;
-        int r = archive_read_data_block(in, &data, &len, &offset);
+        int r = sym_archive_read_data_block(in, &data, &len, &offset);
         if (r == ARCHIVE_EOF)
             return 0;
         if (r < ARCHIVE_WARN)
@@ -307,50 +365,51 @@ static int copy_content(struct archive *in, struct archive *out, const char *pat
             return error_origin(-EFBIG, "it unpacks to more than %llu GiB",
                                 (unsigned long long)(PACKAGE_UNPACKED_MAX >> 30));
         *left -= len;
-        if (archive_write_data_block(out, data, len, offset) < ARCHIVE_WARN)
+        if (sym_archive_write_data_block(out, data, len, offset) < ARCHIVE_WARN)
             return fail_archive(-EIO, out, path);
     }
 }
 
 /* Moves the entry below `top` up; false: nothing of it is left. */
 static bool strip_entry(struct archive_entry *entry, const char *top) {
-    const char *path = archive_entry_pathname(entry), *hard = archive_entry_hardlink(entry);
+    const char *path = sym_archive_entry_pathname(entry), *hard = sym_archive_entry_hardlink(entry);
     if (is_mac_leftover(path) || strlen(path) <= strlen(top) + 1)
         return false;
     if (hard && strlen(hard) > strlen(top) + 1) {
         _cleanup_free_ char *target = str_dup(hard + strlen(top) + 1);
-        archive_entry_set_hardlink(entry, target);
+        sym_archive_entry_set_hardlink(entry, target);
     }
     _cleanup_free_ char *rest = str_dup(path + strlen(top) + 1);
-    archive_entry_set_pathname(entry, rest);
+    sym_archive_entry_set_pathname(entry, rest);
     return *rest != 0;
 }
 
 static int unpack_entry(struct archive *in, struct archive *out, struct archive_entry *entry,
                         uint64_t *left) {
-    bool directory = archive_entry_filetype(entry) == AE_IFDIR;
-    _cleanup_free_ char *path = str_dup(archive_entry_pathname(entry));
-    archive_entry_set_perm(entry, (archive_entry_perm(entry) & 0777) | (directory ? 0700 : 0600));
-    if (archive_entry_size_is_set(entry) && (uint64_t)archive_entry_size(entry) > *left)
+    bool directory = sym_archive_entry_filetype(entry) == AE_IFDIR;
+    _cleanup_free_ char *path = str_dup(sym_archive_entry_pathname(entry));
+    sym_archive_entry_set_perm(entry,
+                               (sym_archive_entry_perm(entry) & 0777) | (directory ? 0700 : 0600));
+    if (sym_archive_entry_size_is_set(entry) && (uint64_t)sym_archive_entry_size(entry) > *left)
         return error_origin(-EFBIG, "it unpacks to more than %llu GiB",
                             (unsigned long long)(PACKAGE_UNPACKED_MAX >> 30));
-    if (archive_write_header(out, entry) < ARCHIVE_WARN)
+    if (sym_archive_write_header(out, entry) < ARCHIVE_WARN)
         return fail_archive(-EIO, out, path);
     int r = copy_content(in, out, path, left);
-    if (r == 0 && archive_write_finish_entry(out) < ARCHIVE_WARN)
+    if (r == 0 && sym_archive_write_finish_entry(out) < ARCHIVE_WARN)
         r = fail_archive(-EIO, out, path);
     return r;
 }
 
 static int unpack_here(struct archive *in, const char *archive, const char *top) {
-    _cleanup_(archive_write_freep) struct archive *out = archive_write_disk_new();
+    _cleanup_(archive_write_freep) struct archive *out = sym_archive_write_disk_new();
     struct archive_entry *entry;
     uint64_t left = PACKAGE_UNPACKED_MAX;
     size_t files = 0;
     int r;
-    archive_write_disk_set_options(out, ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_SECURE_NODOTDOT |
-                                            ARCHIVE_EXTRACT_SECURE_SYMLINKS |
-                                            ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
+    sym_archive_write_disk_set_options(out, ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_SECURE_NODOTDOT |
+                                                ARCHIVE_EXTRACT_SECURE_SYMLINKS |
+                                                ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
     while ((r = next_entry(in, archive, &entry)) == 0) {
         if (++files > PACKAGE_FILES_MAX)
             return error_origin(-EFBIG, "it has more than %d files", PACKAGE_FILES_MAX);
@@ -363,7 +422,7 @@ static int unpack_here(struct archive *in, const char *archive, const char *top)
         if (r < 0)
             return r;
     }
-    if (r > 0 && archive_write_close(out) != ARCHIVE_OK)
+    if (r > 0 && sym_archive_write_close(out) != ARCHIVE_OK)
         return fail_archive(-EIO, out, archive);
     return r < 0 ? r : 0;
 }

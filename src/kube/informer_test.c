@@ -92,7 +92,7 @@ static void server_new(Server *s) {
     KubeConfig config = { .server = str_printf("http://127.0.0.1:%u", net_address_port(&bound)),
                           .namespace = str_dup("default"),
                           .context = str_dup("") };
-    CHECK_OK(http_client_new(s->loop, &s->client_http));
+    s->client_http = http_client_new(s->loop);
     CHECK_OK(kube_client_new(s->loop, s->client_http, &config, &s->client));
 }
 

@@ -640,11 +640,10 @@ static int setup(Check *c) {
     int r = kube_config_auto(NULL, NULL, &config);
     if (r == 0)
         r = loop_new(&c->loop);
-    if (r == 0)
-        r = http_client_new(c->loop, &c->http);
-    if (r == 0)
-        r = kube_client_new(c->loop, c->http, &config, &c->client);
-    return r;
+    if (r < 0)
+        return r;
+    c->http = http_client_new(c->loop);
+    return kube_client_new(c->loop, c->http, &config, &c->client);
 }
 
 static void namespace_make(Check *c) {

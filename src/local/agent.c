@@ -250,9 +250,8 @@ static int connect_api(Agent *agent, const AgentOptions *options) {
     int r = kube_config_auto(options->kubeconfig, options->context, &config);
     if (r < 0)
         return r;
-    r = http_client_new(agent->loop, &agent->http);
-    if (r == 0)
-        r = kube_client_new(agent->loop, agent->http, &config, &agent->client);
+    agent->http = http_client_new(agent->loop);
+    r = kube_client_new(agent->loop, agent->http, &config, &agent->client);
     if (r < 0) {
         kube_config_done(&config);
         return r;

@@ -98,10 +98,10 @@ static int start(ApiServer *server) {
     if (r == 0)
         r = parse_range(api, server->options.service_cidr ? server->options.service_cidr
                                                           : "10.96.0.0/16");
-    if (r == 0)
-        r = http_client_new(server->loop, &server->client);
-    if (r == 0)
-        r = open_store(server);
+    if (r < 0)
+        return r;
+    server->client = http_client_new(server->loop);
+    r = open_store(server);
     if (r < 0)
         return r;
     keep_own_copies(server, &bootstrap);

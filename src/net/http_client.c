@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 
+#include "base/library.h"
 #include "base/list.h"
 #include "base/vec.h"
 
@@ -19,6 +20,33 @@ enum {
 };
 #define CONNECT_TIMEOUT (10 * USEC_PER_SEC)
 #define TIMEOUT         (60 * USEC_PER_SEC)
+
+#define CURL_FUNCTIONS(X)                                                                          \
+    X(curl_easy_cleanup)                                                                           \
+    X(curl_easy_getinfo)                                                                           \
+    X(curl_easy_init)                                                                              \
+    X(curl_easy_pause)                                                                             \
+    X(curl_easy_setopt)                                                                            \
+    X(curl_easy_strerror)                                                                          \
+    X(curl_global_cleanup)                                                                         \
+    X(curl_global_init)                                                                            \
+    X(curl_multi_add_handle)                                                                       \
+    X(curl_multi_assign)                                                                           \
+    X(curl_multi_cleanup)                                                                          \
+    X(curl_multi_info_read)                                                                        \
+    X(curl_multi_init)                                                                             \
+    X(curl_multi_remove_handle)                                                                    \
+    X(curl_multi_setopt)                                                                           \
+    X(curl_multi_socket_action)                                                                    \
+    X(curl_slist_append)                                                                           \
+    X(curl_slist_free_all)
+
+CURL_FUNCTIONS(LIBRARY_DEFINE)
+
+static int load_curl(void) {
+    static const LibrarySymbol symbols[] = { CURL_FUNCTIONS(LIBRARY_SYMBOL) };
+    return library_load("libcurl.so.4", "libcurl4", symbols, ARRAY_LEN(symbols));
+}
 
 struct HttpClient {
     Loop *loop;
@@ -97,7 +125,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx) {
         return 0;
     if (line > 5 && memcmp(data, "HTTP/", 5) == 0) { /* an interim response may have come before */
         long status = 0;
-        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        sym_curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         call->status = (int)status;
         http_headers_done(&call->response);
     } else if (line == 0) {
@@ -159,7 +187,7 @@ static size_t on_read(char *out, size_t size, size_t count, void *ctx) {
 static void run_curl(HttpClient *client, curl_socket_t fd, int events) {
     int running;
     client->depth++;
-    curl_multi_socket_action(client->multi, fd, events, &running);
+    sym_curl_multi_socket_action(client->multi, fd, events, &running);
     client->depth--;
     arm_sweep(client);
 }
@@ -184,7 +212,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *so
     if (what == CURL_POLL_REMOVE) {
         if (sock)
             socket_free(sock);
-        curl_multi_assign(client->multi, fd, NULL);
+        sym_curl_multi_assign(client->multi, fd, NULL);
         return 0;
     }
     unsigned events =
@@ -200,7 +228,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *so
         return -1;
     }
     list_push(&client->sockets, &sock->link);
-    curl_multi_assign(client->multi, fd, sock);
+    sym_curl_multi_assign(client->multi, fd, sock);
     return 0;
 }
 
@@ -223,10 +251,10 @@ static void timer_fired(void *ctx) {
 static void call_destroy(HttpCall *call) {
     list_remove(&call->link);
     if (call->added)
-        curl_multi_remove_handle(call->client->multi, call->easy);
-    curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
-    curl_slist_free_all(call->connect_to);
+        sym_curl_multi_remove_handle(call->client->multi, call->easy);
+    sym_curl_easy_cleanup(call->easy);
+    sym_curl_slist_free_all(call->headers);
+    sym_curl_slist_free_all(call->connect_to);
     mem_free(call->method);
     mem_free(call->url);
     http_headers_done(&call->response);
@@ -263,12 +291,12 @@ static int curl_result(CURLcode code) {
 
 static void collect_finished(HttpClient *client) {
     int left;
-    for (CURLMsg *message; (message = curl_multi_info_read(client->multi, &left));) {
+    for (CURLMsg *message; (message = sym_curl_multi_info_read(client->multi, &left));) {
         HttpCall *call = NULL;
         CURLcode code = message->data.result;
         if (message->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        sym_curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         if (call->finished)
             continue; /* failed by us before */
         call->finished = true;
@@ -276,7 +304,7 @@ static void collect_finished(HttpClient *client) {
         if (call->r < 0) {
             char why[CURL_ERROR_SIZE];
             snprintf(why, sizeof(why), "%s",
-                     call->error[0] ? call->error : curl_easy_strerror(code));
+                     call->error[0] ? call->error : sym_curl_easy_strerror(code));
             snprintf(call->error, sizeof(call->error), "%s %s: %s", call->method, call->url, why);
         }
     }
@@ -309,14 +337,14 @@ static void apply_wishes(HttpClient *client) {
         if (call->freed || call->finished)
             continue;
         if (!call->added) {
-            call->added = curl_multi_add_handle(client->multi, call->easy) == CURLM_OK;
+            call->added = sym_curl_multi_add_handle(client->multi, call->easy) == CURLM_OK;
             if (!call->added)
                 call_fail(call,
                           error_origin(-EIO, "%s %s: cannot be started", call->method, call->url));
         } else if ((call->stopped_recv && !call->paused) ||
                    (call->stopped_send && call->resume_send)) {
             call->stopped_recv = call->stopped_send = call->resume_send = false;
-            curl_easy_pause(call->easy, CURLPAUSE_CONT);
+            sym_curl_easy_pause(call->easy, CURLPAUSE_CONT);
         }
     }
 }
@@ -329,7 +357,7 @@ static void sweep(void *ctx) {
     for (HttpCall *call; (call = first_finished(client));) {
         list_remove(&call->link);
         if (call->added)
-            curl_multi_remove_handle(client->multi, call->easy);
+            sym_curl_multi_remove_handle(client->multi, call->easy);
         call->added = false;
         if (!call->freed)
             tell_done(call);
@@ -356,7 +384,7 @@ static void set_blob(CURL *easy, CURLoption option, const char *pem) {
     struct curl_blob blob = { .data = (void *)(uintptr_t)pem,
                               .len = strlen(pem),
                               .flags = CURL_BLOB_COPY };
-    curl_easy_setopt(easy, option, &blob);
+    sym_curl_easy_setopt(easy, option, &blob);
 }
 
 static void set_trust(CURL *easy, const HttpTrust *trust) {
@@ -367,14 +395,14 @@ static void set_trust(CURL *easy, const HttpTrust *trust) {
     if (trust->key_pem)
         set_blob(easy, CURLOPT_SSLKEY_BLOB, trust->key_pem);
     if (trust->insecure) {
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        sym_curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        sym_curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
 }
 
 static void add_header(HttpCall *call, const char *name, const char *separator, const char *value) {
     _cleanup_free_ char *line = str_printf("%s%s%s", name, separator, value);
-    call->headers = curl_slist_append(call->headers, line);
+    call->headers = sym_curl_slist_append(call->headers, line);
     ASSERT(call->headers);
 }
 
@@ -393,7 +421,7 @@ static int set_headers(HttpCall *call, const HttpCallSpec *spec) {
     }
     if (!spec->read_body)
         add_header(call, "Expect", ":", ""); /* no round trip before a body that is at hand */
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+    sym_curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
     return 0;
 }
 
@@ -401,18 +429,18 @@ static void set_body(HttpCall *call, const HttpCallSpec *spec) {
     CURL *easy = call->easy;
     if (spec->read_body) {
         call->read_body = spec->read_body;
-        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
-        curl_easy_setopt(easy, CURLOPT_READDATA, call);
-        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)spec->body_length);
+        sym_curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        sym_curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+        sym_curl_easy_setopt(easy, CURLOPT_READDATA, call);
+        sym_curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)spec->body_length);
     } else if (spec->body.data) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body.len);
-        curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, spec->body.data);
+        sym_curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body.len);
+        sym_curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, spec->body.data);
     }
     if (str_eq(call->method, "HEAD"))
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        sym_curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     else
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
+        sym_curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
 /* curl checks a certificate against the URL's host: so the URL gets the wanted name, and the
@@ -427,17 +455,17 @@ static int set_url(HttpCall *call, const HttpCallSpec *spec) {
     _cleanup_free_ char *host = v6 ? str_printf("[%s]", url.host) : str_dup(url.host);
     _cleanup_free_ char *text = str_printf("%s://%s:%u%s", url.tls ? "https" : "http",
                                            name ? name : host, url.port, url.target);
-    curl_easy_setopt(call->easy, CURLOPT_URL, text);
+    sym_curl_easy_setopt(call->easy, CURLOPT_URL, text);
     if (name) {
         _cleanup_free_ char *to = str_printf("%s:%u:%s:%u", name, url.port, host, url.port);
-        call->connect_to = curl_slist_append(NULL, to);
-        curl_easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
+        call->connect_to = sym_curl_slist_append(NULL, to);
+        sym_curl_easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
         _cleanup_free_ char *authority = str_printf("%s:%u", host, url.port);
         add_header(call, "Host", ": ", authority);
     }
     const char *unix_path = spec->unix_path ? spec->unix_path : url.unix_path;
     if (unix_path)
-        curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, unix_path);
+        sym_curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, unix_path);
     http_url_done(&url);
     return 0;
 }
@@ -451,33 +479,55 @@ static long to_msec(usec_t usec, usec_t fallback) {
 
 static void set_rules(HttpCall *call, const HttpCallSpec *spec) {
     CURL *easy = call->easy;
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    sym_curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    sym_curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+    sym_curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    sym_curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     /* One protocol for all: HTTP/2 uploads and crowded HTTP/2 connections have lost data in curl
      * versions of this generation, and connections to one API server are few. */
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "mobula");
-    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                     to_msec(spec->connect_timeout, CONNECT_TIMEOUT));
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, to_msec(spec->timeout, TIMEOUT));
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    sym_curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    sym_curl_easy_setopt(easy, CURLOPT_USERAGENT, "mobula");
+    sym_curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    sym_curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    sym_curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                         to_msec(spec->connect_timeout, CONNECT_TIMEOUT));
+    sym_curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, to_msec(spec->timeout, TIMEOUT));
+    sym_curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    sym_curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    sym_curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
+    sym_curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     if (spec->no_proxy)
-        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+        sym_curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     if (spec->trust)
         set_trust(easy, spec->trust);
+}
+
+/* At the first call: a client that is never used costs nothing. */
+static int open_multi(HttpClient *client) {
+    if (client->multi)
+        return 0;
+    int r = load_curl();
+    if (r < 0)
+        return r;
+    if (sym_curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return error_origin(-EIO, "libcurl cannot be set up");
+    client->multi = sym_curl_multi_init();
+    ASSERT(client->multi);
+    sym_curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    sym_curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    sym_curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    sym_curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+    sym_curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+    return 0;
 }
 
 int http_call_new(HttpClient *client, const HttpCallSpec *spec, const HttpCallEvents *events,
                   void *ctx, HttpCall **ret_call) {
     ASSERT(events->done);
     bool has_body = spec->read_body || spec->body.data;
+    int r = open_multi(client);
+    if (r < 0)
+        return r;
     HttpCall *call = mem_new(HttpCall);
     call->client = client;
     call->events = *events;
@@ -485,12 +535,12 @@ int http_call_new(HttpClient *client, const HttpCallSpec *spec, const HttpCallEv
     call->method = str_dup(spec->method ? spec->method : has_body ? "POST" : "GET");
     call->url = str_dup(spec->url);
     call->body_max = spec->body_max ? spec->body_max : BODY_MAX;
-    call->easy = curl_easy_init();
+    call->easy = sym_curl_easy_init();
     ASSERT(call->easy);
     list_push(&client->calls, &call->link);
-    int r = http_token_valid(slice_str(call->method))
-                ? 0
-                : error_origin(-EINVAL, "\"%s\" is no HTTP method", call->method);
+    r = http_token_valid(slice_str(call->method))
+            ? 0
+            : error_origin(-EINVAL, "\"%s\" is no HTTP method", call->method);
     if (r == 0)
         r = set_url(call, spec);
     if (r == 0)
@@ -533,24 +583,14 @@ HttpCall *http_call_free(HttpCall *call) {
     return NULL;
 }
 
-int http_client_new(Loop *loop, HttpClient **ret_client) {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return error_origin(-EIO, "libcurl cannot be set up");
+HttpClient *http_client_new(Loop *loop) {
     HttpClient *client = mem_new(HttpClient);
     client->loop = loop;
-    client->multi = curl_multi_init();
-    ASSERT(client->multi);
     list_init(&client->calls);
     list_init(&client->sockets);
     client->timer = loop_timer_new(loop, timer_fired, client);
     client->sweep = loop_task_new(loop, sweep, client);
-    curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
-    *ret_client = client;
-    return 0;
+    return client;
 }
 
 HttpClient *http_client_free(HttpClient *client) {
@@ -559,12 +599,14 @@ HttpClient *http_client_free(HttpClient *client) {
     ASSERT(client->depth == 0);
     LIST_EACH_SAFE(item, &client->calls)
         call_destroy(LIST_ITEM(item, HttpCall, link));
-    curl_multi_cleanup(client->multi);
+    if (client->multi)
+        sym_curl_multi_cleanup(client->multi);
     LIST_EACH_SAFE(item, &client->sockets)
         socket_free(LIST_ITEM(item, HttpSocket, link));
     loop_timer_free(client->timer);
     loop_task_free(client->sweep);
+    if (client->multi)
+        sym_curl_global_cleanup();
     mem_free(client);
-    curl_global_cleanup();
     return NULL;
 }

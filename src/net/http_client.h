@@ -61,12 +61,13 @@ typedef struct HttpCallEvents { /* copied */
     void (*chunk)(void *ctx, Slice data);
 } HttpCallEvents;
 
-_must_check_ int http_client_new(Loop *loop, HttpClient **ret_client);
+HttpClient *http_client_new(Loop *loop);
 /* Ends open calls without `done`. Not from inside an event of a call. */
 HttpClient *http_client_free(HttpClient *client);
 DEFINE_CLEANUP(HttpClient *, http_client_free);
 
-/* -EINVAL (with a sentence) for a bad URL or header. The call frees itself after `done`. */
+/* -EINVAL (with a sentence) for a bad URL or header, -ELIBACC without libcurl, which the first call
+ * loads. The call frees itself after `done`. */
 _must_check_ int http_call_new(HttpClient *client, const HttpCallSpec *spec,
                                const HttpCallEvents *events, void *ctx, HttpCall **ret_call);
 void http_call_pause(HttpCall *call, bool paused); /* of the response body */

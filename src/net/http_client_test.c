@@ -104,7 +104,7 @@ static void world_new(World *w) {
     http_router_add(w->router, "*", "/echo", handle_echo, w);
     http_router_add(w->router, "GET", "/watch", handle_watch, w);
     w->server = http_server_new(w->loop, NULL, http_router_handle, w->router);
-    CHECK_OK(http_client_new(w->loop, &w->client));
+    w->client = http_client_new(w->loop);
 }
 
 static void listen_tcp(World *w, TlsContext *tls) {
