@@ -25,10 +25,14 @@ int mount_isolate(void) {
     return 0;
 }
 
+static int open_how(int fd, const char *path, uint64_t flags, uint64_t resolve) {
+    struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = resolve };
+    return (int)syscall(SYS_openat2, fd, path, &how, sizeof(how));
+}
+
 /* Opens a path of the new root without ever leaving it. */
 static int open_inside(const RootFs *rootfs, const char *inside, uint64_t flags) {
-    struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-    return (int)syscall(SYS_openat2, rootfs->fd, inside, &how, sizeof(how));
+    return open_how(rootfs->fd, inside, flags, RESOLVE_IN_ROOT);
 }
 
 static int mount_at(int fd, const char *source, const char *type, unsigned long flags,
@@ -107,6 +111,43 @@ int rootfs_bind(RootFs *rootfs, const char *source, const char *inside, bool rea
                                      sizeof(attributes)) < 0)
         return error_last("make %s read-only", inside);
     return 0;
+}
+
+/* Folder by folder: each step starts where the one before ended. */
+static int make_below(int base, const char *sub) {
+    _cleanup_close_ int at = fcntl(base, F_DUPFD_CLOEXEC, 3);
+    _cleanup_free_ char *copy = str_dup(sub);
+    char *save = NULL;
+    for (char *name = strtok_r(copy, "/", &save); at >= 0 && name;
+         name = strtok_r(NULL, "/", &save)) {
+        if (mkdirat(at, name, 0750) < 0 && errno != EEXIST)
+            return error_last("make folder %s", sub);
+        int next = open_how(at, name, O_PATH | O_DIRECTORY, RESOLVE_BENEATH);
+        fd_close(at);
+        at = next;
+    }
+    return at < 0 ? error_last("make folder %s", sub) : 0;
+}
+
+int rootfs_bind_below(RootFs *rootfs, const char *base, const char *sub, const char *inside,
+                      bool read_only) {
+    _cleanup_close_ int top = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return error_last("open %s", base);
+    int fd = open_how(top, sub, O_PATH, RESOLVE_BENEATH);
+    if (fd < 0 && errno == ENOENT) {
+        int r = make_below(top, sub);
+        if (r < 0)
+            return r;
+        fd = open_how(top, sub, O_PATH, RESOLVE_BENEATH);
+    }
+    _cleanup_close_ int found = fd;
+    if (found < 0)
+        return errno == EXDEV ? error_origin(-EXDEV, "subPath %s leads out of the volume", sub)
+                              : error_last("open subPath %s", sub);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
+    return rootfs_bind(rootfs, path, inside, read_only);
 }
 
 int rootfs_tmpfs(RootFs *rootfs, const char *inside, uint64_t size, unsigned mode) {

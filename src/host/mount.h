@@ -33,6 +33,10 @@ _must_check_ int rootfs_mount_system(RootFs *rootfs, uint64_t shm_size, bool pri
 /* Mounts the host's `source` (file or folder) at `inside`, made if missing. */
 _must_check_ int rootfs_bind(RootFs *rootfs, const char *source, const char *inside,
                              bool read_only);
+/* The same of what `sub` (relative, made as a folder if missing) is below `base`: links in there
+ * belong to whoever writes there, and must not lead out of it. -EXDEV if they do. */
+_must_check_ int rootfs_bind_below(RootFs *rootfs, const char *base, const char *sub,
+                                   const char *inside, bool read_only);
 _must_check_ int rootfs_tmpfs(RootFs *rootfs, const char *inside, uint64_t size, unsigned mode);
 /* An empty folder that cannot be written, over `inside`, if that exists. */
 _must_check_ int rootfs_hide(RootFs *rootfs, const char *inside);

@@ -11,6 +11,7 @@ void container_spec_done(ContainerSpec *spec) {
     strlist_done(&spec->hide);
     VEC_EACH(mount, &spec->mounts) {
         mem_free(mount->source);
+        mem_free(mount->sub);
         mem_free(mount->target);
     }
     vec_done(&spec->mounts);
@@ -35,10 +36,10 @@ static json_t *encode_text(const char *text) {
 static json_t *encode_mounts(const ContainerSpec *spec) {
     json_t *array = json_array();
     VEC_EACH(mount, &spec->mounts)
-        json_array_append_new(array,
-                              json_pack("{s:o,s:o,s:I,s:b}", "source", encode_text(mount->source),
-                                        "target", encode_text(mount->target), "size",
-                                        (json_int_t)mount->size, "readOnly", mount->read_only));
+        json_array_append_new(
+            array, json_pack("{s:o,s:o,s:o,s:I,s:b}", "source", encode_text(mount->source), "sub",
+                             encode_text(mount->sub), "target", encode_text(mount->target), "size",
+                             (json_int_t)mount->size, "readOnly", mount->read_only));
     return array;
 }
 
@@ -101,6 +102,7 @@ static int decode_mounts(const json_t *json, ContainerSpec *spec) {
             return error_origin(-EINVAL, "container: mounts[%zu].target is no absolute path", i);
         vec_push(&spec->mounts,
                  (ContainerMount){ .source = str_dup(json_str_at(item, "source")),
+                                   .sub = str_dup(json_str_at(item, "sub")),
                                    .target = str_dup(target),
                                    .size = decode_number(item, "size"),
                                    .read_only = json_bool_at(item, false, "readOnly") });

@@ -15,6 +15,7 @@
 
 typedef struct ContainerMount {
     char *source; /* of the host; NULL: a tmpfs of `size` bytes (0: no bound) */
+    char *sub;    /* what below it; NULL: all of it. A memory volume exists at the keeper only */
     char *target; /* in the container */
     uint64_t size;
     bool read_only;

@@ -3,14 +3,15 @@
 /* kubectl exec: a program in a container, its streams over a WebSocket (v5.channel.k8s.io). */
 
 #include <fcntl.h>
-#include <pty.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "local/agent_endpoint_private.h"
+#include "local/agent_packet.h"
 
 #define OUTPUT_WAIT (200 * USEC_PER_MSEC) /* for output of others after the program's end */
 
@@ -45,6 +46,9 @@ typedef struct ExecSession {
     LoopFd *input_watch;
     Buf pending;
     bool input_end, tty, paused, ended;
+    int terminal; /* socket that the terminal comes through; -1: it has come, or none is wanted */
+    LoopFd *terminal_watch;
+    struct winsize window; /* asked for before there was a terminal */
     ExecOutput outputs[2];
     int code;
     char *error;
@@ -56,6 +60,8 @@ static void session_free(ExecSession *session) {
     if (session->pod)
         agent_pod_exec_cancel(session->pod, session->id);
     loop_fd_free(session->input_watch);
+    loop_fd_free(session->terminal_watch);
+    fd_close(session->terminal);
     for (size_t i = 0; i < ARRAY_LEN(session->outputs); i++) {
         loop_fd_free(session->outputs[i].watch);
         fd_close(session->outputs[i].fd);
@@ -114,8 +120,11 @@ static void linger_over(void *ctx) {
     check_end(session);
 }
 
+static void take_terminal(ExecSession *session);
+
 static void program_ended(void *ctx, int code, const char *error) {
     ExecSession *session = ctx;
+    take_terminal(session); /* what a short program wrote is still in it */
     session->pod = NULL;
     session->ended = true;
     session->code = code;
@@ -192,12 +201,13 @@ static void input_ready(void *ctx, unsigned events) {
 }
 
 static void take_input(ExecSession *session, Slice data) {
-    if (session->input < 0)
+    if (session->input < 0 && session->terminal < 0)
         return;
     buf_add(&session->pending, data.data, data.len);
     if (session->pending.len > INPUT_MAX)
         websocket_pause(session->ws, true);
-    loop_fd_set(session->input_watch, LOOP_WRITABLE);
+    if (session->input_watch)
+        loop_fd_set(session->input_watch, LOOP_WRITABLE);
 }
 
 static void end_input(ExecSession *session) {
@@ -208,13 +218,14 @@ static void end_input(ExecSession *session) {
 
 static void resize(ExecSession *session, Slice data) {
     _cleanup_json_ json_t *size = NULL;
-    if (!session->tty || session->input < 0 || json_parse(data.data, data.len, NULL, 0, &size) < 0)
+    if (!session->tty || json_parse(data.data, data.len, NULL, 0, &size) < 0)
         return;
-    struct winsize window = {
+    session->window = (struct winsize){
         .ws_col = (unsigned short)CLAMP(json_int_at(size, 80, "Width"), (int64_t)1, (int64_t)10000),
         .ws_row = (unsigned short)CLAMP(json_int_at(size, 24, "Height"), (int64_t)1, (int64_t)10000)
     };
-    (void)!ioctl(session->input, TIOCSWINSZ, &window);
+    if (session->input >= 0)
+        (void)!ioctl(session->input, TIOCSWINSZ, &session->window);
 }
 
 static void ws_message(void *ctx, WebSocket *ws, WebSocketKind kind, Slice data) {
@@ -269,17 +280,43 @@ static int watch_input(ExecSession *session, int fd) {
     return loop_fd_new(session->endpoint->loop, fd, 0, input_ready, session, &session->input_watch);
 }
 
-/* Our ends go to the session, the program's to `fds`. */
-static int open_terminal(ExecSession *session, int fds[static 3]) {
-    int ours, theirs;
-    if (openpty(&ours, &theirs, NULL, NULL, NULL) < 0)
-        return error_last("open a terminal");
-    fcntl(ours, F_SETFD, FD_CLOEXEC);
-    fcntl(theirs, F_SETFD, FD_CLOEXEC);
-    for (int i = 0; i < 3; i++)
-        fds[i] = i == 0 ? theirs : fcntl(theirs, F_DUPFD_CLOEXEC, 3);
-    int r = watch_output(session, 0, ours);
-    return r < 0 ? r : watch_input(session, fcntl(ours, F_DUPFD_CLOEXEC, 3));
+/* The program's side of a terminal is in its container; ours comes when it has been made. */
+static void take_terminal(ExecSession *session) {
+    _cleanup_json_ json_t *nothing = NULL;
+    int fds[PACKET_FDS];
+    int r = session->terminal < 0 ? PACKET_NONE : packet_receive(session->terminal, &nothing, fds);
+    if (r == PACKET_NONE)
+        return;
+    session->terminal_watch = loop_fd_free(session->terminal_watch);
+    session->terminal = fd_close(session->terminal);
+    if (r != 0)
+        return; /* it could not be made: the keeper says why */
+    for (int i = 1; i < PACKET_FDS; i++)
+        fd_close(fds[i]);
+    if (session->window.ws_col)
+        (void)!ioctl(fds[0], TIOCSWINSZ, &session->window);
+    r = watch_output(session, 0, fds[0]);
+    if (r == 0)
+        r = watch_input(session, fcntl(fds[0], F_DUPFD_CLOEXEC, 3));
+    if (r < 0)
+        websocket_close(session->ws, WEBSOCKET_INTERNAL, error_text(r));
+    else if (session->pending.len)
+        loop_fd_set(session->input_watch, LOOP_WRITABLE);
+}
+
+static void terminal_ready(void *ctx, unsigned events) {
+    UNUSED(events);
+    take_terminal(ctx);
+}
+
+static int await_terminal(ExecSession *session, int fds[static 3]) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_last("make a socket pair");
+    session->terminal = pair[0];
+    fds[0] = pair[1];
+    return loop_fd_new(session->endpoint->loop, pair[0], LOOP_READABLE, terminal_ready, session,
+                       &session->terminal_watch);
 }
 
 static int open_pipes(ExecSession *session, const ExecWant *want, int fds[static 3]) {
@@ -304,7 +341,7 @@ static int open_pipes(ExecSession *session, const ExecWant *want, int fds[static
 static int start(ExecSession *session, AgentPod *pod, const char *container, json_t *argv,
                  const ExecWant *want) {
     int fds[3] = { -1, -1, -1 };
-    int r = want->tty ? open_terminal(session, fds) : open_pipes(session, want, fds);
+    int r = want->tty ? await_terminal(session, fds) : open_pipes(session, want, fds);
     if (r == 0)
         r = agent_pod_exec(pod, container, argv, want->tty, fds, program_ended, session,
                            &session->id);
@@ -326,9 +363,11 @@ static json_t *command_of(HttpRequest *request) {
 
 static ExecSession *session_new(AgentEndpoint *endpoint, bool tty) {
     ExecSession *session = mem_new(ExecSession);
-    *session = (ExecSession){
-        .base = { .free = session_drop }, .endpoint = endpoint, .input = -1, .tty = tty
-    };
+    *session = (ExecSession){ .base = { .free = session_drop },
+                              .endpoint = endpoint,
+                              .input = -1,
+                              .tty = tty,
+                              .terminal = -1 };
     for (int i = 0; i < 2; i++)
         session->outputs[i] =
             (ExecOutput){ .session = session, .channel = (uint8_t)(i + 1), .fd = -1 };

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "host/mount.h"
+#include "local/agent_packet.h"
 
 enum {
     EXIT_START_FAILED = 128, /* what container runtimes report for a program that never ran */
@@ -135,12 +136,36 @@ static int exec_program(char *const *argv, const StrList *env) {
     return error_last("exec: \"%s\"", argv[0]);
 }
 
+/* A terminal of the container's own /dev/pts, so that its name means something in there. The other
+ * side goes to whoever holds the far end of `via`. */
+static int open_terminal(const ContainerSpec *spec, int via, int *ret_fd) {
+    _cleanup_close_ int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int locked = 0;
+    if (master < 0 || ioctl(master, TIOCSPTLCK, &locked) < 0)
+        return error_last("open a terminal");
+    int fd = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return error_last("open a terminal");
+    (void)!fchown(fd, spec->uid, (gid_t)-1); /* without it only `mesg` and its like fail */
+    _cleanup_json_ json_t *nothing = json_object();
+    int r = packet_send(via, nothing, &master, 1);
+    if (r < 0) {
+        fd_close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
 /* The last steps before the user's program: the same for its own start and for an exec. */
 static int run_program(const ContainerSpec *spec, char *const *argv, const int fds[static 3],
                        bool tty, int *report) {
+    int terminal = -1;
     setsid();
     umask(0022);
-    int r = settle_fds(fds, report);
+    int r = tty ? open_terminal(spec, fds[0], &terminal) : 0;
+    if (r == 0)
+        r = settle_fds(tty ? (int[]){ terminal, terminal, terminal } : fds, report);
     if (r < 0)
         return r;
     if (tty && ioctl(0, TIOCSCTTY, 0) < 0)
@@ -162,8 +187,10 @@ static int mount_volumes(RootFs *rootfs, const ContainerSpec *spec) {
     VEC_EACH(mount, &spec->mounts) {
         if (r < 0)
             return r;
-        r = mount->source ? rootfs_bind(rootfs, mount->source, mount->target, mount->read_only)
-                          : rootfs_tmpfs(rootfs, mount->target, mount->size, 01777);
+        r = !mount->source ? rootfs_tmpfs(rootfs, mount->target, mount->size, 01777)
+            : mount->sub   ? rootfs_bind_below(rootfs, mount->source, mount->sub, mount->target,
+                                               mount->read_only)
+                           : rootfs_bind(rootfs, mount->source, mount->target, mount->read_only);
     }
     return r;
 }

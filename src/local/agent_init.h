@@ -30,9 +30,9 @@ _must_check_ int container_start(const ContainerSpec *spec, const ContainerPlace
                                  const Cgroup *group, int out, int err, int report, pid_t *ret_pid);
 
 /* Runs a program beside the container's own, in all its namespaces and its cgroup. `fds` become 0,
- * 1, 2 (-1: /dev/null); with `tty`, fds[0] is a terminal that becomes its controlling one. The
- * process is the keeper's child; its pid is written to `report` first, as "P<pid>\n". *ret_between is
- * a child too, which ends at once. */
+ * 1, 2 (-1: /dev/null); with `tty` they are a terminal of the container, whose other side is sent
+ * through fds[0] (a packet without content, agent_packet.h). The process is the keeper's child; its
+ * pid is written to `report` first, as "P<pid>\n". *ret_between is a child too, which ends at once. */
 _must_check_ int container_exec(const ContainerSpec *spec, pid_t init, const Cgroup *group,
                                 char *const *argv, const int fds[static 3], bool tty, int report,
                                 pid_t *ret_between);

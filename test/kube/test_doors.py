@@ -133,6 +133,8 @@ def test_terminal(cluster):
     terminal = Terminal(*cluster.base, "exec", "-it", "p", "--", "sh", "-c",
                         "test -t 0 && test -t 1 && echo go$((1+1)); exec sh")
     terminal.until(b"go2")
+    terminal.type(b"test -c \"$(tty)\" && echo name$((1+1))\n")  # of the pod's own /dev/pts
+    terminal.until(b"name2")
     terminal.type(b"until [ \"$(stty size)\" = '33 99' ]; do sleep 0.1; done; echo size$((1+1))\n")
     terminal.until(b"size2")
     terminal.type(b"echo on$((1+1)); cat\n")
