@@ -96,6 +96,8 @@ int cmd_node_agent(int argc, char **argv) {
           .metavar = "RANGE" },
         { "cluster-domain", OPTION_TEXT, &host->cluster_domain, "Domain of service names.",
           .metavar = "NAME" },
+        { "max-pids", OPTION_INT, &host->max_pids,
+          "Processes and threads a container may have, [8192].", .metavar = "N" },
         { "no-network", OPTION_FLAG, &host->no_network, "Do not connect pods." },
         { "pod", OPTION_TEXT, &command.once.file, "Run the pods of a JSON file, then end.",
           .metavar = "FILE" },

@@ -21,6 +21,7 @@
 #define SERVICE_RANGE     "10.96.0.0/16"
 #define PIP_CONFIG_MAX    (64 * 1024)
 #define NETWORK_MTU_LEAST 576
+#define PIDS_MAX          8192
 
 /* ---- the machine ---- */
 
@@ -340,6 +341,7 @@ static void tell_pods(AgentHost *host, Loop *loop, int launcher, const HostOptio
     pods->state_dir = host->state_dir;
     pods->claims_dir = host->claims_dir;
     pods->share_dir = host->cache_dir;
+    pods->pids_max = options->max_pids > 0 ? (uint64_t)options->max_pids : PIDS_MAX;
     pods->links_dir = host->links_dir;
     pods->cgroup_root = host->cgroup_root;
     pods->cluster_domain = options->cluster_domain ? options->cluster_domain : "cluster.local";

@@ -19,6 +19,7 @@ typedef struct HostOptions { /* texts are borrowed for life; NULL or 0 means the
     const char *home;        /* HOME of pods [/home/ray] */
     const char *pod_range, *service_range, *cluster_domain;
     const StrList *env;      /* NAME=value for all pods */
+    int64_t max_pids;        /* processes and threads of one container [8192] */
     bool no_network;         /* pods without a bridge */
 } HostOptions;
 

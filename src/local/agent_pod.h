@@ -41,6 +41,7 @@ typedef struct PodHost {
     const StrList *base_env, *hide;
     PodNetwork network;
     uint64_t node_memory, node_cpu_milli; /* of the machine */
+    uint64_t pids_max; /* processes and threads of one container: a fork bomb ends there */
 
     const json_t *(*object)(void *ctx, const char *kind, const char *ns, const char *name);
     int (*token)(void *ctx, AgentPod *pod, const char *audience, int64_t seconds, char **ret_token);

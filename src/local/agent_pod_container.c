@@ -3,6 +3,7 @@
 /* One container of a pod: prepared, started, watched, ended, started again. */
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "kobj/meta.h"
 #include "kobj/quantity.h"
 #include "local/agent_file.h"
+#include "local/agent_log.h"
 #include "local/agent_pod_private.h"
 
 #define RETRY_EVERY (10 * USEC_PER_SEC)
@@ -22,7 +24,10 @@
 enum {
     LOG_SIZE = 10 * 1024 * 1024,
     LOG_FILES = 5,
-    SHM_DEFAULT = 64 * 1024 * 1024
+    SHM_DEFAULT = 64 * 1024 * 1024,
+    LAST_WORDS_MAX = 4096,
+    LAST_LOG_MAX = 2048,
+    LAST_LOG_LINES = 80
 };
 
 char *container_dir(const PodContainer *container, int attempt) {
@@ -67,7 +72,8 @@ static void set_limits(PodContainer *container, ContainerSpec *spec) {
     AgentPod *pod = container->pod;
     spec->limits = (CgroupLimits){ .memory_max = amount(json, "limits", "memory", false),
                                    .cpu_milli = amount(json, "limits", "cpu", true),
-                                   .cpu_weight_milli = amount(json, "requests", "cpu", true) };
+                                   .cpu_weight_milli = amount(json, "requests", "cpu", true),
+                                   .pids_max = pod->host->pids_max };
     /* More than the machine has is a limit in name only: nodes may be larger than it. */
     if (spec->limits.cpu_milli >= pod->host->node_cpu_milli)
         spec->limits.cpu_milli = 0;
@@ -99,7 +105,7 @@ static void set_capabilities(const PodContainer *container, ContainerSpec *spec)
     }
 }
 
-static void set_security(const PodContainer *container, ContainerSpec *spec) {
+static int set_security(const PodContainer *container, ContainerSpec *spec) {
     json_t *user = security(container, "runAsUser"), *group = security(container, "runAsGroup");
     const json_t *pod = json_at(container->pod->def.json, "spec", "securityContext");
     json_t *fs_group = json_object_get(pod, "fsGroup"), *item;
@@ -114,6 +120,11 @@ static void set_security(const PodContainer *container, ContainerSpec *spec) {
     spec->read_only_root = json_is_true(security(container, "readOnlyRootFilesystem"));
     spec->no_new_privileges = json_is_false(security(container, "allowPrivilegeEscalation"));
     set_capabilities(container, spec);
+    if (spec->uid == 0 && json_is_true(security(container, "runAsNonRoot")))
+        return error_origin(-ENOENT, user
+                                         ? "container's runAsUser breaks non-root policy"
+                                         : "container has runAsNonRoot and image will run as root");
+    return 0;
 }
 
 static void add_mount(ContainerSpec *spec, char *source, const char *target, bool read_only) {
@@ -157,6 +168,18 @@ static int add_own_mounts(PodContainer *container, ContainerSpec *spec, const St
     return 0;
 }
 
+/* The file whose content becomes the reason of the end, for people. */
+static int add_last_words(PodContainer *container, ContainerSpec *spec) {
+    const char *target = json_str_at(container->def->json, "terminationMessagePath");
+    _cleanup_free_ char *dir = container_dir(container, container->attempt);
+    _cleanup_free_ char *path = str_printf("%s/last-words", dir);
+    target = str_empty(target) ? "/dev/termination-log" : target;
+    int r = state_write_text(path, slice_str(""), 0666);
+    if (r == 0 && target[0] == '/')
+        add_mount(spec, TAKE(path), target, false);
+    return r;
+}
+
 static int build_spec(PodContainer *container, ContainerSpec *spec) {
     AgentPod *pod = container->pod;
     _cleanup_strlist_ StrList services = { 0 };
@@ -172,8 +195,11 @@ static int build_spec(PodContainer *container, ContainerSpec *spec) {
     spec->cwd = str_dup(cwd ? cwd : home && home[0] == '/' ? home : "/");
     spec->shm_size = SHM_DEFAULT;
     set_limits(container, spec);
-    set_security(container, spec);
-    r = add_own_mounts(container, spec, &spec->env);
+    r = set_security(container, spec);
+    if (r == 0)
+        r = add_own_mounts(container, spec, &spec->env);
+    if (r == 0)
+        r = add_last_words(container, spec);
     if (r == 0)
         r = volumes_mounts(&volumes, container->def, &spec->env, spec);
     for (size_t i = 0; pod->host->hide && i < pod->host->hide->len; i++)
@@ -329,9 +355,40 @@ static const char *end_reason(const json_t *event, int code) {
                                                     : "Error";
 }
 
+/* The end of the log, for programs that say their last words there. */
+static char *log_end(const char *dir) {
+    _cleanup_free_ char *path = str_printf("%s/log", dir);
+    _cleanup_buf_ Buf raw = { 0 }, text = { 0 };
+    if (file_read(path, LOG_SIZE + LAST_WORDS_MAX, &raw) < 0 || !raw.data)
+        return NULL;
+    size_t start = log_tail_start(buf_slice(&raw), LAST_LOG_LINES);
+    LogReader reader;
+    log_reader_init(&reader, &(LogQuery){ .tail_lines = -1, .limit_bytes = -1 });
+    log_reader_feed(&reader, (Slice){ raw.data + start, raw.len - start }, &text);
+    log_reader_done(&reader);
+    size_t skip = text.len > LAST_LOG_MAX ? text.len - LAST_LOG_MAX : 0;
+    return text.len ? str_dup_slice((Slice){ text.data + skip, text.len - skip }) : NULL;
+}
+
+/* What the program left to be told; NULL: nothing. Owned. The file is the program's: it may be
+ * anything by now, but no link, being a mount. */
+static char *last_words(const PodContainer *container, int attempt, int code) {
+    _cleanup_free_ char *dir = container_dir(container, attempt);
+    _cleanup_free_ char *path = str_printf("%s/last-words", dir);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char text[LAST_WORDS_MAX];
+    ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text));
+    if (len > 0)
+        return str_dup_slice((Slice){ text, strnlen(text, (size_t)len) });
+    bool from_log = str_eq(json_str_at(container->def->json, "terminationMessagePolicy"),
+                           "FallbackToLogsOnError");
+    return from_log && code != 0 ? log_end(dir) : NULL;
+}
+
 static void exited(PodContainer *container, const json_t *event, usec_t now) {
     int code = (int)json_int_at(event, 0, "code");
-    const char *message = json_str_at(event, "message");
+    _cleanup_free_ char *words = last_words(container, container->attempt, code);
+    const char *message = words ? words : json_str_at(event, "message");
     if (container->run.now.state == RUN_TERMINATED && !container->starting)
         return; /* known */
     if (json_bool_at(event, false, "startError"))
@@ -407,8 +464,10 @@ void container_adopt(PodContainer *container) {
         keep_last(container);
         int code = (int)json_int_at(state, 0, "code");
         bool over = str_eq(json_str_at(state, "state"), "exited");
+        _cleanup_free_ char *words = over ? last_words(container, i, code) : NULL;
         view_set(&container->run.now, over ? RUN_TERMINATED : RUN_RUNNING,
-                 over ? end_reason(state, code) : NULL, json_str_at(state, "message"));
+                 over ? end_reason(state, code) : NULL,
+                 words ? words : json_str_at(state, "message"));
         container->run.now.exit_code = code;
         container->run.now.attempt = i;
         container->run.now.started = json_int_at(state, 0, "startedAt");

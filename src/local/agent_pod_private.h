@@ -84,6 +84,16 @@ EnvSource pod_env_source(AgentPod *pod, StrList *services);
 VolumeContext pod_volume_context(AgentPod *pod, const EnvSource *env);
 uint64_t pod_exec_id(AgentPod *pod);
 
+extern const KeeperEvents pod_keeper_events;
+
+/* agent_pod_sandbox.c */
+void sandbox_try(AgentPod *pod, usec_t now);
+void sandbox_failed(AgentPod *pod, int r); /* r: of a failure whose text stands */
+void sandbox_release(AgentPod *pod);       /* after the keeper's end; logs stay */
+
+/* agent_pod_step.c */
+void pod_sync(void *ctx);
+
 /* agent_pod_container.c */
 char *container_dir(const PodContainer *container, int attempt);
 void container_adopt(PodContainer *container);

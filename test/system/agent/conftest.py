@@ -59,11 +59,12 @@ class Agent:
         self.state = str(folder / "state")
         self.folder = folder
         self.processes = []
+        self.options = []
 
     def command(self, *more):
         return [MOBULA, "node-agent", "--state", self.state,
                 "--cache-dir", str(self.folder / "cache"),
-                "--pod-cidr", "10.177.0.0/24", "--service-cidr", "10.178.0.0/24", *more]
+                "--pod-cidr", "10.177.0.0/24", "--service-cidr", "10.178.0.0/24", *self.options, *more]
 
     def write(self, *objects):
         path = self.folder / "pods.json"

@@ -106,6 +106,97 @@ def test_volumes(agent):
     assert r.code == 0
 
 
+def test_sub_paths(agent):
+    mounts = [{"name": "memory", "mountPath": "/part", "subPath": "a/b"},
+              {"name": "memory", "mountPath": "/whole"}]
+    volumes = [{"name": "memory", "emptyDir": {"medium": "Memory"}},
+               {"name": "disk", "emptyDir": {}}]
+    out = [{"name": "disk", "mountPath": "/v"}]
+    r = agent.run(
+        pod("sub", container("echo 1 > /part/f; cat /whole/a/b/f; stat -f -c %T /part",
+                             volumeMounts=mounts), volumes=volumes),
+        pod("out", container("never", volumeMounts=[{"name": "disk", "mountPath": "/part",
+                                                     "subPath": "link/tmp"}]),
+            inits=[container("ln -s / /v/link", "i", volumeMounts=out)], volumes=volumes))
+    assert r.log("sub").split() == ["1", "tmpfs"]
+    ended = r.state("out")["terminated"]
+    assert ended["reason"] == "StartError" and "leads out of the volume" in ended["message"]
+
+
+def test_last_words(agent):
+    """terminationMessagePath and terminationMessagePolicy."""
+    r = agent.run(pod("w",
+                      container("echo -n why > /dev/termination-log; exit 3", "file"),
+                      container("echo -n why > /words; exit 3", "path",
+                                terminationMessagePath="/words"),
+                      container("echo last; exit 4", "log",
+                                terminationMessagePolicy="FallbackToLogsOnError"),
+                      container("echo fine", "good",
+                                terminationMessagePolicy="FallbackToLogsOnError")))
+    said = [status["state"]["terminated"].get("message")
+            for status in r.last("w")["containerStatuses"]]
+    assert said == ["why", "why", "last\n", None]
+
+
+def test_active_deadline(agent):
+    begin = time.monotonic()
+    r = agent.run(pod("late", container("sleep 300"), activeDeadlineSeconds=1))
+    assert time.monotonic() - begin < 10
+    assert r.phases("late") == ["Pending", "Running", "Failed"]
+    assert r.last("late")["reason"] == "DeadlineExceeded"
+    assert r.last("late")["message"] == ("Pod was active on the node longer than the specified "
+                                         "deadline")
+    assert r.state("late")["terminated"]["exitCode"] == 143
+    assert "DeadlineExceeded" in r.reasons()
+
+
+def test_users_and_rights(agent):
+    r = agent.run(pod("u", container(
+        "id -u; id -g; id -G; grep CapEff /proc/self/status | cut -f2; touch /x || echo fixed;"
+        "touch /v/f && stat -c %g /v/f",
+        volumeMounts=[{"name": "v", "mountPath": "/v"}],
+        securityContext={"readOnlyRootFilesystem": True, "runAsGroup": 70}),
+        securityContext={"runAsUser": 1000, "fsGroup": 50, "supplementalGroups": [60]},
+        volumes=[{"name": "v", "emptyDir": {}}]))
+    lines = r.log("u").splitlines()
+    assert lines[:2] == ["1000", "70"] and set(lines[2].split()) == {"70", "50", "60"}
+    assert int(lines[3], 16) == 0
+    assert lines[-2:] == ["fixed", "50"]
+
+
+def test_root_is_refused_where_it_is_not_wanted(agent):
+    process = agent.start(pod("root", container("true"), securityContext={"runAsNonRoot": True}))
+    text = wait_line(process, r'"reason":"CreateContainerConfigError"')
+    assert "container has runAsNonRoot and image will run as root" in text
+    end(process)
+
+
+def test_a_fork_bomb_stays_in_its_container(agent):
+    """It gets no more processes, and the pod ends as any other."""
+    bomb = ("import os, time\nn = 0\ntry:\n  while True:\n    if os.fork() == 0: time.sleep(300)\n"
+            "    n += 1\nexcept BlockingIOError: print(n)")
+    agent.options = ["--max-pids", "60"]
+    r = agent.run(pod("bomb", {**container(""), "command": ["python3", "-S", "-c", bomb]}))
+    assert 50 < int(r.log("bomb")) < 60
+    assert r.state("bomb")["terminated"]["exitCode"] == 0
+
+
+def test_names_are_looked_up_as_the_pod_asks(agent):
+    config = {"nameservers": ["192.0.2.1"], "searches": ["example.org"],
+              "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]}
+    show = container("cat /etc/resolv.conf")
+    r = agent.run(pod("cluster", show, dnsConfig=config),
+                  pod("own", show, dnsPolicy="None", dnsConfig=config),
+                  pod("host", container("getent hosts one | cut -d' ' -f1; cat /etc/resolv.conf"),
+                      dnsPolicy="Default", hostAliases=[{"ip": "192.0.2.9", "hostnames": ["one"]}]))
+    assert r.log("cluster").splitlines() == [
+        "search default.svc.cluster.local svc.cluster.local cluster.local example.org",
+        "nameserver 10.177.0.1", "nameserver 192.0.2.1", "options ndots:2 edns0"]
+    assert r.log("own").splitlines() == [
+        "search example.org", "nameserver 192.0.2.1", "options ndots:2 edns0"]
+    assert r.log("host").startswith("192.0.2.9\n") and "10.177.0.1" not in r.log("host")
+
+
 def test_a_missing_config_map_is_said(agent):
     process = agent.start(pod("wait", container("true"),
                               volumes=[{"name": "v", "configMap": {"name": "gone"}}]))
