@@ -13,7 +13,8 @@
 #include "cmd/say.h"
 
 enum {
-    CA_MAX = 4 * 1024 * 1024
+    CA_MAX = 4 * 1024 * 1024,
+    STATUS_UNAVAILABLE = 503,
 };
 #define LINK_TIMEOUT   (10 * USEC_PER_SEC)
 #define CALL_TIMEOUT   (60 * USEC_PER_SEC)
@@ -206,8 +207,11 @@ int job_client_call(JobClient *client, const char *method, const char *target, c
     for (;;) {
         int r = call_once(client, method, target, json, ret_response);
         client->reached |= r == 0;
-        if (r == 0 || !str_eq(method, "GET") || loop_now(client->loop) >= give_up)
+        bool away = r < 0 || ret_response->status == STATUS_UNAVAILABLE;
+        if (!away || !str_eq(method, "GET") || loop_now(client->loop) >= give_up)
             return r;
+        if (r == 0)
+            job_response_done(ret_response);
         usec_t next = loop_deadline(client->loop, AGAIN_PAUSE);
         while (loop_now(client->loop) < next)
             loop_tick(client->loop, next);

@@ -48,7 +48,7 @@ typedef struct JobResponse {
 void job_response_done(JobResponse *response);
 
 /* Any status is an answer. A GET to a server that was there before is repeated for a while when the
- * connection fails: a dashboard that crashed comes again. -ECONNREFUSED and the like carry "Failed to connect to Ray at address".
+ * connection fails or 503 is the answer: a dashboard or a gcs that crashed comes again. -ECONNREFUSED and the like carry "Failed to connect to Ray at address".
  * `target` begins with a slash. `json` may be NULL. */
 _must_check_ int job_client_call(JobClient *client, const char *method, const char *target,
                                  const json_t *json, JobResponse *ret_response);
@@ -61,6 +61,6 @@ _must_check_ int job_client_get(JobClient *client, const char *method, const cha
 /* The sentence for a status that is not 200. Negative. */
 int job_client_refused(const JobResponse *response);
 
-/* Follows a job's log to its end on stdout. A connection that breaks is made again and what was
- * printed is skipped; gives up when that fails for a minute. */
+/* Follows a job's log to its end on stdout. A connection that breaks, or is silent to pings, is made
+ * again and what was printed is skipped; gives up when that fails for a minute. */
 _must_check_ int job_client_tail(JobClient *client, const char *job);

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/job_state.h"
 #include "base/error.h"
 #include "cmd/job_client.h"
 #include "net/websocket.h"
@@ -10,6 +9,7 @@
 #define CONNECT_TIMEOUT (10 * USEC_PER_SEC)
 #define RETRY_PAUSE     (500 * USEC_PER_MSEC)
 #define PATIENCE        (60 * USEC_PER_SEC)
+#define PING_INTERVAL   (15 * USEC_PER_SEC)
 
 typedef struct Tail {
     JobClient *client;
@@ -57,9 +57,10 @@ static int tail_once(Tail *tail, const char *job) {
         .tls = tail->tls,
         .timeout = CONNECT_TIMEOUT,
     };
+    const WebSocketOptions options = { .ping_interval = PING_INTERVAL };
     tail->closed = tail->opened = false;
     tail->skip = tail->printed;
-    int r = websocket_connect(client->loop, &target, NULL, &events, tail, &tail->ws);
+    int r = websocket_connect(client->loop, &target, &options, &events, tail, &tail->ws);
     while (r == 0 && !tail->closed)
         loop_tick(client->loop, USEC_INFINITY);
     tail->ws = websocket_free(tail->ws);
@@ -73,15 +74,16 @@ static void pause_for(Loop *loop, usec_t delay) {
     while (loop_now(loop) < deadline);
 }
 
-/* Whether the job still needs following; a job that is unknown is a failure. */
-static int job_goes_on(JobClient *client, const char *job, bool *ret_goes_on) {
+/* Negative when the job is unknown, or not for us. Once it is followed, a server that is away or has
+ * lost its gcs says nothing about the job: no failure then. */
+static int check_job(JobClient *client, const char *job, bool followed) {
     _cleanup_free_ char *id = http_encode(job, false);
     _cleanup_free_ char *target = str_printf("/api/jobs/%s", id);
-    _cleanup_json_ json_t *details = NULL;
-    int r = job_client_get(client, "GET", target, NULL, &details);
-    if (r == 0)
-        *ret_goes_on = !job_status_terminal(json_str_at(details, "status"));
-    return r;
+    _cleanup_(job_response_done) JobResponse response = { 0 };
+    int r = job_client_call(client, "GET", target, NULL, &response);
+    if (followed && (r < 0 || response.status >= 500))
+        return 0;
+    return r == 0 && response.status != 200 ? job_client_refused(&response) : r;
 }
 
 static void tail_done(Tail *tail) {
@@ -95,16 +97,20 @@ static bool is_own_submission(const char *job) {
     return own && str_eq(own, job);
 }
 
+static int load_trust(Tail *tail) {
+    const JobClient *client = tail->client;
+    const TlsOptions options = { .ca_pem = client->trust.ca_pem,
+                                 .insecure = client->trust.insecure };
+    return str_starts(client->address, "https://") ? tls_context_new(&options, &tail->tls) : 0;
+}
+
 int job_client_tail(JobClient *client, const char *job) {
     _cleanup_(tail_done) Tail tail = { .client = client };
     client->reached |= is_own_submission(job);
+    int r = check_job(client, job, false);
+    if (r == 0)
+        r = load_trust(&tail);
     usec_t give_up = loop_deadline(client->loop, PATIENCE);
-    bool goes_on = true;
-    int r = job_goes_on(client, job, &goes_on);
-    if (r == 0 && str_starts(client->address, "https://"))
-        r = tls_context_new(
-            &(TlsOptions){ .ca_pem = client->trust.ca_pem, .insecure = client->trust.insecure },
-            &tail.tls);
     while (r == 0) {
         r = tail_once(&tail, job);
         if (r < 0 || tail.code == WEBSOCKET_NORMAL)
@@ -117,9 +123,7 @@ int job_client_tail(JobClient *client, const char *job) {
                                 "unexpectedly with close code %d",
                                 tail.code);
         pause_for(client->loop, RETRY_PAUSE);
-        int asked = job_goes_on(client, job, &goes_on);
-        if (asked == -EREMOTEIO || asked == -EACCES)
-            return asked;
+        r = check_job(client, job, true);
     }
     return r;
 }

@@ -27,7 +27,7 @@ void respond_envelope(HttpRequest *request, bool ok, const char *message, json_t
 
 void respond_failure(HttpRequest *request, const RpcReply *reply) {
     if (reply->result < 0) {
-        http_respond_text(request, 500, "The cluster's control plane (gcs) %s; try again later.",
+        http_respond_text(request, 503, "The cluster's control plane (gcs) %s; try again later.",
                           reply->result == -ETIMEDOUT ? "did not answer in time"
                                                       : "is not reachable");
         return;

@@ -299,9 +299,17 @@ def test_a_job_on_another_node(home):
             os.kill(pid, signal.SIGTERM)
 
 
+def follow(cluster, path, command, *words):
+    """`ray job COMMAND` that writes what it follows to a file."""
+    with open(path, "wb") as out:
+        return subprocess.Popen(["ray", "job", command, "--address", cluster.url, *words],
+                                env=cluster.env, stdout=out)
+
+
 @pytest.mark.parametrize("role", ["dashboard", "gcs"])
 def test_a_job_outlives_a_killed_service(home, role):
-    """`ray start --block` starts what crashed again; the job runs on and ends as it should."""
+    """`ray start --block` starts what crashed again; the job runs on and ends as it should, and
+    who follows it gets each line once and the job's own end."""
     cluster = Cluster(home)
     head = subprocess.Popen(["ray", *cluster.start_words(), "--block"], env=cluster.env,
                             stdout=subprocess.PIPE, text=True)
@@ -317,20 +325,26 @@ def test_a_job_outlives_a_killed_service(home, role):
 
         wait_until(up, "the dashboard")
         gate = home / "gate"
-        submit(cluster, "--submission-id", "j", "--no-wait", "--", "sh", "-c",
-               f"until [ -e {gate} ]; do sleep 0.05; done; echo done")
-        wait_until(lambda: status(cluster, "j") == "RUNNING", "the job to run")
-        follower = subprocess.Popen(["ray", "job", "logs", "--follow", "--address", cluster.url, "j"],
-                                    env=cluster.env, stdout=subprocess.PIPE, text=True)
+        prints = "i=0; while i=$((i + 1)); echo line $i; [ ! -e %s ]; do sleep 0.01; done; exit 7"
+        followers = [follow(cluster, home / "submit", "submit", "--submission-id", "j", "--", "sh",
+                            "-c", prints % gate)]
+        wait_until(lambda: "line 1\n" in (home / "submit").read_text(), "the job's first line")
+        followers.append(follow(cluster, home / "logs", "logs", "--follow", "j"))
+        wait_until(lambda: "line 1\n" in (home / "logs").read_text(), "the other's first line")
         first = cluster.pid_of(role)
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: cluster.pid_of(role) not in (None, first), f"{role} to come again")
         wait_until(up, "the dashboard")
         gate.touch()
-        wait_until(lambda: status(cluster, "j") == "SUCCEEDED", "the job to end")
-        assert cluster.http("/api/jobs/j/logs")[1]["logs"].endswith("done\n")
-        followed = follower.communicate(timeout=60)[0]
-        assert followed.count("\ndone\n") == 1 and "Job 'j' succeeded" in followed
+        assert finish(cluster, "j") == "FAILED"
+        log = cluster.http("/api/jobs/j/logs")[1]["logs"]
+        numbers = [int(line.split()[1]) for line in log.splitlines() if line.startswith("line ")]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert [follower.wait(60) for follower in followers] == [1, 0]
+        for name in ("submit", "logs"):
+            # The status has the log's last lines once more.
+            followed, failed, _ = (home / name).read_text().partition("Job 'j' failed")
+            assert failed and log in followed and followed.count("line 1\n") == 1
     finally:
         head.send_signal(signal.SIGTERM)
         assert head.wait(30) == 0
