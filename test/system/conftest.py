@@ -8,7 +8,8 @@ import tempfile
 
 import pytest
 
-from head import BUILD, TOP, Cluster, free_port, wait_until  # noqa: F401 (tests import them here)
+from head import (  # noqa: F401 (tests import them here)
+    BUILD, TOP, Cluster, free_port, memory, sanitized, wait_until)
 
 PEER = os.environ.get("MOBULA_PEER", str(TOP / "build" / "peer"))
 

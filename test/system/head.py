@@ -14,6 +14,29 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("MOBULA_BUILD", TOP / "build")).resolve()
 
 
+def sanitized():
+    """Whether the programs are built with a sanitizer: figures say nothing then."""
+    options = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())
+    return any(o["name"] == "b_sanitize" and o["value"] not in ("none", []) for o in options)
+
+
+def memory(pids):
+    """kB that processes hold together, the pages they share counted once. Unlike PSS it does not
+    shrink with what others on the machine share with them."""
+    held, files = 0, {}
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+            words = line.split()
+            if words[0] == "Rss:":
+                rss = int(words[1])
+            elif words[0] == "Anonymous:":
+                held += int(words[1])
+                files[mapping] = max(files.get(mapping, 0), rss - int(words[1]))
+            elif not words[0].endswith(":"):
+                mapping = (words[2], words[4], *words[5:])  # offset, inode, path
+    return held + sum(files.values())
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

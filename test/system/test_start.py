@@ -7,7 +7,9 @@ import socket
 import subprocess
 import threading
 
-from conftest import BUILD, Cluster, free_port, lines, wait_until
+import pytest
+
+from conftest import BUILD, Cluster, free_port, lines, memory, sanitized, wait_until
 
 
 def test_start_says_what_the_peer_says(home):
@@ -170,3 +172,12 @@ def test_gcs_that_dies_while_the_node_starts_is_started_again(home):
     finally:
         started.terminate()
         started.wait(timeout=15)
+
+
+@pytest.mark.skipif(sanitized(), reason="the memory is a sanitizer's")
+def test_idle_daemons_are_small(cluster):
+    done = cluster.job("submit", "--", "python", "-c",
+                       "import ray; ray.init(); print(ray.get(ray.remote(lambda: 1).remote()))")
+    assert done.returncode == 0, done.stdout + done.stderr
+    daemons = [cluster.pid_of(role) for role in ("gcs", "raylet", "dashboard")]
+    assert memory(daemons) <= 15_000

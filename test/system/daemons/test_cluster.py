@@ -226,13 +226,3 @@ def test_a_second_gcs_on_the_same_store_is_refused(start, tmp_path):
         assert "in use by another process" in str(error)
     else:
         raise AssertionError("it started")
-
-
-def test_idle_daemons_are_small(start):
-    cluster = start()
-    cluster.run("print(ray.get(ray.put(1)))")
-    total = 0
-    for daemon in (cluster.gcs, cluster.head):
-        with open(f"/proc/{daemon.pid}/smaps_rollup") as text:
-            total += sum(int(line.split()[1]) for line in text if line.startswith("Pss:"))
-    assert total < 12_000, f"{total} kB"
