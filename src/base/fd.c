@@ -88,9 +88,14 @@ int dir_make(const char *path, unsigned mode) {
             return error_last("mkdir %s", copy);
         *at = '/';
     }
-    if (mkdir(copy, mode) < 0 && errno != EEXIST)
+    struct stat st;
+    if (mkdir(copy, mode) == 0)
+        return 0;
+    if (errno != EEXIST)
         return error_last("mkdir %s", copy);
-    return 0;
+    if (stat(copy, &st) < 0)
+        return error_last("look at %s", copy);
+    return S_ISDIR(st.st_mode) ? 0 : error_origin(-ENOTDIR, "mkdir %s: it is no folder", copy);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {

@@ -20,7 +20,8 @@ _must_check_ int fd_write_all(int fd, const void *data, size_t len);
 _must_check_ int file_read(const char *path, size_t max, Buf *out);
 /* Writes a new file beside and renames it over `path`, so a reader sees old or new, never half. */
 _must_check_ int file_write_atomic(const char *path, const void *data, size_t len, unsigned mode);
-/* mkdir -p; parents get 0755 (and the umask), the last one `mode`. */
+/* mkdir -p; parents get 0755, the last one `mode` (less the umask); what is there stays as it is.
+ * -ENOTDIR where a file is in the way. */
 _must_check_ int dir_make(const char *path, unsigned mode);
 /* rm -rf without following symbolic links or crossing file systems; a missing path is done. */
 _must_check_ int dir_remove(const char *path);

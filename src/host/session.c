@@ -68,13 +68,21 @@ static int point_latest(const char *temp_dir, const Session *session) {
     return 0;
 }
 
+/* For all users, as /tmp is. One that is there already keeps its rights: it is somebody's. */
+static int make_temp_dir(const char *temp_dir) {
+    bool there = access(temp_dir, F_OK) == 0;
+    int r = dir_make(temp_dir, 01777);
+    if (r == 0 && !there && chmod(temp_dir, 01777) < 0) /* against our umask */
+        r = error_last("open %s to all users", temp_dir);
+    return r;
+}
+
 int session_open(const char *temp_dir, const char *name, Session *ret_session) {
     if (!session_name_valid(name))
         return error_origin(-EINVAL, "'%s' is no session name", name);
-    int r = dir_make(temp_dir, 01777);
+    int r = make_temp_dir(temp_dir);
     if (r < 0)
         return r;
-    chmod(temp_dir, 01777); /* against our umask; another user's folder has it already */
     _cleanup_session_ Session session = session_paths(temp_dir, name);
     r = dir_make(session.logs, 0755);
     if (r == 0)
@@ -107,7 +115,7 @@ int session_latest(const char *temp_dir, Session *ret_session) {
 
 int session_address_write(const char *temp_dir, const char *address) {
     _cleanup_free_ char *path = str_printf("%s/ray_current_cluster", temp_dir);
-    int r = dir_make(temp_dir, 01777);
+    int r = make_temp_dir(temp_dir);
     return r < 0 ? r : file_write_atomic(path, address, strlen(address), 0644);
 }
 

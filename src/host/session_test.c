@@ -29,8 +29,8 @@ static void test_names(void **state) {
 
 static void test_folders_and_latest(void **state) {
     UNUSED(state);
-    _cleanup_free_ char *dir = temp();
-    _cleanup_session_ Session first = { 0 }, second = { 0 }, latest = { 0 };
+    _cleanup_free_ char *parent = temp(), *dir = str_printf("%s/ray", parent);
+    _cleanup_session_ Session first = { 0 }, second = { 0 }, third = { 0 }, latest = { 0 };
     CHECK_INT(session_latest(dir, &latest), -ENOENT);
     CHECK_OK(session_open(dir, "session_a", &first));
     CHECK_OK(session_open(dir, "session_b", &second));
@@ -40,7 +40,15 @@ static void test_folders_and_latest(void **state) {
     CHECK(stat(dir, &st) == 0 && (st.st_mode & 07777) == 01777);
     CHECK_OK(session_latest(dir, &latest));
     CHECK_STR(latest.dir, second.dir);
-    CHECK_OK(dir_remove(dir));
+
+    /* A folder that was there keeps its rights, a file is refused and keeps its own. */
+    _cleanup_free_ char *file = str_printf("%s/file", parent);
+    CHECK_OK(session_open(parent, "session_a", &third));
+    CHECK(stat(parent, &st) == 0 && (st.st_mode & 07777) == 0700);
+    CHECK_OK(file_write_atomic(file, "", 0, 0644));
+    CHECK_INT(session_open(file, "session_a", &latest), -ENOTDIR);
+    CHECK(stat(file, &st) == 0 && (st.st_mode & 07777) == 0644);
+    CHECK_OK(dir_remove(parent));
 }
 
 static void test_current_cluster(void **state) {
