@@ -60,7 +60,7 @@ static int run(const DashboardArgs *args, const Auth *auth) {
     if (r == 0)
         r = life_watch(loop, args->life_fd, &life);
     if (r == 0)
-        r = net_address_parse(args->listen, &options.listen);
+        r = net_address_parse_listen(args->listen, &options.listen);
     if (r == 0)
         r = dashboard_new(loop, &options, &dashboard);
     if (r < 0)
@@ -76,7 +76,8 @@ static int run(const DashboardArgs *args, const Auth *auth) {
 int cmd_dashboard(int argc, char **argv) {
     DashboardArgs args = { .listen = "127.0.0.1:8265", .ready_fd = -1, .life_fd = -1 };
     const Option options[] = {
-        { "listen", OPTION_TEXT, &args.listen, "IP:PORT to serve at; port 0 takes a free one." },
+        { "listen", OPTION_TEXT, &args.listen,
+          "IP:PORT to serve at (port 0: a free one), or fd:N, a socket that listens." },
         { "gcs-address", OPTION_TEXT, &args.gcs_address, "IP:PORT of the cluster's gcs." },
         { "session-dir", OPTION_TEXT, &args.session_dir, "The session's folder." },
         { "ready-fd", OPTION_INT, &args.ready_fd, "Gets one line of JSON when ready." },

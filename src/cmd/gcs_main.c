@@ -68,7 +68,7 @@ static int start(const GcsArgs *args, GcsMain *self, const Session *session,
             .token = str_eq(mode, "token") ? slice_str(token) : (Slice){ 0 },
         },
     };
-    int r = net_address_parse(args->listen, &options.listen);
+    int r = net_address_parse_listen(args->listen, &options.listen);
     return r < 0 ? r : gcs_server_new(self->loop, &options, ret_server);
 }
 
@@ -106,7 +106,8 @@ int cmd_gcs(int argc, char **argv) {
         .temp_dir = SESSION_TEMP_DEFAULT, .node_ip = "127.0.0.1", .ready_fd = -1, .life_fd = -1
     };
     const Option options[] = {
-        { "listen", OPTION_TEXT, &args.listen, "IP:PORT to serve at; port 0 takes a free one." },
+        { "listen", OPTION_TEXT, &args.listen,
+          "IP:PORT to serve at (port 0: a free one), or fd:N, a socket that listens." },
         { "temp-dir", OPTION_TEXT, &args.temp_dir, "Where session folders are." },
         { "session-name", OPTION_TEXT, &args.session_name, "The session of this cluster." },
         { "node-ip", OPTION_TEXT, &args.node_ip, "The head's address as others see it." },

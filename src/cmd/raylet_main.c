@@ -19,8 +19,8 @@
 
 typedef struct RayletArgs {
     const char *gcs_address, *temp_dir, *node_ip, *node_name, *listen, *resources, *labels, *python;
-    const char *agent_host, *socket;
-    int64_t agent_port, metrics_port, prestart, ready_fd, life_fd;
+    const char *agent_listen, *metrics_listen, *socket;
+    int64_t prestart, ready_fd, life_fd;
     bool head, verbose;
 } RayletArgs;
 
@@ -53,9 +53,8 @@ static void on_ready(void *ctx, Raylet *raylet) {
     report(self->args->ready_fd,
            json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i}", "session_dir", info.session_dir,
                      "session_name", info.session_name, "socket", info.socket_path, "node_id",
-                     info.node_id, "address", address, "agent_port",
-                     (json_int_t)self->args->agent_port, "metrics_port",
-                     (json_int_t)self->args->metrics_port, "pid", (int)getpid()));
+                     info.node_id, "address", address, "agent_port", (json_int_t)info.agent_port,
+                     "metrics_port", (json_int_t)info.metrics_port, "pid", (int)getpid()));
 }
 
 static void on_failed(void *ctx, int r, const char *sentence) {
@@ -111,9 +110,6 @@ static int start(RayletMain *self, Raylet **ret_raylet) {
         .head = args->head,
         .python = args->python,
         .token = str_eq(mode, "token") ? slice_str(token) : (Slice){ 0 },
-        .agent_host = args->agent_host,
-        .agent_port = (uint32_t)args->agent_port,
-        .metrics_port = (uint32_t)args->metrics_port,
         .prestart = (uint32_t)args->prestart,
     };
     _cleanup_free_ char *listen = str_printf("%s:0", args->node_ip);
@@ -121,7 +117,11 @@ static int start(RayletMain *self, Raylet **ret_raylet) {
     if (r == 0)
         r = labels_parse(&labels, args->labels);
     if (r == 0)
-        r = net_address_parse(args->listen ? args->listen : listen, &options.listen);
+        r = net_address_parse_listen(args->listen ? args->listen : listen, &options.listen);
+    if (r == 0 && args->agent_listen)
+        r = net_address_parse_listen(args->agent_listen, &options.agent_listen);
+    if (r == 0 && args->metrics_listen)
+        r = net_address_parse_listen(args->metrics_listen, &options.metrics_listen);
     RayletEvents events = { .ctx = self, .ready = on_ready, .failed = on_failed };
     return r < 0 ? r : raylet_new(self->loop, &options, &events, ret_raylet);
 }
@@ -157,7 +157,6 @@ int cmd_raylet(int argc, char **argv) {
         .resources = "{}",
         .labels = "",
         .python = python,
-        .agent_host = "0.0.0.0",
         .prestart = 2,
         .ready_fd = -1,
         .life_fd = -1,
@@ -167,16 +166,16 @@ int cmd_raylet(int argc, char **argv) {
         { "temp-dir", OPTION_TEXT, &args.temp_dir, "Where session folders are." },
         { "node-ip", OPTION_TEXT, &args.node_ip, "This node's address as others see it." },
         { "node-name", OPTION_TEXT, &args.node_name, "The node's name; its address else." },
-        { "listen", OPTION_TEXT, &args.listen, "IP:PORT for other raylets; port 0: a free one." },
+        { "listen", OPTION_TEXT, &args.listen,
+          "IP:PORT (port 0: a free one) or fd:N for other raylets." },
         { "socket", OPTION_TEXT, &args.socket, "Unix socket for processes of this node." },
         { "resources", OPTION_TEXT, &args.resources, "JSON object: what this node offers." },
         { "labels", OPTION_TEXT, &args.labels, "key=value,... of this node." },
         { "head", OPTION_FLAG, &args.head, "This is the head node." },
         { "python", OPTION_TEXT, &args.python, "Interpreter of workers." },
         { "prestart", OPTION_INT, &args.prestart, "Workers kept ready." },
-        { "agent-host", OPTION_TEXT, &args.agent_host, "Address of the agent's HTTP." },
-        { "agent-port", OPTION_INT, &args.agent_port, "Port of the agent's HTTP; 0: none." },
-        { "metrics-port", OPTION_INT, &args.metrics_port, "Port of the metrics; 0: none." },
+        { "agent-listen", OPTION_TEXT, &args.agent_listen, "IP:PORT or fd:N of the agent's HTTP." },
+        { "metrics-listen", OPTION_TEXT, &args.metrics_listen, "IP:PORT or fd:N of the metrics." },
         { "ready-fd", OPTION_INT, &args.ready_fd, "Gets one line of JSON when ready." },
         { "life-fd", OPTION_INT, &args.life_fd, "The process ends when this pipe does." },
         { "verbose", OPTION_FLAG, &args.verbose, "Log more." },

@@ -173,15 +173,16 @@ static int add_raylet(NodeProcesses *all, const StartArgs *args, const StartedNo
     node_process_arg(raylet, "--listen", "%s:%lld", node->node_ip,
                      (long long)args->node_manager_port);
     node_process_arg(raylet, "--resources", "%s", text);
-    node_process_arg(raylet, "--agent-host", "%s", listen_host(node->node_ip));
-    node_process_arg(raylet, "--agent-port", "%lld",
+    const char *host = listen_host(node->node_ip);
+    node_process_arg(raylet, "--agent-listen", "%s:%lld", host,
                      (long long)(args->agent_port >= 0 ? args->agent_port : AGENT_PORT));
     if (args->node_name)
         node_process_arg(raylet, "--node-name", "%s", args->node_name);
     if (*labels)
         node_process_arg(raylet, "--labels", "%s", labels);
     if (args->metrics_port > 0)
-        node_process_arg(raylet, "--metrics-port", "%lld", (long long)args->metrics_port);
+        node_process_arg(raylet, "--metrics-listen", "%s:%lld", host,
+                         (long long)args->metrics_port);
     if (args->head)
         node_process_flag(raylet, "--head");
     return 0;

@@ -9,7 +9,7 @@
 typedef struct GcsServer GcsServer;
 
 typedef struct GcsServerOptions {
-    NetAddress listen; /* port 0 takes a free one */
+    NetAddress listen; /* of net_address_parse_listen(); port 0 takes a free one */
     const char *store; /* SQLite file; NULL: memory */
     bool durable;      /* fsync before every answer */
     GcsOptions gcs;

@@ -2,6 +2,7 @@
 #include "net/address.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -91,6 +92,24 @@ int net_address_parse(const char *text, NetAddress *ret_address) {
     uint16_t port = 0;
     int r = net_address_split(text, &host, &port);
     return r < 0 ? r : net_address_ip(host, port, ret_address);
+}
+
+int net_address_parse_listen(const char *text, NetAddress *ret_address) {
+    if (!str_starts(text, "fd:"))
+        return net_address_parse(text, ret_address);
+    uint64_t fd = 0;
+    int listens = 0;
+    if (str_to_u64(text + strlen("fd:"), &fd) < 0 || fd < 3 || fd > INT_MAX)
+        return error_origin(-EINVAL, "\"%s\" names no file descriptor (as in fd:5)", text);
+    if (getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &(socklen_t){ sizeof(int) }) < 0)
+        return error_last("listen at %s", text);
+    if (!listens)
+        return error_origin(-EINVAL, "the socket of \"%s\" does not listen", text);
+    NetAddress address = { .len = sizeof(address.sockaddr), .fd = (int)fd };
+    if (getsockname(address.fd, (struct sockaddr *)&address.sockaddr, &address.len) < 0)
+        return error_last("listen at %s", text);
+    *ret_address = address;
+    return 0;
 }
 
 bool net_address_is_unix(const NetAddress *address) {

@@ -15,11 +15,15 @@ enum {
 typedef struct NetAddress {
     struct sockaddr_storage sockaddr;
     socklen_t len;
+    int fd; /* not 0: a socket that listens here already, for net_listen() to take over */
 } NetAddress;
 
 /* "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock", "unix:@abstract"; numbers only, no names.
  * -EINVAL with a sentence else. */
 _must_check_ int net_address_parse(const char *text, NetAddress *ret_address);
+/* For servers: also "fd:5", a listening socket that whoever started us opened. Who picks a port so
+ * has it from then on, and clients may connect before we run. */
+_must_check_ int net_address_parse_listen(const char *text, NetAddress *ret_address);
 /* Splits "host:port" or "[host]:port", where the host may also be a name. */
 _must_check_ int net_address_split(const char *text, char **ret_host, uint16_t *ret_port);
 /* `host` is an IPv4 or IPv6 number. */

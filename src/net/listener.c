@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/listener.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -57,7 +58,18 @@ static int clear_stale(const NetAddress *address) {
     return 0;
 }
 
+static int take_over(const NetAddress *address, int *ret_fd, NetAddress *ret_bound) {
+    if (fcntl(address->fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(address->fd, F_SETFL, O_NONBLOCK) < 0)
+        return error_last("take over the listening socket %d", address->fd);
+    *ret_fd = address->fd;
+    *ret_bound = *address;
+    ret_bound->fd = 0;
+    return 0;
+}
+
 int net_listen(const NetAddress *address, int *ret_fd, NetAddress *ret_bound) {
+    if (address->fd)
+        return take_over(address, ret_fd, ret_bound);
     char text[NET_ADDRESS_TEXT_MAX];
     net_address_format(address, text);
     int r = net_address_is_unix(address) ? clear_stale(address) : 0;

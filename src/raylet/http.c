@@ -78,11 +78,8 @@ static void on_metrics(void *ctx, HttpRequest *request) {
     http_respond(request, 200, METRICS_CONTENT_TYPE, buf_slice(&out));
 }
 
-static int serve(Raylet *raylet, HttpServer *server, uint32_t port, const char *what) {
-    NetAddress address;
-    int r = net_address_ip(raylet->agent_host, (uint16_t)port, &address);
-    if (r == 0)
-        r = http_server_listen(server, &address, NULL, NULL);
+static int serve(HttpServer *server, const NetAddress *address, const char *what) {
+    int r = net_address_port(address) ? http_server_listen(server, address, NULL, NULL) : 0;
     return r < 0 ? error_context(r, "the node's %s", what) : 0;
 }
 
@@ -105,13 +102,10 @@ int http_init(Raylet *raylet) {
     http->agent_server = http_server_new(raylet->loop, &options, api_agent_handle, http->agent);
     http->metrics_server =
         http_server_new(raylet->loop, &options, http_router_handle, http->metrics);
-    if (raylet->agent_port)
-        r = serve(raylet, http->agent_server, raylet->agent_port, "agent port");
+    r = serve(http->agent_server, &raylet->agent_listen, "agent port");
     if (r < 0)
         return r;
-    r = raylet->metrics_port
-            ? serve(raylet, http->metrics_server, raylet->metrics_port, "metrics port")
-            : 0;
+    r = serve(http->metrics_server, &raylet->metrics_listen, "metrics port");
     if (r < 0) /* a node without metrics is better than none */
         log_warn("no metrics are served: %s", error_text(r));
     return 0;

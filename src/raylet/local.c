@@ -147,7 +147,7 @@ static void welcome(Local *local) {
         .raylet_socket = slice_str(raylet->socket_path),
         .settings = slice_str(raylet->settings),
         .node_name = slice_str(raylet->node_name),
-        .metrics_port = raylet->metrics_port,
+        .metrics_port = net_address_port(&raylet->metrics_listen),
         .raylet_port = net_address_port(listener_address(raylet->peer_listener)),
         .hostname = slice_str(raylet->hostname),
     };

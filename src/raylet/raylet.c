@@ -88,10 +88,9 @@ static void set_texts(Raylet *raylet, const RayletOptions *options) {
     raylet->node_name = str_dup(options->node_name ? options->node_name : options->node_ip);
     raylet->socket_path = str_dup(options->socket_path);
     raylet->python = str_dup(options->python ? options->python : "python3");
-    raylet->agent_host = str_dup(options->agent_host ? options->agent_host : "127.0.0.1");
     raylet->head = options->head;
-    raylet->agent_port = options->agent_port;
-    raylet->metrics_port = options->metrics_port;
+    raylet->agent_listen = options->agent_listen;
+    raylet->metrics_listen = options->metrics_listen;
     raylet->prestart = options->prestart;
     buf_add(&raylet->token, options->token.data, options->token.len);
 }
@@ -157,8 +156,7 @@ Raylet *raylet_free(Raylet *raylet) {
     session_done(&raylet->session);
     char *texts[] = { raylet->gcs_address, raylet->temp_dir,      raylet->node_ip,
                       raylet->node_name,   raylet->hostname,      raylet->socket_path,
-                      raylet->python,      raylet->dashboard_url, raylet->settings,
-                      raylet->agent_host };
+                      raylet->python,      raylet->dashboard_url, raylet->settings };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     mem_wipe(raylet->token.data, raylet->token.len);
@@ -174,6 +172,8 @@ void raylet_info(const Raylet *raylet, RayletInfo *ret_info) {
         .socket_path = raylet->socket_path,
         .node_id = raylet->id_hex,
         .address = listener_address(raylet->peer_listener),
+        .agent_port = net_address_port(&raylet->agent_listen),
+        .metrics_port = net_address_port(&raylet->metrics_listen),
     };
 }
 

@@ -17,16 +17,15 @@ typedef struct RayletOptions {
     const char *gcs_address; /* HOST:PORT */
     const char *temp_dir;
     const char *node_ip, *node_name, *hostname;
-    NetAddress listen;                 /* for other raylets; port 0 takes a free one */
-    const char *socket_path;           /* NULL: one in the session's folder */
+    NetAddress listen;                       /* for other raylets; port 0 takes a free one */
+    const char *socket_path;                 /* NULL: one in the session's folder */
     const ResourceSet *total;
-    const Labels *labels;              /* the default ones are added */
+    const Labels *labels;                    /* the default ones are added */
     bool head;
-    const char *python;                /* interpreter of workers */
-    Slice token;                       /* empty: none is asked for */
-    const char *agent_host;            /* NULL: loopback */
-    uint32_t agent_port, metrics_port; /* 0: none */
-    uint32_t prestart;                 /* workers kept ready before anybody asks */
+    const char *python;                      /* interpreter of workers */
+    Slice token;                             /* empty: none is asked for */
+    NetAddress agent_listen, metrics_listen; /* of net_address_parse_listen(); zeros: none */
+    uint32_t prestart;                       /* workers kept ready before anybody asks */
 } RayletOptions;
 
 typedef struct RayletEvents {
@@ -46,6 +45,7 @@ DEFINE_CLEANUP(Raylet *, raylet_free);
 typedef struct RayletInfo {                                         /* borrowed */
     const char *session_dir, *session_name, *socket_path, *node_id; /* hex */
     const NetAddress *address;
+    uint16_t agent_port, metrics_port;                              /* 0: none */
 } RayletInfo;
 void raylet_info(const Raylet *raylet, RayletInfo *ret_info);
 /* Connected to gcs, which has not declared this node dead. */

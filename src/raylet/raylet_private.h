@@ -168,11 +168,11 @@ struct Raylet {
     Loop *loop;
     RayletEvents events;
     char *gcs_address, *temp_dir, *node_ip, *node_name, *hostname, *socket_path, *python;
-    char *agent_host;
+    NetAddress agent_listen, metrics_listen;
     char *dashboard_url, *settings;
     Buf token;
     bool head, ready, ending;
-    uint32_t agent_port, metrics_port, prestart;
+    uint32_t prestart;
     NodeId id;
     char id_hex[ID_HEX_MAX];
     Hash cluster;

@@ -135,8 +135,8 @@ static void send_registration(Raylet *raylet) {
             .name = slice_str(raylet->node_name),
             .head = raylet->head,
             .raylet_socket = slice_str(raylet->socket_path),
-            .agent_port = raylet->agent_port,
-            .metrics_port = raylet->metrics_port,
+            .agent_port = net_address_port(&raylet->agent_listen),
+            .metrics_port = net_address_port(&raylet->metrics_listen),
         },
     };
     NodeInfo *info = &message.info;

@@ -23,24 +23,30 @@ def binary():
 
 
 class _Daemon:
-    """One process, and the pipe on which it says that it is ready."""
+    """One process, and the pipe on which it says that it is ready.
 
-    def __init__(self, role, arguments, environment, log_path, stay_alive_fd):
+    `sockets`: option -> the listening socket it takes over.
+    """
+
+    def __init__(self, role, arguments, sockets, environment, log_path, stay_alive_fd):
         self.role = role
         self.log_path = log_path
         self._ready, theirs = os.pipe2(os.O_CLOEXEC)
-        # 3: where it says that it is ready. 4: closes when we die, and it with us.
+        # 3: where it says that it is ready. 4: closes when we die, and it with us. 5...: sockets.
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, f"{log_path}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
             (os.POSIX_SPAWN_OPEN, 2, f"{log_path}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
         ]
-        kept = [_above(theirs), _above(stay_alive_fd)]
+        kept = [_above(fd) for fd in (theirs, stay_alive_fd, *sockets.values())]
         actions += [(os.POSIX_SPAWN_DUP2, fd, 3 + i) for i, fd in enumerate(kept)]
+        arguments = [*arguments, "--ready-fd", "3", "--life-fd", "4"]
+        for number, option in enumerate(sockets, 5):
+            arguments += [option, f"fd:{number}"]
         try:
             self.pid = os.posix_spawn(
                 binary(),
-                ["mobula", role, *arguments, "--ready-fd", "3", "--life-fd", "4"],
+                ["mobula", role, *arguments],
                 environment,
                 file_actions=actions,
                 setsid=True,
@@ -48,6 +54,8 @@ class _Daemon:
         finally:
             for fd in (theirs, *kept):
                 os.close(fd)
+            for sock in sockets.values():
+                sock.close()
         self.status = None
 
     def ready(self, deadline):
@@ -131,7 +139,9 @@ class LocalCluster:
         self.node_ip = options.get("_node_ip_address") or address.node_ip()
         self.session_name = _session_name()
         self.session_dir = os.path.join(self.temp_dir, self.session_name)
+        self.dashboard_address = ""
         self.daemons = []
+        _make_temp_dir(self.temp_dir)
         for folder in ("logs", "sockets", "runtime_resources"):
             os.makedirs(os.path.join(self.session_dir, folder), exist_ok=True)
         # The daemons see the end of this pipe when this process is gone, however it went.
@@ -152,60 +162,75 @@ class LocalCluster:
         environment.pop("RAY_JOB_CONFIG_JSON_ENV_VAR", None)
         return environment
 
-    def _spawn(self, role, log_name, *arguments):
+    def _spawn(self, role, log_name, sockets, *arguments):
         path = os.path.join(self.session_dir, "logs", log_name)
-        daemon = _Daemon(role, arguments, self._environment, path, self._life)
+        daemon = _Daemon(role, arguments, sockets, self._environment, path, self._life)
         self.daemons.append(daemon)
         return daemon
 
     def _start(self, options):
+        """All at once: the ports are ours before the daemons run, so none waits for another."""
         deadline = time.monotonic() + 30
-        host = options["dashboard_host"]
-        wants_dashboard = options["include_dashboard"] is not False
-        if wants_dashboard:
-            self.dashboard_address = f"{host}:{options['dashboard_port'] or _free_port(host, 8265)}"
-        common = ("--temp-dir", self.temp_dir, "--node-ip", self.node_ip)
-        settings = options.get("_system_config") or {}
-        gcs = self._spawn(
-            "gcs",
-            "gcs_server",
-            "--listen",
-            f"{self.node_ip}:0",
-            "--session-name",
-            self.session_name,
-            *common,
-            *(("--settings", json.dumps(settings)) if settings else ()),
-            *(("--dashboard-url", self.dashboard_address) if wants_dashboard else ()),
-        )
+        door = _listen(self.node_ip, 0)
+        self.gcs_address = _address(door)
+        page = self._open_page(options)
+        gcs = self._spawn_gcs(door, options)
+        raylet = self._spawn_raylet(options)
         _warm_up()
-        self.gcs_address = gcs.ready(deadline)["address"]
-        raylet = self._spawn("raylet", "raylet", *self._raylet_arguments(options), *common)
-        dashboard = None
-        if wants_dashboard:
-            dashboard = self._spawn(
-                "dashboard",
-                "dashboard",
-                "--gcs-address",
-                self.gcs_address,
-                "--listen",
-                self.dashboard_address,
-                "--session-dir",
-                self.session_dir,
-            )
+        dashboard = self._spawn_dashboard(page) if page else None
+        gcs.ready(deadline)
         self.raylet = raylet.ready(deadline)
         if not (dashboard and self._dashboard(dashboard, options, deadline)):
             self.dashboard_address = ""
 
+    def _open_page(self, options):
+        """The dashboard's socket. Without one a cluster works as well: only who asked is refused."""
+        if options["include_dashboard"] is False:
+            return None
+        host, port = options["dashboard_host"], options["dashboard_port"]
+        try:
+            page = _listen(host, port, 1) if port else _listen(host, 8265)
+        except OSError as e:
+            if options["include_dashboard"]:
+                raise
+            _warn(f"There is no dashboard: {e}")
+            return None
+        self.dashboard_address = _address(page)
+        return page
+
+    def _spawn_gcs(self, door, options):
+        arguments = ["--session-name", self.session_name]
+        settings = options.get("_system_config")
+        if settings:
+            arguments += ["--settings", json.dumps(settings)]
+        if self.dashboard_address:
+            arguments += ["--dashboard-url", self.dashboard_address]
+        return self._spawn("gcs", "gcs_server", {"--listen": door}, *arguments, *self._common())
+
+    def _spawn_raylet(self, options):
+        metrics = options.get("_metrics_export_port")
+        sockets = {
+            "--agent-listen": _listen("127.0.0.1", 52365),
+            "--metrics-listen": _listen("127.0.0.1", metrics or 0, 1),
+        }
+        arguments = self._raylet_arguments(options)
+        return self._spawn("raylet", "raylet", sockets, *arguments, *self._common())
+
+    def _spawn_dashboard(self, page):
+        arguments = ("--gcs-address", self.gcs_address, "--session-dir", self.session_dir)
+        return self._spawn("dashboard", "dashboard", {"--listen": page}, *arguments)
+
+    def _common(self):
+        return ("--temp-dir", self.temp_dir, "--node-ip", self.node_ip)
+
     def _dashboard(self, daemon, options, deadline):
-        """Does it serve? Without one a cluster works as well: only who asked for it is refused."""
+        """Does it serve?"""
         try:
             return bool(daemon.ready(deadline))
         except RuntimeError as e:
             if options["include_dashboard"]:
                 raise
-            import logging
-
-            logging.getLogger("ray").warning(f"There is no dashboard: {e}")
+            _warn(f"There is no dashboard: {e}")
             return False
 
     def _raylet_arguments(self, options):
@@ -215,10 +240,6 @@ class LocalCluster:
             arguments += ["--labels", ",".join(f"{k}={v}" for k, v in options["labels"].items())]
         if options.get("_node_name"):
             arguments += ["--node-name", options["_node_name"]]
-        arguments += ["--agent-host", "127.0.0.1", "--agent-port"]
-        arguments.append(str(_free_port("127.0.0.1", 52365)))
-        metrics_port = options.get("_metrics_export_port") or _free_port("127.0.0.1", 0)
-        arguments += ["--metrics-port", str(metrics_port)]
         return arguments
 
     @property
@@ -241,20 +262,43 @@ class LocalCluster:
             time.sleep(0.005)
 
 
-def _free_port(host, first):
-    """`first` or, where somebody has it, the next one that is free; any for 0."""
+def _listen(host, first, tries=1000):
+    """A socket that listens at `first` or, where somebody has it, at the next free port; at any for
+    port 0."""
     import socket
 
-    for port in range(first, first + 1000) if first else (0,):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-                probe.listen(1)
-                return probe.getsockname()[1]
-            except OSError:
-                continue
-    raise RuntimeError(f"no port from {first} on is free at {host}")
+    for port in range(first, first + tries) if first else (0,):
+        sock = socket.socket()
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            sock.listen(128)
+            return sock
+        except OSError as e:
+            sock.close()
+            error = e
+    ports = f"{first} to {first + tries - 1}" if tries > 1 else f"{first}"
+    raise OSError(error.errno, f"no port can be had at {host} ({ports}): {error.strerror}")
+
+
+def _warn(text):
+    import logging
+
+    logging.getLogger("ray").warning(text)
+
+
+def _make_temp_dir(path):
+    """For all users, as /tmp is. One that is there already keeps its rights: it is somebody's."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        os.mkdir(path)
+        os.chmod(path, 0o1777)
+    except FileExistsError:
+        pass
+
+
+def _address(sock):
+    return "%s:%d" % sock.getsockname()[:2]
 
 
 def _session_name():

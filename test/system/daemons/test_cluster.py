@@ -205,7 +205,7 @@ print(ray.get(Counter.remote().increment.remote()))
 def test_health_and_metrics(start, tmp_path):
     cluster = start()
     free = [str(20000 + os.getpid() % 10000), str(30000 + os.getpid() % 10000)]
-    node = cluster.add_node(1, "--agent-port", free[0], "--metrics-port", free[1])
+    node = cluster.add_node(1, "--agent-listen", f"{IP}:{free[0]}", "--metrics-listen", f"{IP}:{free[1]}")
     assert node
 
     def get(port, path):
