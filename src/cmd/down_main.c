@@ -5,9 +5,17 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/run_folder.h"
 #include "cmd/run_local.h"
+
+/* What a run left that was killed beside another one. */
+static int end_stale(const char *dir, bool keep_files) {
+    int r = local_end(dir, !keep_files);
+    return r == LOCAL_NONE && !keep_files ? dir_remove(dir) : MIN(r, 0);
+}
 
 int cmd_down(int argc, char **argv) {
     const char *dir = NULL;
@@ -23,8 +31,13 @@ int cmd_down(int argc, char **argv) {
     int first, r = options_parse(&table, argc, argv, &first);
     if (r != 0)
         return options_exit(r);
-    _cleanup_free_ char *chosen = dir ? str_dup(dir) : local_default_dir();
-    r = local_end(chosen, !keep_files);
+    _cleanup_free_ char *chosen = dir ? str_dup(dir) : run_folder_default();
+    _cleanup_strlist_ StrList stale = { 0 };
+    run_folder_stale(chosen, &stale);
+    for (size_t i = 0; r == 0 && i < stale.len; i++)
+        r = end_stale(stale.items[i], keep_files);
+    if (r == 0)
+        r = local_end(chosen, !keep_files);
     if (r < 0) {
         fprintf(stderr, "mobula down: %s\n", error_text(r));
         return 1;

@@ -16,11 +16,11 @@ typedef struct AgentCommand {
     AgentOptions agent;
     OnceOptions once;
     StrList env;
-    bool purge;
+    bool purge, end_pods;
 } AgentCommand;
 
 static void stop(void *ctx, int signo) {
-    log_info("signal %d: the agent ends, its pods go on", signo);
+    log_info("signal %d: the agent ends", signo);
     loop_stop(ctx);
 }
 
@@ -57,7 +57,7 @@ static int run(AgentCommand *command, Loop *loop, int launcher) {
         r = serve(&host, &command->agent);
     if (r < 0)
         log_error("%s", error_text(r));
-    if (command->purge || (command->once.file && !command->once.keep))
+    if (command->purge || command->end_pods || (command->once.file && !command->once.keep))
         agent_host_purge(&host);
     agent_host_done(&host);
     return r < 0 ? 1 : status;
@@ -102,6 +102,8 @@ int cmd_node_agent(int argc, char **argv) {
         { "pod", OPTION_TEXT, &command.once.file, "Run the pods of a JSON file, then end.",
           .metavar = "FILE" },
         { "keep", OPTION_FLAG, &command.once.keep, "With --pod: leave pods as they are." },
+        { "end-pods", OPTION_FLAG, &command.end_pods,
+          "End all pods when the agent ends; else they go on." },
         { "purge", OPTION_FLAG, &command.purge, "End all pods of the state folder, then exit." },
     };
     const OptionTable table = { .command = "mobula node-agent",

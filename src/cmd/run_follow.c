@@ -7,11 +7,13 @@
 
 #include "base/vec.h"
 #include "cmd/run_log.h"
+#include "cmd/run_wait.h"
 #include "kobj/meta.h"
 #include "kube/informer.h"
 
-#define LOG_PATIENCE (3 * USEC_PER_SEC) /* for the rest of a log after the end */
+#define LOG_PATIENCE (3 * USEC_PER_SEC)  /* for the rest of a log after the end */
 #define TICK         (200 * USEC_PER_MSEC)
+#define SUBMITTER    "ray-job-submitter" /* KubeRay's name for the container */
 
 typedef enum Mark {
     MARK_APPLIED,
@@ -33,6 +35,7 @@ typedef struct Followed {
     usec_t marks[MARK_COUNT]; /* 0: not reached */
     char *said;
     RunLog *log;
+    char *log_of;           /* which try's: the submitter pod's uid, or the job's id */
     bool ended, gone;
     char *status, *message; /* jobStatus or state; why it failed */
 } Followed;
@@ -46,6 +49,8 @@ typedef struct FollowSpace {
 struct Follow {
     KubeClient *client;
     Loop *loop;
+    KubeInformer *nodes;
+    bool local;
     usec_t begun;
     int log_fd;
     const FollowEvents *events;
@@ -81,37 +86,9 @@ static FollowSpace *space_of(Follow *follow, const char *namespace_) {
     return NULL;
 }
 
-static bool pod_ready(const json_t *pod) {
-    return str_eq(json_str_at(obj_condition(pod, "Ready"), "status"), "True");
-}
-
-/* What the first container that waits says about it. */
-static char *container_wait(const json_t *statuses) {
-    size_t i;
-    json_t *status;
-    json_array_foreach(statuses, i, status) {
-        const char *reason = json_str_at(status, "state", "waiting", "reason");
-        const char *message = json_str_at(status, "state", "waiting", "message");
-        if (reason && !str_eq(reason, "PodInitializing") && !str_eq(reason, "ContainerCreating"))
-            return str_printf("%s%s%s", reason, str_empty(message) ? "" : ": ",
-                              text_at(message, ""));
-    }
-    return NULL;
-}
-
-/* Why a pod is not ready, or NULL when nobody says. Owned. */
-static char *pod_wait(const json_t *pod) {
-    const json_t *scheduled = obj_condition(pod, "PodScheduled");
-    if (str_eq(json_str_at(scheduled, "status"), "False"))
-        return str_printf("%s: %s", text_at(json_str_at(scheduled, "reason"), "not scheduled"),
-                          text_at(json_str_at(scheduled, "message"), ""));
-    char *why = container_wait(json_at(pod, "status", "initContainerStatuses"));
-    return why ? why : container_wait(json_at(pod, "status", "containerStatuses"));
-}
-
 /* "head ready, 1 of 2 workers ready; POD: why". */
-static void describe_cluster(const FollowSpace *space, const char *cluster, const json_t *object,
-                             Buf *out) {
+static void describe_cluster(const Follow *follow, const FollowSpace *space, const char *cluster,
+                             const json_t *object, Buf *out) {
     size_t pos = 0, ready = 0;
     const char *head = "no head pod yet";
     _cleanup_free_ char *why = NULL;
@@ -120,12 +97,13 @@ static void describe_cluster(const FollowSpace *space, const char *cluster, cons
         if (!str_eq(obj_label(pod, "ray.io/cluster"), cluster) || obj_is_deleting(pod))
             continue;
         if (str_eq(obj_label(pod, "ray.io/node-type"), "head"))
-            head = pod_ready(pod)                                           ? "head ready"
+            head = pod_is_ready_now(pod)                                    ? "head ready"
                    : str_eq(json_str_at(pod, "status", "phase"), "Running") ? "head started"
                                                                             : "head pending";
         else
-            ready += pod_ready(pod);
-        if (!why && !pod_ready(pod) && (why = pod_wait(pod))) {
+            ready += pod_is_ready_now(pod);
+        if (!why && !pod_is_ready_now(pod) &&
+            (why = pod_wait_text(pod, follow->nodes, follow->local))) {
             char *longer = str_printf("; %s: %s", obj_name(pod), why);
             free(why);
             why = longer;
@@ -146,41 +124,77 @@ static void say_state(Follow *follow, Followed *item, const Buf *text) {
                item->namespace_, item->name, text->data);
 }
 
-/* The submitter's pod once it has something to say. */
-static json_t *find_submitter(const FollowSpace *space, const char *job) {
+static bool submits(const json_t *pod, const json_t *job) {
+    if (str_eq(json_str_at(job, "spec", "submissionMode"), "SidecarMode"))
+        return str_eq(obj_label(pod, "ray.io/node-type"), "head") &&
+               str_eq(obj_label(pod, "ray.io/cluster"),
+                      json_str_at(job, "status", "rayClusterName"));
+    return str_eq(obj_label(pod, "job-name"), obj_name(job));
+}
+
+/* The submitter's pod once it has something to say; the newest, when there were several tries. */
+static const json_t *find_submitter(const FollowSpace *space, const json_t *job) {
     size_t pos = 0;
+    const json_t *found = NULL;
+    const char *latest = "";
     json_t *pod;
     while ((pod = kube_informer_next(space->pods, &pos))) {
         const char *phase = json_str_at(pod, "status", "phase");
-        if (str_eq(obj_label(pod, "job-name"), job) && !str_empty(phase) &&
-            !str_eq(phase, "Pending"))
-            return pod;
+        const char *made = text_at(json_str_at(pod, "metadata", "creationTimestamp"), "");
+        if (!submits(pod, job) || str_empty(phase) || str_eq(phase, "Pending") ||
+            strcmp(made, latest) < 0)
+            continue;
+        found = pod;
+        latest = made;
     }
-    return NULL;
+    return found;
+}
+
+/* The first container, or the sidecar behind Ray's. */
+static const char *submitter_container(const json_t *pod) {
+    size_t i;
+    json_t *container;
+    json_array_foreach(json_at(pod, "spec", "containers"), i, container)
+        if (str_eq(json_str_at(container, "name"), SUBMITTER))
+            return SUBMITTER;
+    return text_at(json_str_at(json_array_get(json_at(pod, "spec", "containers"), 0), "name"),
+                   SUBMITTER);
+}
+
+/* Each try has its own log. The former one is written to its end first. */
+static bool is_next_log(Followed *item, const char *of) {
+    if (str_empty(of) || str_eq(item->log_of, of))
+        return false;
+    if (item->log && !run_log_ended(item->log)) {
+        run_log_finish(item->log);
+        return false;
+    }
+    item->log = run_log_free(item->log);
+    str_set(&item->log_of, of);
+    return true;
+}
+
+static void begin_head_log(Follow *follow, Followed *item, const FollowSpace *space,
+                           const json_t *job) {
+    const char *id = json_str_at(job, "status", "jobId");
+    const char *cluster = json_str_at(job, "status", "rayClusterName");
+    const json_t *object =
+        kube_informer_get(space->clusters, item->namespace_, text_at(cluster, "?"));
+    const char *service = json_str_at(object, "status", "head", "serviceName");
+    if (service && json_str_at(job, "status", "jobStatus") && is_next_log(item, id))
+        item->log = run_log_head(follow->client, follow->log_fd, item->namespace_, service, id);
 }
 
 static void begin_log(Follow *follow, Followed *item, const FollowSpace *space, const json_t *job) {
     const char *mode = json_str_at(job, "spec", "submissionMode");
-    const char *id = json_str_at(job, "status", "jobId");
-    const char *cluster = json_str_at(job, "status", "rayClusterName");
-    if (item->log)
-        return;
     if (str_eq(mode, "HTTPMode") || str_eq(mode, "InteractiveMode")) {
-        const json_t *object =
-            kube_informer_get(space->clusters, item->namespace_, text_at(cluster, "?"));
-        const char *service = json_str_at(object, "status", "head", "serviceName");
-        if (service && !str_empty(id) && json_str_at(job, "status", "jobStatus"))
-            item->log = run_log_head(follow->client, follow->log_fd, item->namespace_, service, id);
+        begin_head_log(follow, item, space, job);
         return;
     }
-    const json_t *pod = NULL;
-    if (!str_eq(mode, "SidecarMode"))
-        pod = find_submitter(space, item->name);
-    if (pod)
-        item->log = run_log_container(
-            follow->client, follow->log_fd, item->namespace_, obj_name(pod),
-            text_at(json_str_at(json_array_get(json_at(pod, "spec", "containers"), 0), "name"),
-                    "ray-job-submitter"));
+    const json_t *pod = find_submitter(space, job);
+    if (pod && is_next_log(item, obj_uid(pod)))
+        item->log = run_log_container(follow->client, follow->log_fd, item->namespace_,
+                                      obj_name(pod), submitter_container(pod));
 }
 
 static bool is_over(const char *state) {
@@ -201,20 +215,21 @@ static void mark_job(Follow *follow, Followed *item, const json_t *job, const js
 }
 
 /* "; POD: why" for a submitter that does not start. */
-static void describe_submitter(const FollowSpace *space, const json_t *job, Buf *out) {
+static void describe_submitter(const Follow *follow, const FollowSpace *space, const json_t *job,
+                               Buf *out) {
     size_t pos = 0;
     json_t *pod;
     while ((pod = kube_informer_next(space->pods, &pos))) {
         if (!str_eq(obj_label(pod, "job-name"), obj_name(job)))
             continue;
-        _cleanup_free_ char *why = pod_wait(pod);
+        _cleanup_free_ char *why = pod_wait_text(pod, follow->nodes, follow->local);
         if (why)
             buf_printf(out, "; %s: %s", obj_name(pod), why);
     }
 }
 
-static void describe_job(const FollowSpace *space, const json_t *job, const json_t *cluster,
-                         Buf *out) {
+static void describe_job(const Follow *follow, const FollowSpace *space, const json_t *job,
+                         const json_t *cluster, Buf *out) {
     const char *state = text_at(json_str_at(job, "status", "jobDeploymentStatus"), "");
     const char *status = json_str_at(job, "status", "jobStatus");
     const char *name = json_str_at(job, "status", "rayClusterName");
@@ -226,7 +241,7 @@ static void describe_job(const FollowSpace *space, const json_t *job, const json
         buf_printf(out, "Initializing: RayCluster %s", text_at(name, "not made yet"));
         if (cluster) {
             buf_add_str(out, ", ");
-            describe_cluster(space, name, cluster, out);
+            describe_cluster(follow, space, name, cluster, out);
         }
     } else if (str_eq(state, "Waiting")) {
         buf_add_str(out, "Waiting for spec.jobId of a job that you submit");
@@ -234,7 +249,7 @@ static void describe_job(const FollowSpace *space, const json_t *job, const json
         buf_printf(out, "%s%s%s", state, str_empty(status) ? "" : ": job ", text_at(status, ""));
         if (str_eq(state, "Running") && str_empty(status)) {
             buf_add_str(out, ": the job is being submitted");
-            describe_submitter(space, job, out);
+            describe_submitter(follow, space, job, out);
         }
     }
 }
@@ -273,7 +288,7 @@ static void look_at_job(Follow *follow, Followed *item, FollowSpace *space) {
         return;
     }
     mark_job(follow, item, job, cluster);
-    describe_job(space, job, cluster, &text);
+    describe_job(follow, space, job, cluster, &text);
     say_state(follow, item, &text);
     begin_log(follow, item, space, job);
     if (is_over(json_str_at(job, "status", "jobDeploymentStatus")))
@@ -288,7 +303,7 @@ static void look_at_cluster(Follow *follow, Followed *item, FollowSpace *space) 
         return;
     if (state)
         buf_printf(&text, "%s: ", state);
-    describe_cluster(space, item->name, cluster, &text);
+    describe_cluster(follow, space, item->name, cluster, &text);
     say_state(follow, item, &text);
     if (!cluster || str_eq(state, "ready") || str_eq(state, "suspended")) {
         mark(follow, item, MARK_CLUSTER);
@@ -377,15 +392,16 @@ static void add_item(Follow *follow, const json_t *object) {
     add_space(follow, namespace_);
 }
 
-Follow *follow_new(KubeClient *client, const json_t *objects, usec_t begun, bool log_to_stderr,
+Follow *follow_new(KubeClient *client, const json_t *objects, const FollowOptions *options,
                    const FollowEvents *events, void *ctx) {
     Follow *follow = mem_new(Follow);
     Loop *loop = kube_client_loop(client);
     *follow = (Follow){
         .client = client,
         .loop = loop,
-        .begun = begun,
-        .log_fd = log_to_stderr ? STDERR_FILENO : STDOUT_FILENO,
+        .local = options->local,
+        .begun = options->begun,
+        .log_fd = options->log_to_stderr ? STDERR_FILENO : STDOUT_FILENO,
         .events = events,
         .ctx = ctx,
         .task = loop_task_new(loop, look, follow),
@@ -393,6 +409,7 @@ Follow *follow_new(KubeClient *client, const json_t *objects, usec_t begun, bool
     };
     size_t i;
     json_t *object;
+    follow->nodes = inform(follow, NULL, "", "nodes");
     json_array_foreach(objects, i, object)
         add_item(follow, object);
     loop_timer_every(follow->timer, TICK); /* for the end of logs */
@@ -410,6 +427,7 @@ Follow *follow_free(Follow *follow) {
     }
     VEC_EACH(item, &follow->items) {
         run_log_free(item->log);
+        free(item->log_of);
         free(item->namespace_);
         free(item->name);
         free(item->uid);
@@ -417,6 +435,7 @@ Follow *follow_free(Follow *follow) {
         free(item->status);
         free(item->message);
     }
+    kube_informer_free(follow->nodes);
     vec_done(&follow->spaces);
     vec_done(&follow->items);
     loop_task_free(follow->task);

@@ -15,10 +15,15 @@ typedef struct FollowEvents { /* borrowed for life */
     void (*done)(void *ctx);
 } FollowEvents;
 
+typedef struct FollowOptions {
+    usec_t begun;       /* when the command began (loop time): times are told from there */
+    bool log_to_stderr; /* keeps standard output free */
+    bool local;         /* the cluster is one of this machine's */
+} FollowOptions;
+
 /* `objects` as the API server answered them; other kinds than RayJob and RayCluster are passed
- * over. `begun` is when the command began (loop time): times are told from there. `log_to_stderr`
- * keeps standard output free. */
-Follow *follow_new(KubeClient *client, const json_t *objects, usec_t begun, bool log_to_stderr,
+ * over. */
+Follow *follow_new(KubeClient *client, const json_t *objects, const FollowOptions *options,
                    const FollowEvents *events, void *ctx);
 Follow *follow_free(Follow *follow);
 DEFINE_CLEANUP(Follow *, follow_free);

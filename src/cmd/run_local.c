@@ -5,12 +5,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "cmd/program.h"
+#include "cmd/run_folder.h"
 #include "codec/json.h"
 #include "host/process.h"
 #include "host/spawn.h"
@@ -20,8 +22,7 @@
 #define PYTHON_LIMIT (10 * USEC_PER_SEC)
 
 enum {
-    LOG_TAIL = 2000, /* bytes of a dead process's log that are shown */
-    RECORD_MAX = 1 << 16,
+    LOG_TAIL = 2000 /* bytes of a dead process's log that are shown */
 };
 
 typedef struct LocalProcess {
@@ -44,43 +45,21 @@ static const char *const ROLE_NAMES[LOCAL_ROLES] = { "apiserver", "node-agent", 
 struct LocalCluster {
     Loop *loop;
     LocalOptions options;
-    char *kubeconfig;
+    char *kubeconfig, *nodes;
+    bool keep, ready, adopted;
     LocalProcess processes[LOCAL_ROLES];
 };
-
-char *local_default_dir(void) {
-    const char *own = getenv("MOBULA_RUN_DIR"), *state = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-    if (!str_empty(own))
-        return str_dup(own);
-    if (!str_empty(state))
-        return str_printf("%s/mobula/run", state);
-    return str_printf("%s/.local/state/mobula/run", str_empty(home) ? "/root" : home);
-}
 
 static char *role_dir(const char *dir, LocalRole role) {
     return str_printf("%s/%s", dir, ROLE_NAMES[role]);
 }
 
-static char *record_path(const char *dir) {
-    return str_printf("%s/run.json", dir);
-}
-
-/* NULL when there is none, or none that can be read. */
-static json_t *record_read(const char *dir) {
-    _cleanup_free_ char *path = record_path(dir);
-    _cleanup_buf_ Buf text = { 0 };
-    json_t *record = NULL;
-    if (file_read(path, RECORD_MAX, &text) < 0 ||
-        json_parse(text.data ? text.data : "", text.len, NULL, 0, &record) < 0)
-        return NULL;
-    return record;
-}
-
 static int record_write(const LocalCluster *cluster) {
-    _cleanup_free_ char *path = record_path(cluster->options.dir);
     _cleanup_json_ json_t *record = json_object();
     json_object_set_new(record, "kubeconfig", json_string(cluster->kubeconfig));
+    json_object_set_new(record, "nodes", json_string(cluster->nodes));
+    json_object_set_new(record, "keep", json_boolean(cluster->keep));
+    json_object_set_new(record, "ready", json_boolean(cluster->ready));
     for (size_t i = 0; i < LOCAL_ROLES; i++) {
         const LocalProcess *process = &cluster->processes[i];
         if (process->pid == 0)
@@ -91,36 +70,7 @@ static int record_write(const LocalCluster *cluster) {
         json_object_set_new(entry, "started", json_integer((json_int_t)process->started));
         json_array_append_new(json_make_array(record, "processes"), entry);
     }
-    _cleanup_free_ char *text = json_text(record, JSON_PRETTY2);
-    return file_write_atomic(path, text, strlen(text), 0600);
-}
-
-/* The very process of that entry, not another one of its number. */
-static bool entry_lives(const json_t *entry) {
-    uint64_t started;
-    pid_t pid = (pid_t)json_int_at(entry, 0, "pid");
-    return pid > 0 && process_alive(pid) && process_start_time(pid, &started) == 0 &&
-           started == (uint64_t)json_int_at(entry, 0, "started");
-}
-
-static const json_t *find_entry(const json_t *record, LocalRole role) {
-    size_t i;
-    json_t *entry;
-    json_array_foreach(json_object_get(record, "processes"), i, entry) {
-        if (str_eq(json_str_at(entry, "name"), ROLE_NAMES[role]))
-            return entry;
-    }
-    return NULL;
-}
-
-int local_cluster_find(const char *dir, char **ret_kubeconfig) {
-    _cleanup_json_ json_t *record = record_read(dir);
-    const json_t *entry = find_entry(record, LOCAL_API);
-    const char *kubeconfig = json_str_at(record, "kubeconfig");
-    if (!entry || !kubeconfig || !entry_lives(entry))
-        return 0;
-    *ret_kubeconfig = str_dup(kubeconfig);
-    return LOCAL_RUNS;
+    return run_record_write(cluster->options.dir, record);
 }
 
 static char *log_tail(const char *dir, LocalRole role) {
@@ -142,6 +92,7 @@ static void on_exit_of(void *ctx, const LoopExit *end) {
                         how);
     _cleanup_free_ char *log =
         log_tail(cluster->options.dir, (LocalRole)(process - cluster->processes));
+    process->pid = 0;
     cluster->options.died(cluster->options.ctx, process->name, how, log);
 }
 
@@ -163,7 +114,7 @@ static int start_role(LocalCluster *cluster, LocalRole role, const StrList *argu
         .fds = fds,
         .fd_count = ARRAY_LEN(fds),
         .group = SPAWN_NEW_SESSION,
-        .death_signal = cluster->options.keep ? 0 : SIGTERM,
+        .death_signal = cluster->keep ? 0 : SIGTERM,
     };
     Child child;
     r = spawn_start(&spec, &child);
@@ -206,23 +157,75 @@ static void add_common(StrList *arguments, const LocalCluster *cluster, LocalRol
     }
 }
 
+/* Processes that live already; what happens to them is told as of our own. */
+static int adopt(LocalCluster *cluster, const json_t *record) {
+    for (size_t i = 0; i < LOCAL_ROLES; i++) {
+        const json_t *entry = run_record_find(record, ROLE_NAMES[i]);
+        LocalProcess *process = &cluster->processes[i];
+        if (!run_entry_lives(entry))
+            continue;
+        *process = (LocalProcess){ .cluster = cluster,
+                                   .name = ROLE_NAMES[i],
+                                   .pid = (pid_t)json_int_at(entry, 0, "pid"),
+                                   .started = (uint64_t)json_int_at(entry, 0, "started") };
+        int pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+        int r = pidfd < 0
+                    ? error_last("watch the %s", ROLE_NAMES[i])
+                    : loop_child_new(cluster->loop, pidfd, on_exit_of, process, &process->watch);
+        if (r < 0)
+            return r;
+        cluster->adopted = true;
+    }
+    return 0;
+}
+
+/* A cluster that is to stay is taken over as long as any of it lives. */
+static int take_over(LocalCluster *cluster) {
+    _cleanup_json_ json_t *record = run_record_read(cluster->options.dir);
+    const char *nodes = json_str_at(record, "nodes");
+    if (!json_bool_at(record, false, "keep"))
+        return 0;
+    int r = adopt(cluster, record);
+    if (r < 0 || !cluster->adopted)
+        return r;
+    cluster->keep = true;
+    if (nodes)
+        str_set(&cluster->nodes, nodes);
+    cluster->ready = json_bool_at(record, false, "ready");
+    for (size_t i = 0; i < LOCAL_ROLES; i++)
+        cluster->ready &= cluster->processes[i].pid != 0;
+    return 0;
+}
+
 int local_cluster_new(Loop *loop, const LocalOptions *options, LocalCluster **ret_cluster) {
     _cleanup_(local_cluster_freep) LocalCluster *cluster = mem_new(LocalCluster);
     _cleanup_strlist_ StrList arguments = { 0 };
-    *cluster = (LocalCluster){ .loop = loop, .options = *options };
+    *cluster = (LocalCluster){
+        .loop = loop, .options = *options, .nodes = str_dup(options->nodes), .keep = options->keep
+    };
     _cleanup_free_ char *dir = role_dir(options->dir, LOCAL_API);
     cluster->kubeconfig = str_printf("%s/kubeconfig", dir);
-    int r = forget_former(options->dir);
+    int r = take_over(cluster);
+    if (r == 0 && !cluster->adopted)
+        r = forget_former(options->dir);
     if (r == 0)
-        r = dir_make(options->dir, 0700);
-    if (r < 0)
-        return r;
-    add_common(&arguments, cluster, LOCAL_API);
-    r = start_role(cluster, LOCAL_API, &arguments);
+        r = record_write(cluster);
+    if (r == 0 && !cluster->processes[LOCAL_API].pid) {
+        add_common(&arguments, cluster, LOCAL_API);
+        r = start_role(cluster, LOCAL_API, &arguments);
+    }
     if (r < 0)
         return r;
     *ret_cluster = TAKE(cluster);
     return 0;
+}
+
+bool local_cluster_adopted(const LocalCluster *cluster) {
+    return cluster->adopted;
+}
+
+bool local_cluster_ready(const LocalCluster *cluster) {
+    return cluster->ready;
 }
 
 const char *local_cluster_kubeconfig(const LocalCluster *cluster) {
@@ -267,14 +270,18 @@ static void add_python(StrList *arguments) {
 
 int local_cluster_join_nodes(LocalCluster *cluster) {
     _cleanup_strlist_ StrList arguments = { 0 };
+    if (cluster->processes[LOCAL_NODE].pid)
+        return 0;
     add_common(&arguments, cluster, LOCAL_NODE);
     strlist_add(&arguments, "--nodes");
-    strlist_add(&arguments, cluster->options.nodes);
+    strlist_add(&arguments, cluster->nodes);
     strlist_add(&arguments, "--token-file");
     strlist_printf(&arguments, "%s/%s/agent.token", cluster->options.dir, ROLE_NAMES[LOCAL_API]);
     if (!add_build_folder(&arguments))
         add_python_path(&arguments);
     add_python(&arguments);
+    if (!cluster->keep)
+        strlist_add(&arguments, "--end-pods");
     return start_role(cluster, LOCAL_NODE, &arguments);
 }
 
@@ -290,7 +297,11 @@ int local_cluster_join_operator(LocalCluster *cluster) {
     add_common(&arguments, cluster, LOCAL_OPERATOR);
     for (size_t i = 0; i < ARRAY_LEN(FLAGS); i++)
         strlist_add(&arguments, FLAGS[i]);
-    return start_role(cluster, LOCAL_OPERATOR, &arguments);
+    int r = cluster->processes[LOCAL_OPERATOR].pid
+                ? 0
+                : start_role(cluster, LOCAL_OPERATOR, &arguments);
+    cluster->ready = r == 0;
+    return r < 0 ? r : record_write(cluster);
 }
 
 LocalCluster *local_cluster_free(LocalCluster *cluster) {
@@ -298,8 +309,9 @@ LocalCluster *local_cluster_free(LocalCluster *cluster) {
         return NULL;
     for (size_t i = 0; i < LOCAL_ROLES; i++)
         loop_child_free(cluster->processes[i].watch);
-    free(cluster->kubeconfig);
-    free(cluster);
+    mem_free(cluster->kubeconfig);
+    mem_free(cluster->nodes);
+    mem_free(cluster);
     return NULL;
 }
 
@@ -307,10 +319,10 @@ LocalCluster *local_cluster_free(LocalCluster *cluster) {
 static void end_entry(const json_t *entry) {
     pid_t pid = (pid_t)json_int_at(entry, 0, "pid");
     usec_t deadline = time_mono_now() + END_LIMIT;
-    if (!entry || !entry_lives(entry))
+    if (!entry || !run_entry_lives(entry))
         return;
     (void)kill(pid, SIGTERM);
-    while (entry_lives(entry)) {
+    while (run_entry_lives(entry)) {
         if (time_mono_now() > deadline) {
             (void)kill(pid, SIGKILL);
             deadline = USEC_INFINITY;
@@ -335,15 +347,14 @@ static int purge_pods(const char *dir) {
 }
 
 int local_end(const char *dir, bool remove) {
-    _cleanup_json_ json_t *record = record_read(dir);
+    _cleanup_json_ json_t *record = run_record_read(dir);
     if (!record)
         return LOCAL_NONE;
-    end_entry(find_entry(record, LOCAL_OPERATOR));
-    end_entry(find_entry(record, LOCAL_NODE));
+    end_entry(run_record_find(record, ROLE_NAMES[LOCAL_OPERATOR]));
+    end_entry(run_record_find(record, ROLE_NAMES[LOCAL_NODE]));
     int r = purge_pods(dir);
-    end_entry(find_entry(record, LOCAL_API));
-    _cleanup_free_ char *path = record_path(dir);
-    (void)unlink(path);
+    end_entry(run_record_find(record, ROLE_NAMES[LOCAL_API]));
+    run_record_remove(dir);
     if (r < 0)
         return r;
     return remove ? dir_remove(dir) : 0;

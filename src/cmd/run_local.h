@@ -3,8 +3,7 @@
 
 /*
  * The embedded Kubernetes as processes of this machine: API server, node agent, operator, each with
- * its own folder and log below one run folder. run.json there says what runs, so that `mobula down`
- * can end it, also after a crash.
+ * its own folder and log below one run folder (run_folder.h).
  */
 
 #include "base/str.h"
@@ -21,18 +20,13 @@ typedef struct LocalOptions { /* borrowed for life */
     void *ctx;
 } LocalOptions;
 
-/* $MOBULA_RUN_DIR, else $XDG_STATE_HOME/mobula/run, else ~/.local/state/mobula/run. Owned. */
-char *local_default_dir(void);
-
-/* Positive LOCAL_RUNS: a cluster lives in that folder already; *ret_kubeconfig is its. */
-enum {
-    LOCAL_RUNS = 1
-};
-_must_check_ int local_cluster_find(const char *dir, char **ret_kubeconfig);
-
-/* Starts the API server. Its kubeconfig appears at local_cluster_kubeconfig() when it serves. */
+/* Starts the API server. Its kubeconfig appears at local_cluster_kubeconfig() when it serves. If a
+ * cluster that is to stay lives in the folder, that one is taken over, and only what of it has died
+ * is started again. */
 _must_check_ int local_cluster_new(Loop *loop, const LocalOptions *options,
                                    LocalCluster **ret_cluster);
+bool local_cluster_adopted(const LocalCluster *cluster); /* taken over */
+bool local_cluster_ready(const LocalCluster *cluster);   /* all of it runs */
 const char *local_cluster_kubeconfig(const LocalCluster *cluster);
 /* Once the API server answers. */
 _must_check_ int local_cluster_join_nodes(LocalCluster *cluster);

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "cmd/run_local.h"
+#include "cmd/run_folder.h"
 #include "cmd/run_manifests.h"
 #include "cmd/run_session.h"
 
@@ -47,7 +47,7 @@ int cmd_run(int argc, char **argv) {
     log_setup("run", LOG_WARN, false);
     signal(SIGPIPE, SIG_IGN);
     _cleanup_json_ json_t *documents = json_array();
-    _cleanup_free_ char *chosen = dir ? str_dup(dir) : local_default_dir();
+    _cleanup_free_ char *chosen = dir ? str_dup(dir) : run_folder_default();
     for (int i = first; r == 0 && i < argc; i++)
         r = manifests_load(argv[i], documents);
     if (r == 0 && json_array_size(documents) == 0)

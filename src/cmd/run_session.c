@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "cmd/run_folder.h"
 #include "cmd/run_follow.h"
 #include "cmd/run_local.h"
 #include "kobj/kinds.h"
@@ -12,6 +13,7 @@
 
 #define START_LIMIT   (30 * USEC_PER_SEC)
 #define START_POLL    (10 * USEC_PER_MSEC)
+#define CLAIM_POLL    (50 * USEC_PER_MSEC)
 #define OPERATOR_NAME "ray-operator-leader"
 
 typedef struct RunSession {
@@ -20,10 +22,11 @@ typedef struct RunSession {
     HttpClient *http;
     KubeClient *client;
     KubeMapper *mapper;
-    LocalCluster *local; /* NULL: outside, or one that ran already */
+    RunFolder folder;
+    LocalCluster *local; /* NULL: outside */
     bool outside;
     usec_t begun, up, applied;
-    LoopTimer *poll;
+    LoopTimer *poll, *claim;
     KubeCall *call;
     KubeManifest *manifest;
     const char *const *crd; /* the one that is being applied */
@@ -88,8 +91,11 @@ static void on_applied(void *ctx, int r, const char *message) {
         return;
     }
     session->applied = loop_now(session->loop);
-    session->follow = follow_new(session->client, session->objects, session->begun,
-                                 session->options->json, &FOLLOW_EVENTS, session);
+    FollowOptions options = { .begun = session->begun,
+                              .log_to_stderr = session->options->json,
+                              .local = !session->outside };
+    session->follow =
+        follow_new(session->client, session->objects, &options, &FOLLOW_EVENTS, session);
     if (!follow_any(session->follow))
         finish(session, 0);
 }
@@ -221,30 +227,51 @@ static void poll_local(void *ctx) {
     session->call = kube_raw(session->client, &request, on_ready, session);
 }
 
-static int begin_local(RunSession *session) {
-    _cleanup_free_ char *kubeconfig = NULL;
+static int use_folder(RunSession *session) {
     const RunOptions *options = session->options;
-    int r = local_cluster_find(options->run_dir, &kubeconfig);
-    if (r < 0)
-        return r;
-    if (r == LOCAL_RUNS) {
-        follow_say(session->loop, session->begun, "using the cluster in %s", options->run_dir);
-        r = connect_client(session, kubeconfig);
-        if (r == 0)
-            apply(session);
-        return r;
-    }
     LocalOptions local = {
-        .dir = options->run_dir,
+        .dir = session->folder.dir,
         .nodes = options->nodes,
         .keep = options->keep,
         .died = on_died,
         .ctx = session,
     };
-    r = local_cluster_new(session->loop, &local, &session->local);
+    int r = local_cluster_new(session->loop, &local, &session->local);
+    if (r < 0)
+        return r;
+    if (local_cluster_adopted(session->local))
+        follow_say(session->loop, session->begun, "using the cluster in %s", local.dir);
+    if (!local_cluster_ready(session->local)) {
+        poll_local(session);
+        return 0;
+    }
+    r = connect_client(session, local_cluster_kubeconfig(session->local));
     if (r == 0)
-        loop_timer_after(session->poll, START_POLL);
+        apply(session);
     return r;
+}
+
+static int begin_local(RunSession *session) {
+    RunFolder folder;
+    int r = run_folder_claim(session->options->run_dir, &folder);
+    if (r < 0)
+        return r;
+    run_folder_done(&session->folder);
+    session->folder = folder;
+    if (r != FOLDER_STARTING)
+        return use_folder(session);
+    if (loop_now(session->loop) > session->begun + START_LIMIT)
+        return error_origin(-EBUSY, "another `mobula run` has %s, and does not get its cluster up",
+                            folder.dir);
+    loop_timer_after(session->claim, CLAIM_POLL);
+    return 0;
+}
+
+static void claim_again(void *ctx) {
+    RunSession *session = ctx;
+    int r = begin_local(session);
+    if (r < 0)
+        fail(session, error_text(r));
 }
 
 static int begin(RunSession *session) {
@@ -274,15 +301,17 @@ static void report(const RunSession *session) {
 /* What we started ends with us, unless it is to stay. */
 static void leave(RunSession *session) {
     const RunOptions *options = session->options;
-    bool ours = session->local != NULL;
+    const char *dir = session->folder.dir;
     session->leaving = true;
-    if (ours && !options->keep) {
-        int r = local_end(options->run_dir, session->status == 0);
+    if (!session->local)
+        return;
+    if (!options->keep && !local_cluster_adopted(session->local)) {
+        int r = local_end(dir, session->status == 0);
         if (r < 0)
             fprintf(stderr, "mobula run: cannot end everything: %s\n", error_text(r));
         else if (session->status != 0)
-            fprintf(stderr, "Logs are in %s\n", options->run_dir);
-    } else if (ours) {
+            fprintf(stderr, "Logs are in %s\n", dir);
+    } else if (options->keep) {
         fprintf(stderr, "The cluster stays; `mobula down` ends it. To use it:\n");
         fprintf(stderr, "export KUBECONFIG=%s\n", local_cluster_kubeconfig(session->local));
     }
@@ -297,6 +326,8 @@ static void session_done(RunSession *session) {
     http_client_free(session->http);
     local_cluster_free(session->local);
     loop_timer_free(session->poll);
+    loop_timer_free(session->claim);
+    run_folder_done(&session->folder);
     json_decref(session->objects);
 }
 
@@ -307,12 +338,14 @@ int run_session(const RunOptions *options) {
         .options = options,
         .outside = options->kubeconfig || options->context,
         .objects = json_array(),
+        .folder = { .lock = -1 },
     };
     int r = loop_new(&loop);
     session.loop = loop;
     if (r == 0) {
         session.begun = loop_now(loop);
         session.poll = loop_timer_new(loop, poll_local, &session);
+        session.claim = loop_timer_new(loop, claim_again, &session);
         r = loop_signal_new(loop, SIGTERM, on_signal, &session, &term);
     }
     if (r == 0)

@@ -3,7 +3,11 @@
 import json
 import os
 import pathlib
+import re
+import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -31,6 +35,12 @@ class Runner:
         return subprocess.run([BUILD / "bin" / "mobula", *words], input=text, env=self.env,
                               capture_output=True, text=True, timeout=timeout)
 
+    def start(self, *words):
+        """A run whose words, all in one file, are read while it goes on."""
+        return subprocess.Popen([BUILD / "bin" / "mobula", *words], env=self.env, text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT)
+
     def processes(self):
         """Command lines of what still runs for this folder."""
         found = []
@@ -49,10 +59,37 @@ def run(tmp_path):
     runner = Runner(tmp_path)
     yield runner
     runner("down")
+    assert runner.processes() == []
 
 
 def said(done):
     return done.stdout + done.stderr
+
+
+def read_until(process, pattern):
+    text = ""
+    for line in process.stdout:
+        text += line
+        if re.search(pattern, line):
+            return text
+    raise AssertionError(f"no line matches {pattern}:\n{text}")
+
+
+def until(condition, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+SLEEPS = MANIFEST.replace("entrypoint: python /home/ray/samples/sample_code.py",
+                          "entrypoint: sleep 300")
+
+
+def feed(process, text):
+    process.stdin.write(text)
+    process.stdin.close()
+    process.stdin = None  # communicate() would write to it
 
 
 def test_a_job_runs_and_nothing_is_left(run):
@@ -98,3 +135,121 @@ def test_a_manifest_that_cannot_be_applied_is_refused(run):
     assert done.returncode == 1
     assert "entrypoint" in said(done)
     assert run.processes() == []
+
+
+def test_two_runs_at_once_have_clusters_of_their_own(run):
+    first, second = run.start("run", "-"), run.start("run", "-")
+    feed(first, MANIFEST)
+    feed(second, MANIFEST)
+    texts = [process.communicate(timeout=150)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], "\n".join(texts)
+    assert all("test_counter got 2" in text for text in texts)
+    assert list(run.home.glob("run*")) == []
+
+
+def test_ctrl_c_ends_everything(run):
+    process = run.start("run", "-")
+    feed(process, SLEEPS)
+    read_until(process, "job RUNNING")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert run.processes() == []
+
+
+def test_a_killed_run_leaves_no_process(run):
+    process = run.start("run", "-")
+    feed(process, SLEEPS)
+    read_until(process, "job RUNNING")
+    process.kill()
+    process.wait()
+    until(lambda: run.processes() == [])
+    until(lambda: not list((run.dir / "node-agent" / "pods").iterdir()))
+
+
+def test_the_log_of_each_try_is_shown(run):
+    text = MANIFEST.replace("entrypoint: python /home/ray/samples/sample_code.py",
+                            "entrypoint: sh -c 'echo a try; exit 3'\n  backoffLimit: 1")
+    assert text != MANIFEST
+    done = run("run", "-", text=text)
+    assert done.returncode == 1, said(done)
+    assert len(re.findall(r"^a try$", done.stdout, re.M)) >= 2
+    assert "exit code 3" in said(done)
+    assert "Retrying" in said(done)
+
+
+def test_a_request_that_no_node_can_meet_is_explained(run):
+    process = run.start("run", "--nodes", "1x2cpu,2Gi", "-")
+    feed(process, MANIFEST)  # 4 CPUs a worker
+    text = read_until(process, "even when empty")
+    assert "Insufficient cpu" in text and "give the cluster other nodes with --nodes" in text
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_kept_cluster_that_was_hurt_is_mended(run):
+    """By the next run: what of it has died starts again, with all that was stored."""
+    empty = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\n"
+    assert run("run", "--keep", "-", text=empty.replace("NAME", "one")).returncode == 0
+    record = json.loads((run.dir / "run.json").read_text())
+    for entry in record["processes"]:
+        if entry["name"] != "operator":
+            os.kill(entry["pid"], signal.SIGKILL)
+    until(lambda: len(run.processes()) < len(record["processes"]) + 1)
+    done = run("run", "-", text=MANIFEST)
+    assert done.returncode == 0, said(done)
+    assert f"using the cluster in {run.dir}" in said(done)
+    again = run("run", "-", text=empty.replace("NAME", "one"))
+    assert "configmaps/one unchanged in namespace default" in said(again)
+
+
+def test_a_run_says_which_part_of_a_kept_cluster_ended(run):
+    assert run("run", "--keep", "-", text=MANIFEST).returncode == 0
+    process = run.start("run", "-")
+    feed(process, SLEEPS)
+    read_until(process, "job RUNNING")
+    entries = json.loads((run.dir / "run.json").read_text())["processes"]
+    os.kill(next(e["pid"] for e in entries if e["name"] == "apiserver"), signal.SIGKILL)
+    text = process.communicate(timeout=30)[0]
+    assert process.returncode == 1 and "the apiserver ended with" in text
+
+
+def test_folders_files_and_other_clusters(run, tmp_path):
+    """A folder's documents in the order of its files; a cluster that --kubeconfig names, by its
+    context; the operator that is there does the work."""
+    if not shutil.which("kubectl"):
+        pytest.skip("no kubectl here")
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    config, job = MANIFEST.split("\n---\n")
+    (folder / "a.yaml").write_text(config)
+    (folder / "b.yml").write_text(job.replace("generateName: rayjob-video-", "name: fixed"))
+    (folder / "c.txt").write_text("no manifest")
+    (tmp_path / "more.json").write_text(json.dumps(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}}))
+    assert run("run", "--keep", tmp_path / "more.json").returncode == 0
+    kubeconfig = run.dir / "apiserver" / "kubeconfig"
+    there = subprocess.run(["kubectl", "--kubeconfig", kubeconfig, "config", "current-context"],
+                           capture_output=True, text=True, check=True).stdout.strip()
+    done = run("run", "--kubeconfig", kubeconfig, "--context", there, folder)
+    assert done.returncode == 0, said(done)
+    assert "test_counter got 2" in done.stdout
+    assert re.search(r"operator there: \S+", said(done))
+    assert "rayjobs.ray.io/fixed created in namespace video" in said(done)
+    wrong = run("run", "--kubeconfig", kubeconfig, "--context", "other", folder)
+    assert wrong.returncode == 1 and "other" in said(wrong)
+
+
+def test_no_operator_is_brought_to_another_cluster(run, tmp_path):
+    assert run("run", "--keep", "-", text="apiVersion: v1\nkind: Namespace\n"
+                                          "metadata: {name: one}\n").returncode == 0
+    entries = json.loads((run.dir / "run.json").read_text())["processes"]
+    os.kill(next(e["pid"] for e in entries if e["name"] == "operator"), signal.SIGTERM)
+    kubeconfig = run.dir / "apiserver" / "kubeconfig"
+    until(lambda: not subprocess.run(
+        ["kubectl", "--kubeconfig", kubeconfig, "get", "lease", "ray-operator-leader", "-o",
+         "jsonpath={.spec.holderIdentity}"], capture_output=True, text=True).stdout)
+    done = run("run", "--kubeconfig", kubeconfig, "-", text=MANIFEST)
+    assert done.returncode == 1
+    assert "no Lease ray-operator-leader is held" in said(done)
