@@ -14,6 +14,11 @@ from ray._mobula import (  # noqa: F401
     UniqueID,
     WorkerID,
 )
+from ray._private.object_ref_generator import (  # noqa: F401
+    DynamicObjectRefGenerator,
+    ObjectRefGenerator,
+    StreamingGeneratorStats,
+)
 
 ObjectID = ObjectRef
 
@@ -41,26 +46,6 @@ class Language:
 Language.PYTHON = Language("PYTHON", 0)
 Language.JAVA = Language("JAVA", 1)
 Language.CPP = Language("CPP", 2)
-
-
-class ObjectRefGenerator:
-    """The references that a generator task yields. Streaming is not served by this version."""
-
-    def __init__(self, *args, **kwargs):
-        raise NotImplementedError("Streaming generators are not supported by Mobula yet.")
-
-
-class DynamicObjectRefGenerator:
-    """A fixed row of references."""
-
-    def __init__(self, refs):
-        self._refs = refs
-
-    def __iter__(self):
-        return iter(list(self._refs))
-
-    def __len__(self):
-        return len(self._refs)
 
 
 def getproctitle():

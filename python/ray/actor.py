@@ -75,14 +75,6 @@ class _MethodSpec:
 
     def prepare(self, call):
         options = self.options
-        num_returns = options.get("num_returns")
-        if num_returns is None:
-            num_returns = "streaming" if options.get("generator") else 1
-        if not isinstance(num_returns, int):
-            raise NotImplementedError(
-                f"num_returns={num_returns!r} (streaming generators) is not supported by Mobula yet: "
-                "return a list, or use num_returns=N."
-            )
         retries = options.get("max_task_retries")
         if retries is None:
             retries = self.meta.max_task_retries or 0
@@ -92,7 +84,7 @@ class _MethodSpec:
             None,
             options.get("name") or f"{self.meta.class_name}.{self.name}",
             self.name,
-            num_returns,
+            calls.returns(options.get("num_returns"), options.get("generator")),
             {},
             None,
             calls.DEFAULT_STRATEGY,
@@ -102,6 +94,7 @@ class _MethodSpec:
             calls.options_text(
                 concurrency_group=options.get("concurrency_group"), retry_exceptions=allowed
             ),
+            calls.stream_limit(options),
         )
 
     def make_call(self):
@@ -505,6 +498,7 @@ class _CreationSpec:
                 asyncio=True if metadata.is_async else None,
                 name=options.get("name"),
             ),
+            0,
         )
 
     @property

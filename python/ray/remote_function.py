@@ -36,14 +36,6 @@ class _TaskSpec:
 
         options = self.options
         warn_deprecated_placement_group(options, 6)
-        num_returns = options.get("num_returns")
-        if num_returns is None:
-            num_returns = "streaming" if is_generator(self.export.thing) else 1
-        if not isinstance(num_returns, int):
-            raise NotImplementedError(
-                f"num_returns={num_returns!r} (streaming generators) is not supported by Mobula yet: "
-                "return a list, or use num_returns=N."
-            )
         retries = options.get("max_retries")
         if "max_retries" not in options:
             retries = int(os.environ.get("RAY_TASK_MAX_RETRIES", 3))
@@ -54,7 +46,7 @@ class _TaskSpec:
             self.export.get(),
             options.get("name") or self.export.thing.__name__,
             None,
-            num_returns,
+            calls.returns(options.get("num_returns"), is_generator(self.export.thing)),
             resources_of({"num_cpus": task_options["num_cpus"].default_value, **options}),
             None,
             calls.strategy(options),
@@ -62,6 +54,7 @@ class _TaskSpec:
             retries if retries is not None else 0,
             retry,
             calls.options_text(max_calls=max_calls, retry_exceptions=allowed),
+            calls.stream_limit(options),
         )
 
     def make_call(self):

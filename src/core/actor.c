@@ -508,18 +508,10 @@ int core_actor_submit(Core *core, CoreActor *actor, CoreTemplate *t, const CoreA
         core_unlock(core);
         return CORE_FULL;
     }
-    uint32_t returns = t->num_returns > 0 ? (uint32_t)t->num_returns : 0;
-    CorePending *p = pending_new(core, t, args, returns);
-    p->task = task_id_make_actor(&core->ids, &actor->id);
+    TaskId task = task_id_make_actor(&core->ids, &actor->id);
+    CorePending *p = pending_returning(core, t, args, &task, ret_refs);
     p->actor = actor;
     actor->count++;
-    map_put(&core->tasks, p->task.byte, p);
-    for (uint32_t i = 0; i < returns; i++) {
-        ObjectId id = object_id_return(&p->task, i + 1);
-        ret_refs[i] = ref_new(core, &id, core->info.peer, NULL);
-        ret_refs[i]->maker = p;
-        p->refs[i] = &ret_refs[i]->own;
-    }
     list_push(&actor->queue, &p->link);
     actor->queued++;
     if (actor->state == ACTOR_STATE_DEAD) {

@@ -434,6 +434,7 @@ static Core *core_new(const CoreOptions *o) {
     map_init(&core->exported, sizeof(Hash));
     map_init(&core->fetches, sizeof(ObjectId));
     list_init(&core->calls);
+    list_init(&core->active);
     core->rpc = rpc_new(rpc_transport, core);
     return core;
 }

@@ -92,6 +92,7 @@ enum {
     CORE_TIMEOUT = 1,     /* the deadline passed first */
     CORE_INTERRUPTED = 2, /* a signal arrived, or 100 ms went by: look at signals, call again */
     CORE_DUPLICATE = 6,
+    CORE_END = 7,
 };
 
 /*
@@ -144,7 +145,8 @@ typedef struct CoreTemplateSpec {
     Hash function;             /* TASK, ACTOR_CREATE */
     const char *name;          /* "module.function" or "Class.method", for messages */
     const char *method;        /* ACTOR_TASK */
-    int32_t num_returns;
+    int32_t num_returns;       /* or CORE_STREAMING, CORE_DYNAMIC */
+    uint32_t stream_limit;     /* CORE_STREAMING: unread values after which it waits; 0: never */
     const Resource *resources; /* held while it runs (ACTOR_CREATE: for its life) */
     size_t resources_len;
     const Resource *placement; /* ACTOR_CREATE: needed to be placed; NULL: the same */
@@ -175,11 +177,39 @@ typedef struct CoreArgs {
     size_t nested_len;
 } CoreArgs;
 
-/* Never waits. ret_refs gets num_returns owned pointers. */
+/* Never waits. ret_refs gets num_returns owned pointers; of a streaming call one, which stands for
+ * the whole of it and is the handle of its stream. */
 _must_check_ int core_submit(Core *core, CoreTemplate *t, const CoreArgs *args, CoreRef **ret_refs);
 
 /* force: kills the worker. 0 also when it had ended. CORE_TIMEOUT never. */
 _must_check_ int core_cancel(Core *core, CoreRef *ref, bool force, bool recursive);
+
+/* ---- streams ---------------------------------------------------------------------------------- */
+
+/*
+ * What a streaming call yields, each value an object as soon as it is there. The reference of the
+ * whole call gets its value when the call has ended: nothing of interest, or the error of a call
+ * that was not run to its end (the error of the user's own code is the stream's last value).
+ * One reader; its place moves with core_stream_next(). Values it has not taken go with the
+ * reference of the whole, or with core_stream_close().
+ */
+enum {
+    CORE_STREAMING = -1,
+    CORE_DYNAMIC = -2, /* the whole call's value lists the references; nobody reads the stream */
+};
+
+/* Is this such a reference, of this Core? */
+bool core_ref_streams(const Core *core, const CoreRef *ref);
+/* The reference at the reader's place: owned. CORE_TIMEOUT: its value is not there yet;
+ * CORE_END: the stream ended before it. */
+_must_check_ int core_stream_next(Core *core, CoreRef *stream, CoreRef **ret_ref);
+/* The reference `ahead` places further on, to wait for: owned. Beyond the end it is an error
+ * (END_OF_STREAM, or why the call ended). */
+CoreRef *core_stream_peek(Core *core, CoreRef *stream, uint32_t ahead);
+/* The stream has ended and the reader has taken all of it. */
+bool core_stream_finished(Core *core, CoreRef *stream);
+/* The reader is gone: the call runs on, and what it yields is freed. */
+void core_stream_close(Core *core, CoreRef *stream);
 
 /* ---- actors ----------------------------------------------------------------------------------- */
 
@@ -242,11 +272,22 @@ _must_check_ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task)
 /* The value of return `index` (from 0). Large blobs go to the store. */
 _must_check_ int core_task_return(Core *core, CoreTask *task, uint32_t index, const CoreBlob *blob);
 
+/* One value of a streaming call, sent at once; they are counted from 0 in order of these calls. */
+_must_check_ int core_task_yield(Core *core, CoreTask *task, const CoreBlob *blob);
+/* Waits until the reader lets the call yield again. CORE_TIMEOUT and CORE_INTERRUPTED as in get. */
+_must_check_ int core_task_room(Core *core, CoreTask *task, usec_t timeout);
+/* How many were yielded. */
+uint32_t core_task_yields(const CoreTask *task);
+/* CORE_DYNAMIC: the reference of the yielded value `index`, which the caller owns. Owned here. */
+CoreRef *core_task_yielded(Core *core, CoreTask *task, uint32_t index);
+
 typedef struct CoreTaskEnd {
     const void *error; /* an encoded ErrorInfo instead of values, or NULL */
     size_t error_len;
     CoreRef *const *error_refs;
     size_t error_refs_len;
+    bool partial;     /* the values returned before stay, the error is for the others; of a
+                       * streaming call: it is the last one yielded */
     bool retry;       /* the error matched retry_exceptions: the submitter may try again */
     bool exiting;     /* this worker ends after it (exit_actor, max_calls) */
     const char *repr; /* ACTOR_CREATE: the instance's name in logs, NULL for the class */

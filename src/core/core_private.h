@@ -72,19 +72,30 @@ typedef struct RemoteGet { /* a borrower's ObjectGet that waits here */
 } RemoteGet;
 
 struct CoreRef {
-    OwnRef own;           /* first: OwnRef * and CoreRef * are the same address */
+    OwnRef own;                /* first: OwnRef * and CoreRef * are the same address */
     Core *core;
-    _Atomic uint8_t kind; /* ValueKind; PENDING until `value` is set */
-    uint32_t mark;        /* of the last wait that has seen it: finds duplicates */
-    bool fetching;        /* borrowed: asked its owner */
-    bool is_actor;        /* counts an actor's handles; never gets a value */
+    _Atomic uint8_t kind;      /* ValueKind; PENDING until `value` is set */
+    uint32_t mark;             /* of the last wait that has seen it: finds duplicates */
+    bool fetching;             /* borrowed: asked its owner */
+    bool is_actor;             /* counts an actor's handles; never gets a value */
     CoreBytes *value;
-    CorePending *maker;   /* owned: the call in flight that makes it */
+    CorePending *maker;        /* owned: the call in flight that makes it */
     struct CoreActor *actor;
+    struct CoreStream *stream; /* of the streaming call that this stands for */
     Vec(uint64_t) watches;
     Vec(RemoteGet) remote;
     Vec(CorePending *) dependents; /* calls that wait for it as an argument */
 };
+
+/* What a streaming call yields; kept by the record of the reference that stands for the call. */
+typedef struct CoreStream {
+    Vec(CoreRef *) items; /* from `head` on: those at the reader's place and after it, each held */
+    size_t head;
+    uint64_t next;        /* the reader's place */
+    uint64_t end;         /* UINT64_MAX until the call has ended */
+    bool closed;          /* nobody reads any more */
+    CoreBytes *why;       /* the error of what lies beyond the end; NULL: END_OF_STREAM */
+} CoreStream;
 
 static inline CoreRef *ref_of(OwnRef *own) {
     return (CoreRef *)own;
@@ -128,6 +139,7 @@ struct CoreTemplate {
     Hash function;
     char *name, *method, *runtime_env, *options;
     int32_t num_returns, max_retries;
+    uint32_t stream_limit;
     bool retry_exceptions;
     Resource *resources, *placement;
     size_t resources_len, placement_len;
@@ -213,7 +225,7 @@ struct CoreActor {
 
 typedef struct RunTask {
     CoreTask task; /* first */
-    List link;     /* in Core.calls */
+    List link;     /* in Core.calls, then in Core.active */
     Core *core;
     Arena arena;
     CoreBytes *body;
@@ -224,6 +236,7 @@ typedef struct RunTask {
     bool is_call;
     _Atomic bool cancelled;
     usec_t started;
+    uint64_t yielded, read; /* streaming */
 } RunTask;
 
 struct Core {
@@ -270,6 +283,7 @@ struct Core {
 
     List calls;       /* RunTask */
     size_t calls_len;
+    List active;      /* RunTask: taken and not done */
     RunTask *running; /* what the main thread runs */
     bool blocked;
     Buf assigned;     /* body of the last TaskAssign */
@@ -336,8 +350,20 @@ void submit_on_taken_back(Core *core, CorePeer *from, const TakenBack *m);
 void submit_worker_dead(Core *core, CoreWorker *worker, const PeerDead *dead);
 void submit_tick(Core *core, usec_t now);
 CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint32_t returns);
+/* One whose values are references: those in ret_refs, owned by the caller. */
+CorePending *pending_returning(Core *core, CoreTemplate *t, const CoreArgs *args,
+                               const TaskId *task, CoreRef **ret_refs);
 void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *out);
 void submit_done(Core *core);
+
+/* stream.c */
+void yields_begin(CoreRef *whole);
+void yields_free(Core *core, CoreRef *whole);
+void yields_on_item(Core *core, CorePending *p, const Result *m, PeerId from);
+/* The call has ended: `values` as in Result; or by `error`, an ErrorInfo. Sets the whole's value. */
+void yields_on_end(Core *core, CorePending *p, const Result *m, PeerId from);
+void yields_fail(Core *core, CoreRef *whole);
+uint64_t yields_read(const CorePending *p);
 
 /* large.c: values in the store */
 CoreBytes *large_from_wire(Core *core, const Value *value);
@@ -364,6 +390,7 @@ void actors_done(Core *core);
 /* execute.c */
 void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body);
 void execute_on_cancel(Core *core, const Cancel *m, PeerId from);
+void execute_on_stream_read(Core *core, const StreamRead *m, PeerId from);
 void execute_on_take_back(Core *core, const FrameHeader *h, const TakeBack *m);
 void execute_blocked(Core *core, bool blocked);
 void execute_tick(Core *core, usec_t now);

@@ -312,7 +312,7 @@ typedef struct Worker {
     Core *core;
     pthread_t thread;
     _Atomic(CoreRef *) kept; /* a reference it retained */
-    _Atomic int ran;
+    _Atomic int ran, yielded;
     bool die_on_x;
 } Worker;
 
@@ -323,6 +323,30 @@ static Core *connect_as(Mini *mini, Role role) {
     Core *core = NULL;
     CHECK_OK(core_connect(&options, &core));
     return core;
+}
+
+static void worker_stream(Worker *w, CoreTask *task) {
+    const Call *call = &task->call;
+    bool fails = call->args.len > 2 && call->args.data[2] == 'f';
+    for (uint8_t i = 0; i < (uint8_t)call->args.data[1]; i++) {
+        struct iovec part = { &i, 1 };
+        w->yielded = i + 1;
+        CHECK_OK(core_task_yield(w->core, task, &(CoreBlob){ .parts = &part, .parts_len = 1 }));
+        int r;
+        while ((r = core_task_room(w->core, task, 20 * USEC_PER_SEC)) == CORE_INTERRUPTED)
+            ;
+        CHECK_INT(r, 0);
+    }
+    char dash = '-';
+    struct iovec none = { &dash, 1 };
+    CHECK_OK(core_task_return(w->core, task, 0, &(CoreBlob){ .parts = &none, .parts_len = 1 }));
+    ErrorInfo error = { .kind = ERROR_KIND_APPLICATION, .text = SLICE("raised") };
+    _cleanup_buf_ Buf body = { 0 };
+    error_info_encode(&error, &body);
+    core_task_done(
+        w->core, task,
+        fails ? &(CoreTaskEnd){ .error = body.data, .error_len = body.len, .partial = true }
+              : &(CoreTaskEnd){ 0 });
 }
 
 static void worker_run(Worker *w, CoreTask *task) {
@@ -338,6 +362,10 @@ static void worker_run(Worker *w, CoreTask *task) {
     if (first == 'k' && call->refs_len) /* keep the reference */
         w->kept = core_ref_import(w->core, &call->refs[0].object, call->refs[0].owner,
                                   &call->refs[0].owner_worker);
+    if (first == 's') { /* yield as many values as the second byte says, and fail on 'f' */
+        worker_stream(w, task);
+        return;
+    }
     if (first == 'e') {
         ErrorInfo error = { .kind = ERROR_KIND_APPLICATION, .text = SLICE("raised") };
         _cleanup_buf_ Buf body = { 0 };
@@ -594,6 +622,101 @@ static void test_a_dead_worker_is_retried_elsewhere(void **state) {
     mini_stop(&mini);
 }
 
+static CoreTemplate *stream_template(Core *core, uint32_t limit) {
+    CoreTemplateSpec spec = { .kind = CALL_KIND_TASK,
+                              .name = "stream",
+                              .num_returns = CORE_STREAMING,
+                              .stream_limit = limit,
+                              .strategy = { .bundle = -1 } };
+    return core_template_new(core, &spec);
+}
+
+/* The next reference of a stream; NULL at its end. */
+static CoreRef *next_of(Core *core, CoreRef *stream) {
+    CoreRef *ref = NULL;
+    CoreValue value;
+    int r = core_stream_next(core, stream, &ref);
+    while (r == CORE_TIMEOUT) {
+        CoreRef *wanted = core_stream_peek(core, stream, 0);
+        get_one(core, wanted, &value);
+        core_value_release(&value);
+        core_ref_drop(wanted);
+        r = core_stream_next(core, stream, &ref);
+    }
+    CHECK(r == 0 || r == CORE_END);
+    return r == 0 ? ref : NULL;
+}
+
+static CoreRef *stream_start(Core *core, CoreTemplate *t, const char *bytes, size_t len) {
+    CoreRef *stream;
+    CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = bytes, .bytes_len = len }, &stream));
+    CHECK(core_ref_streams(core, stream));
+    return stream;
+}
+
+static void test_streams(void **state) {
+    UNUSED(state);
+    Mini mini;
+    Worker w;
+    mini_start(&mini);
+    worker_start(&w, &mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = stream_template(core, 0);
+    CoreRef *stream = stream_start(core, t, "s\x3", 2), *ref;
+    for (uint8_t i = 0; i < 3; i++) {
+        ref = next_of(core, stream);
+        check_echo(core, ref, &i, 1);
+        core_ref_drop(ref);
+    }
+    CHECK(!next_of(core, stream));
+    CHECK(core_stream_finished(core, stream));
+    check_echo(core, stream, "-", 1); /* the whole */
+    core_ref_drop(stream);
+
+    /* An error of the call's own code is the last value; the whole is fine. */
+    CoreValue value;
+    stream = stream_start(core, t,
+                          "s\x1"
+                          "f",
+                          3);
+    core_ref_drop(next_of(core, stream));
+    ref = next_of(core, stream);
+    get_one(core, ref, &value);
+    CHECK_INT(value.kind, VALUE_KIND_ERROR);
+    core_value_release(&value);
+    core_ref_drop(ref);
+    CHECK(!next_of(core, stream));
+    ref = core_stream_peek(core, stream, 2); /* beyond the end */
+    CHECK(core_ref_ready(ref));
+    core_ref_drop(ref);
+    core_ref_drop(stream);
+
+    /* Unread values hold the worker up, until the reader goes. */
+    CoreTemplate *slow = stream_template(core, 2);
+    stream = stream_start(core, slow, "s\x9", 2);
+    ref = core_stream_peek(core, stream, 1);
+    get_one(core, ref, &value);
+    core_value_release(&value);
+    core_ref_drop(ref);
+    CHECK_INT(w.yielded, 2);
+    core_ref_drop(next_of(core, stream));
+    ref = core_stream_peek(core, stream, 1);
+    get_one(core, ref, &value);
+    core_value_release(&value);
+    core_ref_drop(ref);
+    CHECK_INT(w.yielded, 3);
+    core_stream_close(core, stream);
+    check_echo(core, stream, "-", 1);
+    CHECK_INT(w.yielded, 9);
+    core_ref_drop(stream);
+    counts_go_to_zero(core);
+    core_template_free(t);
+    core_template_free(slow);
+    core_disconnect(core, 0);
+    worker_stop(&w);
+    mini_stop(&mini);
+}
+
 static void test_get_times_out_and_the_raylet_goes(void **state) {
     UNUSED(state);
     Mini mini;
@@ -634,6 +757,6 @@ static void test_functions(void **state) {
 int main(void) {
     return TEST_RUN(TEST(test_calls_one_by_one), TEST(test_many_calls_large_and_small),
                     TEST(test_arguments_by_reference_and_errors), TEST(test_borrowed_references),
-                    TEST(test_a_dead_worker_is_retried_elsewhere),
+                    TEST(test_a_dead_worker_is_retried_elsewhere), TEST(test_streams),
                     TEST(test_get_times_out_and_the_raylet_goes), TEST(test_functions));
 }

@@ -82,6 +82,7 @@ void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const voi
         return;
     }
     run->task.impl = run;
+    run->read = run->task.call.stream_read;
     run_values(run);
     list_push(&core->calls, &run->link);
     core->calls_len++;
@@ -170,6 +171,23 @@ static void send_error(Core *core, RunTask *run, const ErrorInfo *error) {
     send_result(core, run, &m);
 }
 
+static RunTask *run_find(Core *core, const TaskId *task, PeerId caller) {
+    LIST_EACH(item, &core->active) {
+        RunTask *run = LIST_ITEM(item, RunTask, link);
+        if (run->caller == caller && id_equal(&run->task.call.task, task))
+            return run;
+    }
+    return NULL;
+}
+
+void execute_on_stream_read(Core *core, const StreamRead *m, PeerId from) {
+    RunTask *run = run_find(core, &m->task, from);
+    if (!run)
+        return;
+    run->read = MAX(run->read, m->read);
+    core_happened(core);
+}
+
 void execute_on_cancel(Core *core, const Cancel *m, PeerId from) {
     LIST_EACH_SAFE(item, &core->calls) {
         RunTask *run = LIST_ITEM(item, RunTask, link);
@@ -184,8 +202,8 @@ void execute_on_cancel(Core *core, const Cancel *m, PeerId from) {
         run_free(run);
         return;
     }
-    RunTask *run = core->running;
-    if (run && run->caller == from && id_equal(&run->task.call.task, &m->task)) {
+    RunTask *run = run_find(core, &m->task, from);
+    if (run) {
         atomic_store(&run->cancelled, true);
         core_happened(core);
     }
@@ -215,8 +233,9 @@ void execute_done(Core *core) {
         run_free(run);
     }
     core->calls_len = 0;
-    if (core->running)
-        run_free(TAKE(core->running));
+    core->running = NULL;
+    while (!list_empty(&core->active))
+        run_free(LIST_ITEM(list_pop(&core->active), RunTask, link));
 }
 
 /* ---- running ------------------------------------------------------------------------------------ */
@@ -246,6 +265,7 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
             UNUSED(peers_drain_sock(core));
         run->started = time_mono_now();
         core->running = run;
+        list_push(&core->active, &run->link);
         *ret_task = &run->task;
         r = 0;
     }
@@ -257,6 +277,7 @@ typedef struct Returned { /* one value of a task, until it is sent */
     CoreBytes *bytes;
     OwnRef **refs;
     size_t refs_len;
+    bool error;
 } Returned;
 
 static Returned *run_returned(RunTask *run, uint32_t index) {
@@ -280,21 +301,27 @@ static void returned_fill(RunTask *run, Returned *out, CoreBytes *bytes, CoreRef
     }
 }
 
-int core_task_return(Core *core, CoreTask *task, uint32_t index, const CoreBlob *blob) {
-    RunTask *run = run_of(task);
+/* The bytes of a value, in the store if they are large. */
+static int run_write(Core *core, RunTask *run, uint32_t index, const CoreBlob *blob,
+                     CoreBytes **ret_bytes) {
     size_t size = 0;
     for (size_t i = 0; i < blob->parts_len; i++)
         size += blob->parts[i].iov_len;
-    CoreBytes *bytes = NULL;
-    ObjectId id = object_id_return(&task->call.task, index + 1);
     bool remote_caller = peer_node(run->caller) == 0; /* gcs does not read from stores */
-    if (size <= CORE_INLINE_MAX || !core->store || remote_caller)
-        bytes = bytes_gather(blob->parts, blob->parts_len);
-    else {
-        int r = large_write(core, blob, size, &id, run->caller, RETURN_TIMEOUT, &bytes);
-        if (r != 0)
-            return r;
+    if (size <= CORE_INLINE_MAX || !core->store || remote_caller) {
+        *ret_bytes = bytes_gather(blob->parts, blob->parts_len);
+        return 0;
     }
+    ObjectId id = object_id_return(&run->task.call.task, index);
+    return large_write(core, blob, size, &id, run->caller, RETURN_TIMEOUT, ret_bytes);
+}
+
+int core_task_return(Core *core, CoreTask *task, uint32_t index, const CoreBlob *blob) {
+    RunTask *run = run_of(task);
+    CoreBytes *bytes = NULL;
+    int r = run_write(core, run, index + 1, blob, &bytes);
+    if (r != 0)
+        return r;
     core_lock(core);
     returned_fill(run, run_returned(run, index), bytes, blob->refs, blob->refs_len);
     core_unlock(core);
@@ -320,6 +347,52 @@ static void returned_done(Core *core, Returned *from) {
     *from = (Returned){ 0 };
 }
 
+/* ---- streaming ----------------------------------------------------------------------------------- */
+
+int core_task_yield(Core *core, CoreTask *task, const CoreBlob *blob) {
+    RunTask *run = run_of(task);
+    Returned item = { 0 };
+    uint32_t index = (uint32_t)run->yielded;
+    int r = run_write(core, run, index + 2, blob, &item.bytes);
+    if (r != 0)
+        return r;
+    core_lock(core);
+    returned_fill(run, &item, item.bytes, blob->refs, blob->refs_len);
+    Value value = returned_value(core, run, &item, VALUE_KIND_INLINE);
+    Result m = { .values = &value, .values_len = 1, .more = true, .index = index };
+    send_result(core, run, &m);
+    returned_done(core, &item);
+    run->yielded++;
+    core_run_actions(core);
+    core_unlock(core);
+    return 0;
+}
+
+int core_task_room(Core *core, CoreTask *task, usec_t timeout) {
+    RunTask *run = run_of(task);
+    uint32_t limit = task->call.stream_limit;
+    if (!limit)
+        return 0;
+    usec_t deadline = timeout == USEC_INFINITY ? timeout : time_mono_now() + timeout;
+    int r = 0;
+    core_lock(core);
+    while (r == 0 && run->yielded >= limit && run->yielded - limit >= run->read)
+        r = core_wait_event(core, deadline);
+    core_unlock(core);
+    return r;
+}
+
+uint32_t core_task_yields(const CoreTask *task) {
+    return (uint32_t)((const RunTask *)task->impl)->yielded;
+}
+
+CoreRef *core_task_yielded(Core *core, CoreTask *task, uint32_t index) {
+    ObjectId id = object_id_return(&task->call.task, index + 2);
+    return core_ref_import(core, &id, run_of(task)->caller, &task->call.caller);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------- */
+
 typedef Vec(ObjectId) ObjectList;
 
 static void retain(Core *core, RunTask *run, const Ref *refs, size_t len, ObjectList *out) {
@@ -339,39 +412,66 @@ static void run_retained(Core *core, RunTask *run, ObjectList *out) {
     core_run_actions(core);
 }
 
+/* What the result says instead of the values, or after a streaming call's. */
+static void returned_error(RunTask *run, const CoreTaskEnd *end, Returned *out) {
+    returned_fill(run, out, bytes_new(end->error, end->error_len), end->error_refs,
+                  end->error_refs_len);
+    out->error = true;
+}
+
+/* The result's values, sent from `ret_list`, `ret_len` of them. */
+static void run_results(RunTask *run, const CoreTaskEnd *end, Returned **ret_list,
+                        size_t *ret_len) {
+    int32_t wanted = run->task.call.num_returns;
+    size_t len = wanted < 0 ? 1 : (size_t)wanted;
+    Returned *list = arena_array(&run->arena, Returned, len + 1);
+    bool drop = end->error && !end->partial;
+    for (size_t i = 0; run->returned && i < MAX(len, (size_t)1); i++) {
+        Returned *r = run_returned(run, (uint32_t)i);
+        if (drop || i >= len)
+            returned_done(run->core, r);
+        else
+            list[i] = *r;
+    }
+    size_t first = drop ? 0 : len; /* of the errors */
+    while (end->partial && wanted > 0 && first > 0 && !list[first - 1].bytes)
+        first--;
+    *ret_len = drop ? 1 : wanted < 0 ? len + end->partial : len;
+    for (size_t i = first; end->error && i < *ret_len; i++)
+        returned_error(run, end, &list[i]);
+    *ret_list = list;
+}
+
 void core_task_done(Core *core, CoreTask *task, const CoreTaskEnd *end) {
     RunTask *run = run_of(task);
-    const Call *call = &run->task.call;
     ObjectList retained = { 0 };
     core_lock(core);
     if (core->running == run)
         core->running = NULL;
+    list_remove(&run->link);
     run_retained(core, run, &retained);
-    uint32_t count = end->error ? 1 : (uint32_t)MAX(call->num_returns, 0);
-    Value *values = arena_array(&run->arena, Value, MAX(count, 1u));
-    if (end->error) {
-        for (uint32_t i = 0; run->returned && i < (uint32_t)MAX(call->num_returns, 1); i++)
-            returned_done(core, run_returned(run, i));
-        returned_fill(run, run_returned(run, 0), bytes_new(end->error, end->error_len),
-                      end->error_refs, end->error_refs_len);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        Returned *r = run_returned(run, i);
-        if (!r->bytes)
-            r->bytes = bytes_new(NULL, 0);
-        values[i] = returned_value(core, run, r, end->error ? VALUE_KIND_ERROR : VALUE_KIND_INLINE);
+    Returned *list;
+    size_t len;
+    run_results(run, end, &list, &len);
+    Value *values = arena_array(&run->arena, Value, MAX(len, (size_t)1));
+    for (size_t i = 0; i < len; i++) {
+        if (!list[i].bytes)
+            list[i].bytes = bytes_new(NULL, 0);
+        ValueKind kind = list[i].error ? VALUE_KIND_ERROR : VALUE_KIND_INLINE;
+        values[i] = returned_value(core, run, &list[i], kind);
     }
     Result m = { .values = values,
-                 .values_len = count,
+                 .values_len = len,
                  .retained = retained.items,
                  .retained_len = retained.len,
                  .application_error = end->error != NULL,
                  .exiting = end->exiting,
                  .retry = end->retry,
+                 .index = (uint32_t)run->yielded,
                  .repr = slice_str(end->repr) };
     send_result(core, run, &m);
-    for (uint32_t i = 0; i < count; i++)
-        returned_done(core, run_returned(run, i));
+    for (size_t i = 0; i < len; i++)
+        returned_done(core, &list[i]);
     vec_done(&retained);
     run_free(run);
     core_run_actions(core);

@@ -395,6 +395,11 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
         execute_on_take_back(core, h, &m);
         break;
     }
+    case MSG_STREAM_READ: {
+        DECODED(StreamRead, stream_read, m)
+        execute_on_stream_read(core, &m, h->source);
+        break;
+    }
     case MSG_CANCEL: {
         DECODED(Cancel, cancel, m)
         execute_on_cancel(core, &m, h->source);

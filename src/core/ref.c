@@ -103,6 +103,7 @@ void ref_gone(Core *core, CoreRef *ref) {
     }
     if (ref->is_actor)
         actor_ref_gone(core, ref);
+    yields_free(core, ref);
     ASSERT(ref->dependents.len == 0);
     if (ref->value)
         core->counts.values_bytes -= ref->value->size;
@@ -220,9 +221,15 @@ void ref_set_error(Core *core, CoreRef *ref, const ErrorInfo *error) {
     ref_set_value(core, ref, VALUE_KIND_ERROR, bytes_new(body.data, body.len));
 }
 
-/* Objects that our calls made are ours to free, also when nobody waits for them any more. */
-static bool task_is_mine(const Core *core, const ObjectId *object) {
-    return !own_find(&core->own, object);
+/* Objects that our calls made are ours to free, also when nobody waits for them any more, or when a
+ * call that ran again made them twice. */
+static bool is_needless(const Core *core, const Value *value) {
+    OwnRef *own = own_find(&core->own, &value->object);
+    const CoreBytes *have = own ? ref_of(own)->value : NULL;
+    if (own && own->owner != core->info.peer)
+        return false;
+    return !have || !have->in_store || have->location != value->location ||
+           have->offset != value->offset || have->generation != value->generation;
 }
 
 static void take_contents(Core *core, CoreRef *ref, const Value *value, PeerId from) {
@@ -255,7 +262,7 @@ void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from) {
         CoreBytes *bytes = large_from_wire(core, value);
         if (ref)
             ref_set_value(core, ref, VALUE_KIND_ARENA, bytes);
-        else if (task_is_mine(core, &value->object))
+        else if (is_needless(core, value))
             large_free(core, bytes);
         if (!ref)
             bytes_drop(bytes);

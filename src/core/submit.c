@@ -95,6 +95,7 @@ CoreTemplate *core_template_new(Core *core, const CoreTemplateSpec *spec) {
     t->runtime_env = str_dup(spec->runtime_env);
     t->options = str_dup(spec->options);
     t->num_returns = spec->num_returns;
+    t->stream_limit = spec->stream_limit;
     t->max_retries = spec->max_retries;
     t->retry_exceptions = spec->retry_exceptions;
     t->resources = resources_copy(spec->resources, spec->resources_len);
@@ -196,9 +197,14 @@ void submit_end(Core *core, CorePending *p) {
 }
 
 void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
-    for (uint32_t i = 0; i < p->refs_len; i++)
-        if (p->refs[i] && ref_of(p->refs[i])->kind == VALUE_KIND_PENDING)
-            ref_set_error(core, ref_of(p->refs[i]), error);
+    for (uint32_t i = 0; i < p->refs_len; i++) {
+        CoreRef *ref = p->refs[i] ? ref_of(p->refs[i]) : NULL;
+        if (!ref || ref->kind != VALUE_KIND_PENDING)
+            continue;
+        ref_set_error(core, ref, error);
+        if (ref->stream)
+            yields_fail(core, ref);
+    }
     if (p->actor)
         actor_on_result(core, p, NULL);
     submit_end(core, p);
@@ -232,7 +238,10 @@ void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *ou
         .caller = core->info.worker,
         .values_len = p->top_len,
         .refs_len = nested,
+        .stream_limit = t->stream_limit,
     };
+    if (t->stream_limit)
+        m.stream_read = yields_read(p);
     if (p->actor)
         m.actor = p->actor->id;
     if (p->worker)
@@ -455,15 +464,12 @@ void submit_dependency_ready(Core *core, CorePending *p) {
     }
 }
 
-int core_submit(Core *core, CoreTemplate *t, const CoreArgs *args, CoreRef **ret_refs) {
-    int r = core_usable(core);
-    if (r < 0)
-        return r;
-    ASSERT(t->kind == CALL_KIND_TASK);
-    core_lock(core);
-    uint32_t returns = t->num_returns > 0 ? (uint32_t)t->num_returns : 0;
+CorePending *pending_returning(Core *core, CoreTemplate *t, const CoreArgs *args,
+                               const TaskId *task, CoreRef **ret_refs) {
+    bool stream = t->num_returns < 0;
+    uint32_t returns = stream ? 1 : (uint32_t)t->num_returns;
     CorePending *p = pending_new(core, t, args, returns);
-    p->task = task_id_make(&core->ids, &core->info.job);
+    p->task = *task;
     map_put(&core->tasks, p->task.byte, p);
     for (uint32_t i = 0; i < returns; i++) {
         ObjectId id = object_id_return(&p->task, i + 1);
@@ -471,6 +477,19 @@ int core_submit(Core *core, CoreTemplate *t, const CoreArgs *args, CoreRef **ret
         ret_refs[i]->maker = p;
         p->refs[i] = &ret_refs[i]->own;
     }
+    if (stream)
+        yields_begin(ret_refs[0]);
+    return p;
+}
+
+int core_submit(Core *core, CoreTemplate *t, const CoreArgs *args, CoreRef **ret_refs) {
+    int r = core_usable(core);
+    if (r < 0)
+        return r;
+    ASSERT(t->kind == CALL_KIND_TASK);
+    core_lock(core);
+    TaskId task = task_id_make(&core->ids, &core->info.job);
+    CorePending *p = pending_returning(core, t, args, &task, ret_refs);
     if (p->missing == 0)
         submit_dependency_ready(core, p);
     core_run_actions(core);
@@ -545,6 +564,10 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
             ref_take_value(core, NULL, &m->values[i], peer);
         return;
     }
+    if (m->more) {
+        yields_on_item(core, p, m, peer);
+        return;
+    }
     keep_retained(core, m, peer);
     CoreWorker *w = p->worker;
     if (w)
@@ -558,7 +581,10 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
         requeue(core, p);
     } else {
         CoreActor *actor = p->actor;
-        take_results(core, p, m, peer);
+        if (p->t->num_returns < 0 && m->values_len)
+            yields_on_end(core, p, m, peer);
+        else
+            take_results(core, p, m, peer);
         if (actor)
             actor_on_result(core, p, from);
         submit_end(core, p);

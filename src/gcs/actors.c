@@ -107,6 +107,8 @@ static void actor_reply(Gcs *gcs, const GcsCall *call, const GcsActor *actor, bo
         gcs_reply(gcs, call, MSG_ACTOR_INFO_REPLY, &body);
 }
 
+#define EARLY_TIME (5 * USEC_PER_SEC) /* for a registration to come */
+
 /* ---- transitions ---- */
 
 void actor_set_worker(Gcs *gcs, GcsActor *actor, PeerId worker) {
@@ -232,6 +234,61 @@ static GcsActor *find_named(Gcs *gcs, Slice namespace_, Slice name) {
     return name.len ? strmap_get(&gcs->names, key) : NULL;
 }
 
+/* ---- who comes before the registration ---- */
+
+static void early_arm(Gcs *gcs) {
+    loop_timer_at(gcs->early_timer, gcs->early.len ? gcs->early.items[0].until : USEC_INFINITY);
+}
+
+static void early_tick(void *userdata) {
+    Gcs *gcs = userdata;
+    size_t due = 0;
+    while (due < gcs->early.len && gcs->early.items[due].until <= loop_now(gcs->loop)) {
+        const GcsEarly *early = &gcs->early.items[due++];
+        ActorInfoReply none = { .info = { .actor = early->actor,
+                                          .state = ACTOR_STATE_DEAD,
+                                          .death_text = SLICE("no such actor") } };
+        _cleanup_buf_ Buf body = { 0 };
+        actor_info_reply_encode(&none, &body);
+        gcs_send(gcs, early->peer, MSG_ACTOR_INFO_REPLY, &body);
+    }
+    for (size_t i = due; i < gcs->early.len; i++)
+        gcs->early.items[i - due] = gcs->early.items[i];
+    gcs->early.len -= due;
+    early_arm(gcs);
+}
+
+/* A handle travels from process to process, its registration by way of two daemons. */
+static void early_subscribe(Gcs *gcs, GcsCall *call, const ActorId *id) {
+    PeerId peer = call->header->source;
+    vec_push(&gcs->early, (GcsEarly){ *id, peer, loop_now(gcs->loop) + EARLY_TIME });
+    early_arm(gcs);
+    ActorInfoReply reply = { .info = { .actor = *id, .state = ACTOR_STATE_DEPENDENCIES_UNREADY } };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_info_reply_encode(&reply, &body);
+    gcs_reply(gcs, call, MSG_ACTOR_INFO_REPLY, &body);
+}
+
+/* Takes out those of `actor`, or of `peer` where there is no actor. */
+static void early_take(Gcs *gcs, GcsActor *actor, PeerId peer) {
+    size_t kept = 0;
+    for (size_t i = 0; i < gcs->early.len; i++) {
+        const GcsEarly early = gcs->early.items[i];
+        bool match = actor ? id_equal(&early.actor, &actor->id) : early.peer == peer;
+        if (!match)
+            gcs->early.items[kept++] = early;
+        else if (actor)
+            vec_push(&actor->subscribers, early.peer);
+    }
+    gcs->early.len = kept;
+    early_arm(gcs);
+}
+
+static void early_join(Gcs *gcs, GcsActor *actor) {
+    if (gcs->early.len)
+        early_take(gcs, actor, 0);
+}
+
 void actors_on_register(Gcs *gcs, GcsCall *call) {
     ActorRegister message;
     GCS_DECODE(gcs, call, actor_register_decode, &message);
@@ -274,6 +331,7 @@ void actors_on_register(Gcs *gcs, GcsCall *call) {
         return;
     }
     actor_add(gcs, actor);
+    early_join(gcs, actor);
     actor_reply(gcs, call, actor, true);
 }
 
@@ -327,7 +385,10 @@ void actors_on_subscribe(Gcs *gcs, GcsCall *call) {
     GCS_DECODE(gcs, call, actor_subscribe_decode, &subscribe);
     GcsActor *actor = map_get(&gcs->actors, &subscribe.actor);
     if (!actor) {
-        not_found(gcs, call);
+        if ((call->header->flags & FRAME_CALL) && gcs->early.len < GCS_EARLY_MAX)
+            early_subscribe(gcs, call, &subscribe.actor);
+        else
+            not_found(gcs, call);
         return;
     }
     bool have = false;
@@ -409,6 +470,8 @@ void actors_on_list(Gcs *gcs, GcsCall *call) {
 
 static void subscribers_remove(Gcs *gcs, PeerId peer) {
     GcsActor *actor;
+    if (gcs->early.len)
+        early_take(gcs, NULL, peer);
     MAP_EACH(&gcs->actors, pos, actor)
         for (size_t i = 0; i < actor->subscribers.len;) {
             if (actor->subscribers.items[i] == peer)
@@ -500,6 +563,7 @@ void actors_init(Gcs *gcs) {
     map_init(&gcs->by_worker, sizeof(PeerId));
     list_init(&gcs->pending);
     gcs->schedule_task = loop_task_new(gcs->loop, actors_schedule_pending, gcs);
+    gcs->early_timer = loop_timer_new(gcs->loop, early_tick, gcs);
 }
 
 /* What was under way when the former gcs ended is begun again: the raylet knows a repeated start
@@ -568,4 +632,6 @@ void actors_done(Gcs *gcs) {
     map_done(&gcs->by_worker);
     strmap_done(&gcs->names);
     loop_task_free(gcs->schedule_task);
+    loop_timer_free(gcs->early_timer);
+    vec_done(&gcs->early);
 }

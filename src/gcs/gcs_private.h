@@ -17,6 +17,7 @@ enum {
     GCS_FINISHED_JOBS_KEPT = 10000,
     GCS_DEAD_ACTORS_KEPT = 100000,
     GCS_ACTORS_MAX = 1000000,
+    GCS_EARLY_MAX = 100000, /* subscriptions to actors that nobody registered yet */
     GCS_SUBMISSIONS_MAX = 10000,
     GCS_SUBSCRIPTIONS_MAX = 1000000,
     GCS_NAME_MAX = 1024, /* of actors, namespaces, channels, nodes */
@@ -91,6 +92,13 @@ typedef struct GcsActor {
     Vec(PeerId) subscribers;
 } GcsActor;
 
+/* Who asked for an actor before its owner's registration came: the handle was faster. */
+typedef struct GcsEarly {
+    ActorId actor;
+    PeerId peer;
+    usec_t until; /* then there is none */
+} GcsEarly;
+
 /* ---- submissions.c ---- */
 typedef struct GcsSubmission GcsSubmission;
 
@@ -132,12 +140,14 @@ struct Gcs {
     Map drivers; /* PeerId -> GcsJob, running ones */
     uint32_t last_job;
 
-    Map actors;    /* ActorId -> GcsActor */
-    StrMap names;  /* "namespace/name" -> GcsActor */
-    Map by_worker; /* PeerId -> GcsActor */
+    Map actors;          /* ActorId -> GcsActor */
+    StrMap names;        /* "namespace/name" -> GcsActor */
+    Map by_worker;       /* PeerId -> GcsActor */
     size_t actors_dead;
-    List pending;  /* GcsActor.pending, the oldest first */
+    List pending;        /* GcsActor.pending, the oldest first */
     LoopTask *schedule_task;
+    Vec(GcsEarly) early; /* the oldest first */
+    LoopTimer *early_timer;
 
     StrMap submissions; /* id -> GcsSubmission */
 

@@ -399,8 +399,7 @@ typedef struct ActorWorld {
     ActorId actor;
 } ActorWorld;
 
-static void actor_register(ActorWorld *a, const char *name, int32_t restarts, bool detached) {
-    a->actor = actor_id_make(&a->job);
+static void actor_register_same(ActorWorld *a, const char *name, int32_t restarts, bool detached) {
     ActorRegister message = { .info = { .actor = a->actor,
                                         .name = slice_str(name),
                                         .namespace = SLICE("ns"),
@@ -409,6 +408,11 @@ static void actor_register(ActorWorld *a, const char *name, int32_t restarts, bo
                                         .max_restarts = restarts,
                                         .detached = detached } };
     ASK(&a->w, 1, a->driver, MSG_ACTOR_REGISTER, actor_register_encode, &message);
+}
+
+static void actor_register(ActorWorld *a, const char *name, int32_t restarts, bool detached) {
+    a->actor = actor_id_make(&a->job);
+    actor_register_same(a, name, restarts, detached);
 }
 
 static void actor_create(ActorWorld *a, double cpus) {
@@ -469,6 +473,32 @@ static void peer_dies(ActorWorld *a, PeerId peer, const char *text) {
     peer_dead_encode(&dead, &body);
     sent_clear(&a->w);
     feed(&a->w, 1, a->raylet, MSG_PEER_DEAD, 0, &body);
+}
+
+/* A handle may arrive before the registration of its actor. */
+static void test_subscription_before_registration(void **state) {
+    UNUSED(state);
+    ActorWorld a;
+    actor_world_init(&a);
+    a.actor = actor_id_make(&a.job);
+    ActorSubscribe subscribe = { .actor = a.actor };
+    ASK(&a.w, 1, a.driver, MSG_ACTOR_SUBSCRIBE, actor_subscribe_encode, &subscribe);
+    sent_of(&a.w, MSG_ACTOR_INFO_REPLY);
+    sent_clear(&a.w);
+    actor_register_same(&a, "name", 1, false);
+    actor_create(&a, 1);
+    start_succeeds(&a, a.raylet | 9);
+    CHECK_INT(sent_of(&a.w, MSG_ACTOR_INFO_REPLY)->header.destination, a.driver);
+    world_done(&a.w);
+
+    actor_world_init(&a);
+    ASK(&a.w, 1, a.driver, MSG_ACTOR_SUBSCRIBE, actor_subscribe_encode, &subscribe);
+    sent_clear(&a.w);
+    pass(&a.w, 6 * USEC_PER_SEC); /* none came */
+    ActorInfoReply reply;
+    ANSWER(&a.w, MSG_ACTOR_INFO_REPLY, actor_info_reply_decode, &reply);
+    CHECK_INT(reply.info.state, ACTOR_STATE_DEAD);
+    world_done(&a.w);
 }
 
 static void test_actor_life(void **state) {
@@ -721,8 +751,8 @@ int main(void) {
     return TEST_RUN(
         TEST(test_hello), TEST(test_bad_bodies), TEST(test_relay_and_false_source),
         TEST(test_node_life), TEST(test_lost_connection), TEST(test_jobs), TEST(test_space),
-        TEST(test_publish), TEST(test_actor_life), TEST(test_actor_names),
-        TEST(test_actor_waits_for_room), TEST(test_actor_start_fails),
+        TEST(test_publish), TEST(test_subscription_before_registration), TEST(test_actor_life),
+        TEST(test_actor_names), TEST(test_actor_waits_for_room), TEST(test_actor_start_fails),
         TEST(test_actor_ends_with_owner), TEST(test_actor_node_dies), TEST(test_actor_out_of_scope),
         TEST(test_actor_survives_gcs), TEST(test_submission), TEST(test_submission_node_dies));
 }

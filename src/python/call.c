@@ -211,16 +211,23 @@ int call_pack(CallObject *call, const Arguments *a, int (*use)(void *context, co
 
 /* ---- sending -------------------------------------------------------------------------------------- */
 
-static PyObject *returned_refs(State *state, CoreRef **refs, size_t count) {
-    if (count == 1)
+static PyObject *returned_stream(State *state, CoreRef *whole) {
+    _cleanup_py_ PyObject *ref = ref_object(state, whole);
+    return ref ? HOOK_CALL(state, HOOK_GENERATOR, ref) : NULL;
+}
+
+static PyObject *returned_refs(State *state, CoreRef **refs, int count) {
+    if (count == CORE_STREAMING)
+        return returned_stream(state, refs[0]);
+    if (count == 1 || count == CORE_DYNAMIC)
         return ref_object(state, refs[0]);
     if (count == 0)
         Py_RETURN_NONE;
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (size_t i = 0; i < count; i++) {
+    PyObject *list = PyList_New(count);
+    for (int i = 0; i < count; i++) {
         PyObject *ref = ref_object(state, refs[i]);
         if (list && ref)
-            PyList_SetItem(list, (Py_ssize_t)i, ref);
+            PyList_SetItem(list, i, ref);
         else {
             Py_XDECREF(ref);
             Py_CLEAR(list);
@@ -263,7 +270,7 @@ PyObject *call_send(CallObject *call, CoreActor *actor, const Arguments *a) {
                   : core_submit(state->core, call->template_, &args, refs);
     if (r == CORE_FULL)
         return raise_full(call, actor);
-    return r < 0 ? raise_error(r) : returned_refs(state, refs, count);
+    return r < 0 ? raise_error(r) : returned_refs(state, refs, call->num_returns);
 }
 
 /* ---- the type --------------------------------------------------------------------------------------- */
@@ -406,7 +413,7 @@ static int strategy_argument(PyObject *tuple, Arena *arena, Strategy *ret) {
 }
 
 /* prepare(kind, function, name, method, num_returns, resources, placement, strategy, runtime_env,
- *         max_retries, retry_exceptions, options): makes the template of this session. */
+ *         max_retries, retry_exceptions, options, stream_limit): makes the template of this session. */
 static PyObject *call_prepare(PyObject *self, PyObject *args) {
     CallObject *call = (CallObject *)self;
     CoreTemplateSpec spec = { 0 };
@@ -415,10 +422,10 @@ static PyObject *call_prepare(PyObject *self, PyObject *args) {
     Py_ssize_t function_len;
     PyObject *resources, *placement, *strategy;
     int kind, retry_exceptions;
-    if (!PyArg_ParseTuple(args, "iz#zziO!OO!zipz", &kind, &function, &function_len, &spec.name,
+    if (!PyArg_ParseTuple(args, "iz#zziO!OO!zipzI", &kind, &function, &function_len, &spec.name,
                           &spec.method, &spec.num_returns, &PyDict_Type, &resources, &placement,
                           &PyTuple_Type, &strategy, &spec.runtime_env, &spec.max_retries,
-                          &retry_exceptions, &spec.options))
+                          &retry_exceptions, &spec.options, &spec.stream_limit))
         return NULL;
     if (state_need_core(call->state) < 0)
         return NULL;

@@ -12,8 +12,7 @@ static PyObject *raise_class(const char *name, const char *text) {
     return NULL;
 }
 
-/* None and -1: no limit. -1 with an exception if it is no number. */
-static int timeout_argument(PyObject *timeout, usec_t *ret) {
+int timeout_argument(PyObject *timeout, usec_t *ret) {
     *ret = USEC_INFINITY;
     if (!timeout || timeout == Py_None)
         return 0;
@@ -28,15 +27,13 @@ static int timeout_argument(PyObject *timeout, usec_t *ret) {
     return 0;
 }
 
-/* What is left of `timeout` that began at `start`. */
-static usec_t time_left(usec_t timeout, usec_t start) {
+usec_t time_left(usec_t timeout, usec_t start) {
     if (timeout == USEC_INFINITY)
         return timeout;
     return MAX(timeout - (time_mono_now() - start), (usec_t)0);
 }
 
-/* After a slice: are we to go on? -1 with an exception if not. */
-static int between_slices(State *state, uint64_t session) {
+int between_slices(State *state, uint64_t session) {
     if (PyErr_CheckSignals() < 0)
         return -1;
     if (state->core && state->session == session)
@@ -142,17 +139,28 @@ static void not_a_ref(PyObject *item, bool waits) {
                      item);
 }
 
-/* The core's references of a list of ObjectRefs. NULL with an exception. */
-static CoreRef **refs_of(State *state, PyObject *list, size_t count, bool waits) {
+/* The reference of what may be waited for instead of one, a generator; else an exception. */
+static PyObject *waitable_ref(State *state, PyObject *item, PyObject *kept) {
+    _cleanup_py_ PyObject *ref = NULL;
+    if (kept && PyObject_HasAttrString(item, "_ray_waitable"))
+        ref = PyObject_CallMethod(item, "_ray_waitable", NULL);
+    else
+        not_a_ref(item, kept != NULL);
+    if (!ref || !ref_check(state, ref) || PyList_Append(kept, ref) < 0)
+        return NULL;
+    return ref; /* borrowed from `kept` */
+}
+
+/* The core's references of a list of ObjectRefs. NULL with an exception. `kept`: generators may be
+ * among them, and it takes the references that stand for those; NULL where they may not. */
+static CoreRef **refs_of(State *state, PyObject *list, size_t count, PyObject *kept) {
     _cleanup_free_ CoreRef **refs = mem_array(CoreRef *, count + 1);
     for (size_t i = 0; i < count; i++) {
         PyObject *item = PyList_GetItem(list, (Py_ssize_t)i);
+        if (item && !ref_check(state, item))
+            item = waitable_ref(state, item, kept);
         if (!item)
             return NULL;
-        if (!ref_check(state, item)) {
-            not_a_ref(item, waits);
-            return NULL;
-        }
         refs[i] = ref_of(item);
         if (!refs[i])
             return NULL;
@@ -165,7 +173,7 @@ static PyObject *get_list(State *state, PyObject *list, usec_t timeout) {
     if (!copy) /* a copy: user code may change the list while we wait */
         return NULL;
     size_t count = (size_t)PyList_Size(copy);
-    _cleanup_free_ CoreRef **refs = refs_of(state, copy, count, false);
+    _cleanup_free_ CoreRef **refs = refs_of(state, copy, count, NULL);
     _cleanup_free_ CoreValue *values = mem_array(CoreValue, count + 1);
     if (!refs)
         return NULL;
@@ -273,7 +281,8 @@ static PyObject *wait_refs(PyObject *module, PyObject *args) {
     if (timeout_argument(timeout_value, &timeout) < 0 || state_need_core(state) < 0)
         return NULL;
     _cleanup_py_ PyObject *copy = PyList_GetSlice(list, 0, (Py_ssize_t)count);
-    _cleanup_free_ CoreRef **refs = copy ? refs_of(state, copy, count, true) : NULL;
+    _cleanup_py_ PyObject *kept = PyList_New(0);
+    _cleanup_free_ CoreRef **refs = copy && kept ? refs_of(state, copy, count, kept) : NULL;
     if (!refs)
         return NULL;
     _cleanup_free_ bool *ready = mem_array(bool, count + 1);

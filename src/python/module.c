@@ -31,11 +31,20 @@ PyObject *state_call(State *state, Hook hook, PyObject *const *args, size_t len)
 
 /* In the order of Hook. */
 static const char *const hook_names[HOOK_COUNT] = {
-    [HOOK_DUMPS] = "dumps",           [HOOK_LOADS] = "loads",   [HOOK_ERROR] = "error",
-    [HOOK_PREPARE] = "prepare",       [HOOK_BIND] = "bind",     [HOOK_ARGUMENT] = "argument",
-    [HOOK_REF_ESCAPE] = "ref_escape", [HOOK_LOAD] = "load",     [HOOK_CREATE] = "create",
-    [HOOK_TASK_DONE] = "task_done",   [HOOK_FAILED] = "failed", [HOOK_DEPENDENCY] = "dependency",
+    [HOOK_DUMPS] = "dumps",
+    [HOOK_LOADS] = "loads",
+    [HOOK_ERROR] = "error",
+    [HOOK_PREPARE] = "prepare",
+    [HOOK_BIND] = "bind",
+    [HOOK_ARGUMENT] = "argument",
+    [HOOK_REF_ESCAPE] = "ref_escape",
+    [HOOK_LOAD] = "load",
+    [HOOK_CREATE] = "create",
+    [HOOK_TASK_DONE] = "task_done",
+    [HOOK_FAILED] = "failed",
+    [HOOK_DEPENDENCY] = "dependency",
     [HOOK_AUTO_INIT] = "auto_init",
+    [HOOK_GENERATOR] = "generator",
 };
 
 /* install(**hooks): sets the functions that C calls. */
@@ -88,7 +97,7 @@ static int module_exec(PyObject *module) {
         return -1;
     PyMethodDef *const tables[] = { module_functions, runtime_functions, query_functions,
                                     get_functions,    task_functions,    actor_functions,
-                                    value_functions };
+                                    value_functions,  stream_functions };
     for (size_t i = 0; i < ARRAY_LEN(tables); i++)
         if (PyModule_AddFunctions(module, tables[i]) < 0)
             return -1;

@@ -34,6 +34,7 @@ typedef enum Hook {
     HOOK_TASK_DONE,  /* (hash bytes, options text) -> True if the worker must end (max_calls) */
     HOOK_FAILED,     /* (exception, info dict) -> (kind, data, text, retry, exiting) */
     HOOK_DEPENDENCY, /* (error of an argument, info dict) -> the same */
+    HOOK_GENERATOR,  /* (ObjectRef of a streaming call) -> ObjectRefGenerator */
     HOOK_AUTO_INIT,  /* (): ray.init() where that is allowed, else raises */
     HOOK_COUNT,
 } Hook;
@@ -131,4 +132,10 @@ int actor_init(PyObject *module, State *state);
 int value_init(PyObject *module, State *state);
 
 extern PyMethodDef get_functions[], task_functions[], runtime_functions[], query_functions[],
-    actor_functions[], value_functions[];
+    actor_functions[], value_functions[], stream_functions[];
+/* After a slice of waiting: are we to go on? -1 with an exception if not. */
+int between_slices(State *state, uint64_t session);
+/* None and -1: no limit. -1 with an exception if it is no number. */
+int timeout_argument(PyObject *timeout, usec_t *ret);
+/* What is left of `timeout` that began at `start`. */
+usec_t time_left(usec_t timeout, usec_t start);

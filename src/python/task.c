@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "model/ids.h"
 #include "python/value.h"
 
@@ -11,6 +12,7 @@
 typedef struct Running {
     State *state;
     CoreTask *task;
+    bool partial; /* a generator runs: values that it has yielded stay, also if it fails */
 } Running;
 
 static PyObject *text_of(Slice slice) {
@@ -120,6 +122,15 @@ static int unpack(Unpacking *u, PyObject **ret_args, PyObject **ret_kwargs) {
 
 /* ---- how it ended -------------------------------------------------------------------------------- */
 
+enum {
+    YIELD = UINT32_MAX /* instead of an index: the next value of a streaming call */
+};
+
+static int send_blob(Core *core, CoreTask *task, uint32_t index, const CoreBlob *blob) {
+    return index == YIELD ? core_task_yield(core, task, blob)
+                          : core_task_return(core, task, index, blob);
+}
+
 static int return_one(Running *run, uint32_t index, PyObject *value) {
     _cleanup_encoder_ Encoder e;
     encoder_init(&e, run->state);
@@ -132,15 +143,101 @@ static int return_one(Running *run, uint32_t index, PyObject *value) {
     CoreBlob blob = encoder_blob(&e, iov);
     int r;
     if (blob.parts_len == 1 && iov[0].iov_len <= CORE_INLINE_MAX)
-        r = core_task_return(run->state->core, run->task, index, &blob); /* does not wait */
+        r = send_blob(run->state->core, run->task, index, &blob); /* does not wait */
     else
-        CORE_WAIT(run->state, r = core_task_return(core, run->task, index, &blob));
+        CORE_WAIT(run->state, r = send_blob(core, run->task, index, &blob));
     if (r < 0)
         raise_error(r);
     return r < 0 ? -1 : 0;
 }
 
+/* Waits until the reader of a stream has room. */
+static int await_room(Running *run) {
+    uint64_t session = run->state->session;
+    int r = CORE_INTERRUPTED;
+    while (r == CORE_INTERRUPTED) {
+        CORE_WAIT(run->state, r = core_task_room(core, run->task, USEC_INFINITY));
+        if (r < 0)
+            raise_error(r);
+        if (r < 0 || (r == CORE_INTERRUPTED && between_slices(run->state, session) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+/* What the body's `yield` gives: libraries measure themselves by it. */
+static PyObject *stream_stats(usec_t took) {
+    _cleanup_py_ PyObject *module = PyImport_ImportModule("ray._raylet");
+    return module ? PyObject_CallMethod(module, "StreamingGeneratorStats", "d",
+                                        (double)took / USEC_PER_SEC)
+                  : NULL;
+}
+
+/* Sends what a generator yields, as it comes. -1 with the exception of its code. */
+static int stream_values(Running *run, PyObject *generator) {
+    bool wants_stats = PyObject_HasAttrString(generator, "send");
+    _cleanup_py_ PyObject *sent = Py_NewRef(Py_None);
+    run->partial = true;
+    for (;;) {
+        PyObject *value = NULL;
+        PySendResult result = PyIter_Send(generator, sent, &value);
+        _cleanup_py_ PyObject *item = value;
+        if (result != PYGEN_NEXT)
+            return result == PYGEN_RETURN ? 0 : -1;
+        usec_t start = time_mono_now();
+        if (return_one(run, YIELD, item) < 0)
+            return -1;
+        if (wants_stats)
+            py_set(&sent, stream_stats(time_mono_now() - start));
+        if (!sent || await_room(run) < 0)
+            return -1;
+    }
+}
+
+/* The value of a CORE_DYNAMIC call: what lists the references of all that it yielded. */
+static int return_listed(Running *run, uint32_t count) {
+    _cleanup_py_ PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list && i < count; i++) {
+        CoreRef *core_ref = core_task_yielded(run->state->core, run->task, i);
+        _cleanup_py_ PyObject *ref = ref_object(run->state, core_ref);
+        if (!ref || PyList_Append(list, ref) < 0)
+            return -1;
+    }
+    _cleanup_py_ PyObject *module = list ? PyImport_ImportModule("ray._raylet") : NULL;
+    _cleanup_py_ PyObject *value =
+        module ? PyObject_CallMethod(module, "DynamicObjectRefGenerator", "O", list) : NULL;
+    return value ? return_one(run, 0, value) : -1;
+}
+
+/* The value of a streaming call as a whole; `failed`: an error is its last item. */
+static int return_whole(Running *run, bool failed) {
+    if (run->task->call.num_returns == CORE_STREAMING)
+        return return_one(run, 0, Py_None);
+    return return_listed(run, core_task_yields(run->task) + failed);
+}
+
+/* What a generator yields, for a fixed number of values. */
+static int return_iterated(Running *run, PyObject *generator, int32_t count) {
+    run->partial = true;
+    for (int32_t i = 0; i < count; i++) {
+        _cleanup_py_ PyObject *item = PyIter_Next(generator);
+        if (!item && !PyErr_Occurred())
+            PyErr_Format(PyExc_ValueError, "Task returned %d objects, but num_returns=%d.", (int)i,
+                         (int)count);
+        if (!item || return_one(run, (uint32_t)i, item) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* A generator, sync: neither list nor tuple, which know their length. */
+static bool is_generator(PyObject *value) {
+    return PyIter_Check(value) && PyObject_HasAttrString(value, "gi_frame");
+}
+
 static int return_many(Running *run, PyObject *value, int32_t count) {
+    if (is_generator(value))
+        return return_iterated(run, value, count);
     Py_ssize_t len = PyObject_Size(value);
     if (len < 0)
         return -1;
@@ -163,9 +260,11 @@ static int store_result(Running *run, PyObject *value) {
     const Call *call = &run->task->call;
     if (call->kind == CALL_KIND_ACTOR_CREATE)
         return 0;
-    if (call->num_returns == 1)
+    if (call->num_returns < 0) /* None: an async generator, whose values are sent already */
+        return value != Py_None && stream_values(run, value) < 0 ? -1 : return_whole(run, false);
+    if (call->num_returns == 1 && !is_generator(value))
         return return_one(run, 0, value);
-    return call->num_returns > 1 ? return_many(run, value, call->num_returns) : 0;
+    return call->num_returns > 0 ? return_many(run, value, call->num_returns) : 0;
 }
 
 static Slice slice_of(PyObject *object) {
@@ -213,6 +312,11 @@ static void end_with_error(Running *run, PyObject *answer) {
     error_info_encode(&info, &body);
     end.error = body.data;
     end.error_len = body.len;
+    bool own_error = info.kind == ERROR_KIND_APPLICATION && !core_task_cancelled(run->task);
+    if (run->partial && own_error) {
+        end.partial = call->num_returns >= 0 || return_whole(run, true) == 0;
+        PyErr_Clear();
+    }
     run->state->exiting |= end.exiting;
     core_task_done(run->state->core, run->task, &end);
 }
@@ -296,7 +400,7 @@ static int dispatch(Running *run, PyObject *method, PyObject *args, PyObject *kw
 
 /* -1: the process must end, with the exception that is set. */
 static int run_task(State *state, CoreTask *task) {
-    Running run = { state, task };
+    Running run = { .state = state, .task = task };
     const Call *call = &task->call;
     const uint8_t *bytes = (const uint8_t *)call->args.data;
     Unpacking u = {
@@ -359,7 +463,7 @@ static PyObject *task_finish(PyObject *module, PyObject *args) {
     PyObject *token, *result;
     if (!PyArg_ParseTuple(args, "OO", &token, &result) || state_need_core(state) < 0)
         return NULL;
-    Running run = { state, token_task(token) };
+    Running run = { .state = state, .task = token_task(token) };
     if (!run.task)
         return NULL;
     int r = store_result(&run, result) == 0 ? end_well(&run, result)
@@ -369,17 +473,39 @@ static PyObject *task_finish(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* task_fail(token, exception) */
+/* task_fail(token, exception, partial) */
 static PyObject *task_fail(PyObject *module, PyObject *args) {
     State *state = state_of(module);
     PyObject *token, *error;
-    if (!PyArg_ParseTuple(args, "OO", &token, &error) || state_need_core(state) < 0)
+    int partial;
+    if (!PyArg_ParseTuple(args, "OOp", &token, &error, &partial) || state_need_core(state) < 0)
         return NULL;
-    Running run = { state, token_task(token) };
+    Running run = { .state = state, .task = token_task(token), .partial = partial };
     if (!run.task)
         return NULL;
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     if (end_failed(&run, HOOK_FAILED, NULL) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* task_yield(token, value) -> is there room for another one? */
+static PyObject *task_yield(PyObject *module, PyObject *args) {
+    State *state = state_of(module);
+    PyObject *token, *value;
+    if (!PyArg_ParseTuple(args, "OO", &token, &value) || state_need_core(state) < 0)
+        return NULL;
+    Running run = { .state = state, .task = PyCapsule_GetPointer(token, TOKEN) };
+    if (!run.task || return_one(&run, YIELD, value) < 0)
+        return NULL;
+    return PyBool_FromLong(core_task_room(state->core, run.task, 0) == 0);
+}
+
+/* task_room(token): waits until there is. */
+static PyObject *task_room(PyObject *module, PyObject *token) {
+    State *state = state_of(module);
+    Running run = { .state = state, .task = PyCapsule_GetPointer(token, TOKEN) };
+    if (!run.task || state_need_core(state) < 0 || await_room(&run) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -424,6 +550,8 @@ PyMethodDef task_functions[] = {
     { "run_tasks", run_tasks, METH_NOARGS, NULL },
     { "task_finish", task_finish, METH_VARARGS, NULL },
     { "task_fail", task_fail, METH_VARARGS, NULL },
+    { "task_yield", task_yield, METH_VARARGS, NULL },
+    { "task_room", task_room, METH_O, NULL },
     { "task_cancelled", task_cancelled, METH_O, NULL },
     { "current_task", current_task, METH_NOARGS, NULL },
     { "task_name", task_name, METH_NOARGS, NULL },

@@ -136,6 +136,18 @@ def _label_condition(operator):
     )
 
 
+def returns(num_returns, generator):
+    """num_returns as RemoteCall.prepare() takes it."""
+    if num_returns is None:
+        num_returns = "streaming" if generator else 1
+    return {"streaming": -1, "dynamic": -2}.get(num_returns, num_returns)
+
+
+def stream_limit(options):
+    """How many unread values hold a generator up; 0: none do."""
+    return max(options.get("_generator_backpressure_num_objects") or 0, 0)
+
+
 def retry_rule(retry_exceptions):
     """(does the executor's verdict count?, what the executor needs to give one)."""
     if not isinstance(retry_exceptions, (list, tuple)):

@@ -33,12 +33,12 @@ def _end(token, function):
         _mobula.task_finish(token, result)
 
 
-def _fail(token, error):
+def _fail(token, error, in_stream=False):
     """Ends the call with its error. What user code raised to end the process ends it."""
     import os
 
     try:
-        _mobula.task_fail(token, error)
+        _mobula.task_fail(token, error, in_stream)
     except SystemExit as e:
         execution.leave()
         os._exit(e.code if isinstance(e.code, int) else 1 if e.code else 0)
@@ -96,12 +96,22 @@ class _Loop:
         import inspect
 
         execution.current.set(info)
+        in_stream = False
         async with self._semaphores[group]:
             try:
                 result = method(*args, **kwargs)
-                if inspect.isawaitable(result):
+                if inspect.isasyncgen(result):
+                    in_stream = True
+                    result = await self._stream(token, result)
+                elif inspect.isawaitable(result):
                     result = await result
             except BaseException as e:
-                _fail(token, e)
+                _fail(token, e, in_stream)
             else:
                 _mobula.task_finish(token, result)
+
+    async def _stream(self, token, generator):
+        """Sends what an async generator yields; where the reader is slow, waits in a thread."""
+        async for value in generator:
+            if not _mobula.task_yield(token, value):
+                await self._loop.run_in_executor(None, _mobula.task_room, token)

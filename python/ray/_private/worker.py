@@ -272,7 +272,7 @@ def wait(ray_waitables, *, num_returns=1, timeout=None, fetch_local=True):
     """Splits a list of references in those that are ready, at most `num_returns`, and the rest."""
     auto_init()
     global_worker.check_connected()
-    if isinstance(ray_waitables, ObjectRef):
+    if isinstance(ray_waitables, ObjectRef) or hasattr(ray_waitables, "_ray_waitable"):
         raise TypeError(
             "wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator"
             ", got a single ray.ObjectRef or ray.ObjectRefGenerator "
@@ -301,6 +301,7 @@ def cancel(ray_waitable, *, force=False, recursive=True):
     """Cancels the task that makes `ray_waitable`, unless it has ended."""
     auto_init()
     global_worker.check_connected()
+    ray_waitable = getattr(ray_waitable, "_generator_ref", ray_waitable)
     if not isinstance(ray_waitable, ObjectRef):
         raise TypeError(
             "ray.cancel() only supported for object refs. "
@@ -500,4 +501,5 @@ _mobula.install(
             "dependency": "execution",
         }.items()
     },
+    generator=_deferred("generator", "ray._private.object_ref_generator", "make"),
 )
