@@ -18,40 +18,17 @@ enum {
 };
 
 #define ARCHIVE_FUNCTIONS(X)                                                                       \
-    X(archive_entry_filetype)                                                                      \
     X(archive_entry_free)                                                                          \
-    X(archive_entry_hardlink)                                                                      \
     X(archive_entry_new)                                                                           \
-    X(archive_entry_pathname)                                                                      \
-    X(archive_entry_perm)                                                                          \
     X(archive_entry_set_filetype)                                                                  \
-    X(archive_entry_set_hardlink)                                                                  \
     X(archive_entry_set_mtime)                                                                     \
-    X(archive_entry_set_pathname)                                                                  \
     X(archive_entry_set_pathname_utf8)                                                             \
     X(archive_entry_set_perm)                                                                      \
     X(archive_entry_set_size)                                                                      \
-    X(archive_entry_size)                                                                          \
-    X(archive_entry_size_is_set)                                                                   \
-    X(archive_entry_symlink)                                                                       \
     X(archive_error_string)                                                                        \
     X(archive_filter_bytes)                                                                        \
-    X(archive_read_data_block)                                                                     \
-    X(archive_read_free)                                                                           \
-    X(archive_read_new)                                                                            \
-    X(archive_read_next_header)                                                                    \
-    X(archive_read_open_filename)                                                                  \
-    X(archive_read_support_filter_bzip2)                                                           \
-    X(archive_read_support_filter_gzip)                                                            \
-    X(archive_read_support_filter_xz)                                                              \
-    X(archive_read_support_format_tar)                                                             \
-    X(archive_read_support_format_zip)                                                             \
     X(archive_write_close)                                                                         \
     X(archive_write_data)                                                                          \
-    X(archive_write_data_block)                                                                    \
-    X(archive_write_disk_new)                                                                      \
-    X(archive_write_disk_set_options)                                                              \
-    X(archive_write_finish_entry)                                                                  \
     X(archive_write_free)                                                                          \
     X(archive_write_header)                                                                        \
     X(archive_write_new)                                                                           \
@@ -161,10 +138,6 @@ static void archive_write_freep(struct archive **a) {
     if (*a)
         sym_archive_write_free(*a);
 }
-static void archive_read_freep(struct archive **a) {
-    if (*a)
-        sym_archive_read_free(*a);
-}
 static void entry_freep(struct archive_entry **entry) {
     if (*entry)
         sym_archive_entry_free(*entry);
@@ -255,194 +228,4 @@ int package_create(const char *dir, const PackageOptions *options, const char *z
     if (r < 0)
         unlink(zip_path);
     return r;
-}
-
-/* ------------------------------------------------------------------------------- unpack */
-
-static int open_archive(const char *path, struct archive **ret_archive) {
-    _cleanup_(archive_read_freep) struct archive *a = NULL;
-    int r = load_archive();
-    if (r < 0)
-        return r;
-    a = sym_archive_read_new();
-    sym_archive_read_support_format_zip(a);
-    sym_archive_read_support_format_tar(a);
-    sym_archive_read_support_filter_gzip(a);
-    sym_archive_read_support_filter_xz(a);
-    sym_archive_read_support_filter_bzip2(a);
-    if (sym_archive_read_open_filename(a, path, CHUNK) != ARCHIVE_OK)
-        return fail_archive(-EBADMSG, a, path);
-    *ret_archive = TAKE(a);
-    return 0;
-}
-
-static int next_entry(struct archive *a, const char *path, struct archive_entry **ret_entry) {
-    int r = sym_archive_read_next_header(a, ret_entry);
-    if (r == ARCHIVE_EOF)
-        return 1;
-    if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
-        return fail_archive(-EBADMSG, a, path);
-    return 0;
-}
-
-/* Whether `target`, read from the directory of `path`, stays below the top. */
-static bool stays_inside(const char *path, const char *target) {
-    int depth = 0;
-    if (target[0] == '/')
-        return false;
-    for (const char *p = path; (p = strchr(p, '/')); p++)
-        depth++;
-    for (const char *p = target; *p;) {
-        size_t len = strcspn(p, "/");
-        if (len == 2 && p[0] == '.' && p[1] == '.')
-            depth--;
-        else if (len && !(len == 1 && p[0] == '.'))
-            depth++;
-        if (depth < 0)
-            return false;
-        p += len + (p[len] == '/');
-    }
-    return true;
-}
-
-static int check_entry(struct archive_entry *entry) {
-    const char *path = sym_archive_entry_pathname(entry);
-    if (!path || !*path)
-        return error_origin(-EPERM, "it has an entry without a name");
-    if (strchr(path, '\\') || !stays_inside("", path))
-        return error_origin(-EPERM, "its entry '%s' leads out of the package", path);
-    const char *hard = sym_archive_entry_hardlink(entry), *soft = sym_archive_entry_symlink(entry);
-    if (hard && !stays_inside("", hard))
-        return error_origin(-EPERM, "its entry '%s' is a link out of the package", path);
-    if (soft && !stays_inside(path, soft))
-        return error_origin(-EPERM, "its entry '%s' is a link out of the package", path);
-    unsigned type = sym_archive_entry_filetype(entry);
-    if (!hard && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK)
-        return error_origin(-EPERM, "its entry '%s' is no file, directory or link", path);
-    return 0;
-}
-
-static bool is_mac_leftover(const char *path) {
-    return str_starts(path, "__MACOSX/") || str_eq(path, "__MACOSX");
-}
-
-/* The name all entries are below, owned; NULL when there is no single one. */
-static int find_top(const char *path, char **ret_top) {
-    _cleanup_(archive_read_freep) struct archive *a = NULL;
-    _cleanup_free_ char *top = NULL;
-    struct archive_entry *entry;
-    int r = open_archive(path, &a);
-    while (r == 0 && (r = next_entry(a, path, &entry)) == 0) {
-        const char *name = sym_archive_entry_pathname(entry);
-        size_t len = name ? strcspn(name, "/") : 0;
-        if (!name || is_mac_leftover(name))
-            continue;
-        bool below = name[len] == '/' && len > 0 && name[0] != '.';
-        if (!below || (top && !slice_eq_str((Slice){ name, len }, top))) {
-            *ret_top = NULL;
-            return 0;
-        }
-        if (!top)
-            top = str_dup_slice((Slice){ name, len });
-    }
-    if (r < 0)
-        return r;
-    *ret_top = TAKE(top);
-    return 0;
-}
-
-static int copy_content(struct archive *in, struct archive *out, const char *path, uint64_t *left) {
-    for (;;) {
-        const void *data;
-        size_t len;
-        la_int64_t offset;
-        int r = sym_archive_read_data_block(in, &data, &len, &offset);
-        if (r == ARCHIVE_EOF)
-            return 0;
-        if (r < ARCHIVE_WARN)
-            return fail_archive(-EBADMSG, in, path);
-        if (offset < 0 || (uint64_t)offset > PACKAGE_UNPACKED_MAX || len > *left)
-            return error_origin(-EFBIG, "it unpacks to more than %llu GiB",
-                                (unsigned long long)(PACKAGE_UNPACKED_MAX >> 30));
-        *left -= len;
-        if (sym_archive_write_data_block(out, data, len, offset) < ARCHIVE_WARN)
-            return fail_archive(-EIO, out, path);
-    }
-}
-
-/* Moves the entry below `top` up; false: nothing of it is left. */
-static bool strip_entry(struct archive_entry *entry, const char *top) {
-    const char *path = sym_archive_entry_pathname(entry), *hard = sym_archive_entry_hardlink(entry);
-    if (is_mac_leftover(path) || strlen(path) <= strlen(top) + 1)
-        return false;
-    if (hard && strlen(hard) > strlen(top) + 1) {
-        _cleanup_free_ char *target = str_dup(hard + strlen(top) + 1);
-        sym_archive_entry_set_hardlink(entry, target);
-    }
-    _cleanup_free_ char *rest = str_dup(path + strlen(top) + 1);
-    sym_archive_entry_set_pathname(entry, rest);
-    return *rest != 0;
-}
-
-static int unpack_entry(struct archive *in, struct archive *out, struct archive_entry *entry,
-                        uint64_t *left) {
-    bool directory = sym_archive_entry_filetype(entry) == AE_IFDIR;
-    _cleanup_free_ char *path = str_dup(sym_archive_entry_pathname(entry));
-    sym_archive_entry_set_perm(entry,
-                               (sym_archive_entry_perm(entry) & 0777) | (directory ? 0700 : 0600));
-    if (sym_archive_entry_size_is_set(entry) && (uint64_t)sym_archive_entry_size(entry) > *left)
-        return error_origin(-EFBIG, "it unpacks to more than %llu GiB",
-                            (unsigned long long)(PACKAGE_UNPACKED_MAX >> 30));
-    if (sym_archive_write_header(out, entry) < ARCHIVE_WARN)
-        return fail_archive(-EIO, out, path);
-    int r = copy_content(in, out, path, left);
-    if (r == 0 && sym_archive_write_finish_entry(out) < ARCHIVE_WARN)
-        r = fail_archive(-EIO, out, path);
-    return r;
-}
-
-static int unpack_here(struct archive *in, const char *archive, const char *top) {
-    _cleanup_(archive_write_freep) struct archive *out = sym_archive_write_disk_new();
-    struct archive_entry *entry;
-    uint64_t left = PACKAGE_UNPACKED_MAX;
-    size_t files = 0;
-    int r;
-    sym_archive_write_disk_set_options(out, ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_SECURE_NODOTDOT |
-                                                ARCHIVE_EXTRACT_SECURE_SYMLINKS |
-                                                ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS);
-    while ((r = next_entry(in, archive, &entry)) == 0) {
-        if (++files > PACKAGE_FILES_MAX)
-            return error_origin(-EFBIG, "it has more than %d files", PACKAGE_FILES_MAX);
-        r = check_entry(entry);
-        if (r < 0)
-            return r;
-        if (top && !strip_entry(entry, top))
-            continue;
-        r = unpack_entry(in, out, entry, &left);
-        if (r < 0)
-            return r;
-    }
-    if (r > 0 && sym_archive_write_close(out) != ARCHIVE_OK)
-        return fail_archive(-EIO, out, archive);
-    return r < 0 ? r : 0;
-}
-
-int package_unpack(const char *archive, const char *into, bool strip_top) {
-    _cleanup_(archive_read_freep) struct archive *in = NULL;
-    _cleanup_free_ char *top = NULL;
-    int r = open_archive(archive, &in);
-    if (r == 0 && strip_top)
-        r = find_top(archive, &top);
-    if (r == 0)
-        r = dir_make(into, 0755);
-    if (r < 0)
-        return r;
-    /* libarchive's guards hold for relative names, so the work happens inside the target. */
-    _cleanup_close_ int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (here < 0 || chdir(into) < 0)
-        return error_last("enter %s", into);
-    r = unpack_here(in, archive, top);
-    if (fchdir(here) < 0)
-        r = error_last("return from %s", into);
-    return r < 0 ? error_context(r, "package %s", archive) : 0;
 }

@@ -10,8 +10,9 @@
 #include "base/str.h"
 
 enum {
-    PACKAGE_NAME_MAX = 64, /* "_ray_pkg_<32 hex>.zip" */
+    PACKAGE_NAME_MAX = 64,         /* "_ray_pkg_<32 hex>.zip" */
     PACKAGE_FILES_MAX = 500000,
+    PACKAGE_NAMES_MAX = 128 << 20, /* bytes of all paths of an archive */
 };
 
 #define PACKAGE_SIZE_MAX     ((uint64_t)512 << 20) /* an upload, as the peer's default */
@@ -35,8 +36,9 @@ _must_check_ int package_name_of_archive(const char *path, char **ret_name);
 /* Writes the zip. -EFBIG beyond PACKAGE_SIZE_MAX, with the peer's sentence. */
 _must_check_ int package_create(const char *dir, const PackageOptions *options, const char *zip);
 
-/* Unpacks zip, tar.gz, tgz, tar.xz or tar.bz2 into the directory `into`, made if missing. No entry
- * leaves it: absolute names, "..", links that point out and devices are refused. Bounded by
+/* Unpacks zip, tar.gz, tgz, tar.xz or tar.bz2 as the directory `into`, which it makes. No entry
+ * leaves it: absolute names, "..", links that lead out and devices are refused. Bounded by
  * PACKAGE_FILES_MAX and PACKAGE_UNPACKED_MAX. With `strip_top`, a single directory at the top
- * disappears (remote archives). -EBADMSG: no archive; -EPERM: hostile; -EFBIG: too large. */
+ * disappears (remote archives). -EBADMSG: no archive; -EPERM: hostile; -EFBIG: too large. What was
+ * unpacked before a failure is left to the caller. */
 _must_check_ int package_unpack(const char *archive, const char *into, bool strip_top);

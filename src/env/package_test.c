@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "env/package.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -106,53 +104,15 @@ static void test_parent_and_excludes(void **state) {
     CHECK(box_has(&box, "top/lib/util.py", "x = 1"));
 }
 
-typedef struct Hostile {
-    const char *name;
-    unsigned type;
-    const char *link;
-} Hostile;
-
-static void write_hostile(const char *path, const Hostile *hostile) {
-    struct archive *a = archive_write_new();
-    struct archive_entry *entry = archive_entry_new();
-    archive_write_set_format_pax_restricted(a);
-    CHECK(archive_write_open_filename(a, path) == ARCHIVE_OK);
-    archive_entry_set_pathname(entry, hostile->name);
-    archive_entry_set_filetype(entry, hostile->type);
-    archive_entry_set_perm(entry, 0644);
-    archive_entry_set_size(entry, hostile->type == AE_IFREG && !hostile->link ? 4 : 0);
-    if (hostile->type == AE_IFLNK)
-        archive_entry_set_symlink(entry, hostile->link);
-    else if (hostile->link)
-        archive_entry_set_hardlink(entry, hostile->link);
-    CHECK(archive_write_header(a, entry) == ARCHIVE_OK);
-    if (hostile->type == AE_IFREG && !hostile->link)
-        CHECK(archive_write_data(a, "evil", 4) == 4);
-    archive_entry_free(entry);
-    archive_write_free(a);
-}
-
-static void test_nothing_leaves_the_target(void **state) {
-    static const Hostile hostile[] = {
-        { "../evil", AE_IFREG, NULL },
-        { "/tmp/mobula-evil", AE_IFREG, NULL },
-        { "a/../../evil", AE_IFREG, NULL },
-        { "link", AE_IFLNK, "/etc" },
-        { "d/link", AE_IFLNK, "../../outside" },
-        { "hard", AE_IFREG, "../../etc/passwd" },
-        { "pipe", AE_IFIFO, NULL },
-        { "a\\..\\evil", AE_IFREG, NULL },
-    };
+/* Names are bytes: neither our locale nor the machine's counts. */
+static void test_names_beyond_ascii(void **state) {
     _cleanup_(box_done) Box box = box_new();
-    _cleanup_free_ char *tar = box_path(&box, "a.tar"), *out = box_path(&box, "in/out");
-    for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
-        write_hostile(tar, &hostile[i]);
-        CHECK_INT(package_unpack(tar, out, false), -EPERM);
-        CHECK(!box_has(&box, "in/evil", NULL) && !box_has(&box, "evil", NULL));
-    }
-    static const Hostile fine = { "d/link", AE_IFLNK, "../main.py" };
-    write_hostile(tar, &fine);
-    CHECK_OK(package_unpack(tar, out, false));
+    _cleanup_free_ char *app = box_path(&box, "app"), *zip = box_path(&box, "a.zip"),
+                        *out = box_path(&box, "out");
+    box_write(&box, "app/gr\303\274n/\346\227\245.py", "x = 1");
+    CHECK_OK(package_create(app, NULL, zip));
+    CHECK_OK(package_unpack(zip, out, false));
+    CHECK(box_has(&box, "out/gr\303\274n/\346\227\245.py", "x = 1"));
 }
 
 static void test_garbage_is_refused(void **state) {
@@ -160,10 +120,11 @@ static void test_garbage_is_refused(void **state) {
     _cleanup_free_ char *zip = box_path(&box, "a.zip"), *out = box_path(&box, "out");
     box_write(&box, "a.zip", "PK\003\004 this is no zip at all");
     CHECK_INT(package_unpack(zip, out, false), -EBADMSG);
+    CHECK_INT(package_unpack(zip, out, false), -EEXIST);
 }
 
 int main(void) {
     return TEST_RUN(TEST(test_a_directory_survives_the_way), TEST(test_the_name_is_the_content),
-                    TEST(test_parent_and_excludes), TEST(test_nothing_leaves_the_target),
+                    TEST(test_parent_and_excludes), TEST(test_names_beyond_ascii),
                     TEST(test_garbage_is_refused));
 }

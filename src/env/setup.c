@@ -20,6 +20,10 @@
 #define TIMEOUT_DEFAULT (600 * USEC_PER_SEC)
 #define PIP_CACHE_MAX   ((uint64_t)10 << 30) /* as the peer's RAY_RUNTIME_ENV_PIP_CACHE_SIZE_GB */
 
+enum {
+    ENV_BYTES_MAX = 1 << 20, /* of all values; Linux takes twice that beside the arguments */
+};
+
 typedef struct Run {
     const EnvSetup *setup;
     usec_t timeout;
@@ -47,39 +51,58 @@ static void run_keep(Run *run, const char *path, int lock) {
 
 /* ----------------------------------------------------------------------------- packages */
 
-/* A local name for what a URI names: the package's own, or a hash of the URI with its ending. */
-static int local_name(const char *uri, char **ret_name) {
-    if (env_uri_scheme(uri) == ENV_GCS) {
-        const char *name = uri + strlen("gcs://");
-        if (!env_package_name_ok(name))
-            return error_origin(-EINVAL,
-                                "Invalid package URI: %s. URI must have a file extension "
-                                "and the URI must be valid.",
-                                uri);
-        *ret_name = str_dup(name);
-        return 0;
-    }
-    _cleanup_free_ char *path = str_dup_slice((Slice){ uri, strcspn(uri, "?") });
-    const char *slash = strrchr(path, '/');
-    if (str_ends(path, ".whl")) {
-        *ret_name = str_dup(slash + 1);
-        return 0;
-    }
-    static const char *const endings[] = { ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".zip" };
-    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
-        if (str_ends(path, endings[i])) {
-            *ret_name = str_printf("uri_%016llx%s",
-                                   (unsigned long long)XXH3_64bits(uri, strlen(uri)), endings[i]);
-            return 0;
-        }
-    }
-    return error_origin(-EINVAL, "%s does not end in .zip, .tar.gz, .tgz, .tar.xz or .whl", uri);
+/* What a URI names, here. */
+typedef struct PackagePlace {
+    char *file; /* the archive's name; its ending says what it is */
+    char *dir;  /* the name of the directory with its content */
+} PackagePlace;
+
+static void place_done(PackagePlace *place) {
+    free(place->file);
+    free(place->dir);
 }
 
 static char *without_ending(const char *name) {
     const char *tar = strstr(name, ".tar.");
     const char *end = tar ? tar : strrchr(name, '.');
     return str_dup_slice((Slice){ name, (size_t)(end - name) });
+}
+
+static int bad_uri(const char *uri) {
+    return error_origin(-EINVAL,
+                        "Invalid package URI: %s. URI must have a file extension "
+                        "and the URI must be valid.",
+                        uri);
+}
+
+/* From the head: under its own name. A hash of the URI keeps others apart; pip reads what a
+ * wheel is from its name. */
+static int find_place(const char *uri, PackagePlace *ret_place) {
+    static const char *const endings[] = { ".tar.gz", ".tar.xz", ".tar.bz2", ".tgz", ".zip" };
+    if (env_uri_scheme(uri) == ENV_GCS) {
+        const char *name = uri + strlen("gcs://");
+        if (!env_package_name_ok(name))
+            return bad_uri(uri);
+        *ret_place = (PackagePlace){ str_dup(name), without_ending(name) };
+        return 0;
+    }
+    _cleanup_free_ char *path = str_dup_slice((Slice){ uri, strcspn(uri, "?") });
+    _cleanup_free_ char *dir =
+        str_printf("uri_%016llx", (unsigned long long)XXH3_64bits(uri, strlen(uri)));
+    const char *name = strrchr(path, '/') + 1;
+    if (str_ends(path, ".whl")) {
+        if (!env_package_name_ok(name))
+            return bad_uri(uri);
+        *ret_place = (PackagePlace){ str_dup(name), TAKE(dir) };
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+        if (str_ends(path, endings[i])) {
+            *ret_place = (PackagePlace){ str_printf("archive%s", endings[i]), TAKE(dir) };
+            return 0;
+        }
+    }
+    return error_origin(-EINVAL, "%s does not end in .zip, .tar.gz, .tgz, .tar.xz or .whl", uri);
 }
 
 static int fetch(Run *run, const char *uri, const char *path) {
@@ -128,41 +151,36 @@ static int install_wheel(Run *run, const char *wheel, const char *into) {
 
 static int unpack(Run *run, const char *uri, const char *name, const char *dir) {
     _cleanup_free_ char *aside = str_printf("%s.building", dir);
-    _cleanup_free_ char *archive = str_printf("%s.building/.%s", dir, name);
-    _cleanup_free_ char *wheel = str_printf("%s.building/%s", dir, name);
-    bool is_wheel = str_ends(name, ".whl");
-    const char *file = is_wheel ? wheel : archive;
+    _cleanup_free_ char *content = str_printf("%s/content", aside);
+    _cleanup_free_ char *file = str_printf("%s/%s", aside, name);
     int r = dir_remove(aside);
     if (r == 0)
         r = dir_make(aside, 0755);
     if (r == 0)
         r = fetch(run, uri, file);
     if (r == 0)
-        r = is_wheel ? install_wheel(run, file, aside)
-                     : package_unpack(file, aside, env_uri_scheme(uri) != ENV_GCS);
-    if (r == 0 && unlink(file) < 0)
-        r = error_last("remove %s", file);
-    if (r == 0 && rename(aside, dir) < 0)
-        r = error_last("rename %s", aside);
-    return r;
+        r = str_ends(name, ".whl") ? install_wheel(run, file, content)
+                                   : package_unpack(file, content, env_uri_scheme(uri) != ENV_GCS);
+    if (r == 0 && rename(content, dir) < 0)
+        r = error_last("rename %s", content);
+    return r == 0 ? dir_remove(aside) : r;
 }
 
 /* The directory, owned, in which the content of `uri` lies. */
 static int ensure_package(Run *run, const char *uri, const char *kind, char **ret_dir) {
-    _cleanup_free_ char *name = NULL;
-    int r = local_name(uri, &name);
+    _cleanup_(place_done) PackagePlace place = { 0 };
+    int r = find_place(uri, &place);
     if (r < 0)
         return r;
-    _cleanup_free_ char *stem = without_ending(name);
     _cleanup_free_ char *folder =
         str_printf("%s/runtime_resources/%s", run->setup->session_dir, kind);
-    _cleanup_free_ char *dir = str_printf("%s/%s", folder, stem);
+    _cleanup_free_ char *dir = str_printf("%s/%s", folder, place.dir);
     _cleanup_(cache_lock_done) CacheLock lock = CACHE_LOCK_NONE;
     r = dir_make(folder, 0755);
     if (r == 0)
         r = cache_lock(dir, run->timeout, &lock);
     if (r == CACHE_ABSENT) {
-        r = unpack(run, uri, name, dir);
+        r = unpack(run, uri, place.file, dir);
         if (r == 0)
             r = cache_lock_share(&lock);
     }
@@ -237,42 +255,59 @@ static const char *variable(const json_t *vars, const char *name) {
     return value ? value : getenv(name);
 }
 
-/* $NAME and ${NAME} by what is set before; an unset one in braces and capitals becomes nothing. */
-static char *expand(const char *text, const json_t *vars) {
-    _cleanup_buf_ Buf out = { 0 };
-    while (*text) {
-        const char *start = text + 1 + (text[1] == '{'), *end = start;
-        while (*text == '$' && (isalnum((unsigned char)*end) || *end == '_'))
-            end++;
-        bool braces = start == text + 2;
-        if (*text != '$' || end == start || (braces && *end != '}')) {
-            buf_add_char(&out, *text++);
-            continue;
-        }
-        _cleanup_free_ char *name = str_dup_slice((Slice){ start, (size_t)(end - start) });
-        const char *value = variable(vars, name);
-        bool capitals = true;
-        for (const char *p = name; *p; p++)
-            capitals &= !islower((unsigned char)*p);
-        end += braces;
-        if (value)
-            buf_add_str(&out, value);
-        else if (!braces || !capitals)
-            buf_add(&out, text, (size_t)(end - text));
-        text = end;
-    }
-    return buf_steal(&out);
+/* What `$NAME` or `${NAME}` at `text` becomes; *ret_end is behind it. NULL: it is no reference. An
+ * unset one in braces and capitals becomes nothing, other unset ones stay. */
+static char *expand_one(const char *text, const json_t *vars, const char **ret_end) {
+    bool braces = text[1] == '{', capitals = true;
+    const char *start = text + 1 + braces, *end = start;
+    for (; isalnum((unsigned char)*end) || *end == '_'; end++)
+        capitals &= !islower((unsigned char)*end);
+    if (end == start || (braces && *end != '}'))
+        return NULL;
+    _cleanup_free_ char *name = str_dup_slice((Slice){ start, (size_t)(end - start) });
+    const char *value = variable(vars, name);
+    *ret_end = end + braces;
+    if (value || (braces && capitals))
+        return str_dup(value ? value : "");
+    return str_dup_slice((Slice){ text, (size_t)(*ret_end - text) });
 }
 
-static json_t *expand_all(const json_t *env_vars) {
-    json_t *out = json_object();
+/* By what is set before. References that double a value again and again end at ENV_BYTES_MAX. */
+static int expand(const char *text, const json_t *vars, size_t *left, char **ret_text) {
+    _cleanup_buf_ Buf out = { 0 };
+    while (*text && out.len <= *left) {
+        const char *end = text + 1;
+        _cleanup_free_ char *value = *text == '$' ? expand_one(text, vars, &end) : NULL;
+        if (value)
+            buf_add_str(&out, value);
+        else
+            buf_add_char(&out, *text);
+        text = end;
+    }
+    if (out.len > *left)
+        return error_origin(-E2BIG,
+                            "runtime_env['env_vars'] is more than %d KiB with its references "
+                            "expanded; a process can't be given that much.",
+                            ENV_BYTES_MAX >> 10);
+    *left -= out.len;
+    *ret_text = buf_steal(&out);
+    return 0;
+}
+
+static int expand_all(const json_t *env_vars, json_t **ret_vars) {
+    _cleanup_json_ json_t *out = json_object();
+    size_t left = ENV_BYTES_MAX;
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)env_vars, key, value) {
-        _cleanup_free_ char *text = expand(json_string_value(value), out);
+        _cleanup_free_ char *text = NULL;
+        int r = expand(json_string_value(value), out, &left, &text);
+        if (r < 0)
+            return r;
         json_object_set_new(out, key, json_string(text));
     }
-    return out;
+    *ret_vars = TAKE(out);
+    return 0;
 }
 
 static void prepend(json_t *vars, const char *name, const char *first) {
@@ -302,9 +337,11 @@ static void answer_python(const Run *run, json_t *vars, json_t *answer) {
     prepend(vars, "PATH", bin);
 }
 
-static json_t *make_answer(Run *run) {
-    json_t *answer = json_object();
-    _cleanup_json_ json_t *vars = expand_all(json_object_get(run->setup->runtime_env, "env_vars"));
+static int make_answer(Run *run, json_t **ret_answer) {
+    _cleanup_json_ json_t *answer = json_object(), *vars = NULL;
+    int r = expand_all(json_object_get(run->setup->runtime_env, "env_vars"), &vars);
+    if (r < 0)
+        return r;
     if (run->working_dir) {
         json_object_set_new(answer, "cwd", json_string(run->working_dir));
         prepend(vars, "PYTHONPATH", run->working_dir);
@@ -319,21 +356,21 @@ static json_t *make_answer(Run *run) {
     if (json_object_size(vars))
         json_object_set(answer, "env_vars", vars);
     json_object_set_new(answer, "holds", strings(&run->holds));
-    return answer;
+    *ret_answer = TAKE(answer);
+    return 0;
 }
 
 int env_setup(const EnvSetup *setup, json_t **ret_answer) {
     _cleanup_(run_done) Run run = { .setup = setup, .timeout = TIMEOUT_DEFAULT };
     int64_t seconds = json_int_at(setup->runtime_env, 0, "config", "setup_timeout_seconds");
     if (seconds != 0)
-        run.timeout = seconds < 0 ? USEC_INFINITY : seconds * USEC_PER_SEC;
+        run.timeout = seconds < 0 || seconds > USEC_INFINITY / USEC_PER_SEC
+                          ? USEC_INFINITY
+                          : seconds * USEC_PER_SEC;
     int r = setup_code(&run);
     if (r == 0)
         r = setup_pip(&run);
-    if (r < 0)
-        return r;
-    *ret_answer = make_answer(&run);
-    return 0;
+    return r == 0 ? make_answer(&run, ret_answer) : r;
 }
 
 char *env_cache_dir(void) {
