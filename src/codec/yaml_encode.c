@@ -31,8 +31,14 @@ static void write_plain(Writer *writer, const char *text) {
     write_scalar(writer, text, strlen(text), YAML_PLAIN_SCALAR_STYLE);
 }
 
+/* Whether it reads back as this string without quotes; a plain << as a key would merge. */
+static bool is_plain(const char *text, size_t len) {
+    return yaml_scalar_guess(text, len) == YAML_TAG_STR && !yaml_scalar_is_base60(text, len) &&
+           !slice_eq((Slice){ text, len }, SLICE("<<"));
+}
+
 static void write_string(Writer *writer, const char *text, size_t len) {
-    bool plain = yaml_scalar_guess(text, len) == YAML_TAG_STR && !yaml_scalar_is_base60(text, len);
+    bool plain = is_plain(text, len);
 
     if (memchr(text, '\n', len))
         write_scalar(writer, text, len, YAML_LITERAL_SCALAR_STYLE);
