@@ -92,7 +92,8 @@ static int get_http(const char *uri, Download *d) {
             return 0;
         if (r < 0 || d->status < 300 || d->status >= 400 || !d->location)
             break;
-        if (!str_starts(d->location, "https://") && !str_starts(d->location, "http://"))
+        bool secure = str_starts(d->location, "https://");
+        if (!secure && (!str_starts(d->location, "http://") || str_starts(url, "https://")))
             break;
         str_set(&url, d->location);
     }

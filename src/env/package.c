@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "env/package.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -10,38 +8,12 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/library.h"
+#include "env/archive_load.h"
 #include "env/tree.h"
 
 enum {
     CHUNK = 256 * 1024
 };
-
-#define ARCHIVE_FUNCTIONS(X)                                                                       \
-    X(archive_entry_free)                                                                          \
-    X(archive_entry_new)                                                                           \
-    X(archive_entry_set_filetype)                                                                  \
-    X(archive_entry_set_mtime)                                                                     \
-    X(archive_entry_set_pathname_utf8)                                                             \
-    X(archive_entry_set_perm)                                                                      \
-    X(archive_entry_set_size)                                                                      \
-    X(archive_error_string)                                                                        \
-    X(archive_filter_bytes)                                                                        \
-    X(archive_write_close)                                                                         \
-    X(archive_write_data)                                                                          \
-    X(archive_write_free)                                                                          \
-    X(archive_write_header)                                                                        \
-    X(archive_write_new)                                                                           \
-    X(archive_write_open_filename)                                                                 \
-    X(archive_write_set_format_zip)                                                                \
-    X(archive_write_set_options)
-
-ARCHIVE_FUNCTIONS(LIBRARY_DEFINE)
-
-static int load_archive(void) {
-    static const LibrarySymbol symbols[] = { ARCHIVE_FUNCTIONS(LIBRARY_SYMBOL) };
-    return library_load("libarchive.so.13", "libarchive13", symbols, ARRAY_LEN(symbols));
-}
 
 /* -------------------------------------------------------------------------------- names */
 
@@ -213,7 +185,7 @@ static int zip_source(Zip *zip, const char *source, const PackageOptions *option
 
 int package_create(const char *dir, const PackageOptions *options, const char *zip_path) {
     _cleanup_(archive_write_freep) struct archive *a = NULL;
-    int r = load_archive();
+    int r = archive_load();
     if (r < 0)
         return r;
     a = sym_archive_write_new();

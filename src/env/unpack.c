@@ -1,46 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "env/unpack.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <locale.h>
 
 #include "base/error.h"
-#include "base/library.h"
 #include "base/map.h"
+#include "env/archive_load.h"
 
 enum {
     CHUNK = 256 * 1024
 };
-
-#define ARCHIVE_FUNCTIONS(X)                                                                       \
-    X(archive_entry_filetype)                                                                      \
-    X(archive_entry_hardlink)                                                                      \
-    X(archive_entry_mtime)                                                                         \
-    X(archive_entry_pathname)                                                                      \
-    X(archive_entry_perm)                                                                          \
-    X(archive_entry_size)                                                                          \
-    X(archive_entry_size_is_set)                                                                   \
-    X(archive_entry_symlink)                                                                       \
-    X(archive_error_string)                                                                        \
-    X(archive_read_data_block)                                                                     \
-    X(archive_read_free)                                                                           \
-    X(archive_read_new)                                                                            \
-    X(archive_read_next_header)                                                                    \
-    X(archive_read_open_filename)                                                                  \
-    X(archive_read_open_memory)                                                                    \
-    X(archive_read_support_filter_bzip2)                                                           \
-    X(archive_read_support_filter_gzip)                                                            \
-    X(archive_read_support_filter_xz)                                                              \
-    X(archive_read_support_format_tar)                                                             \
-    X(archive_read_support_format_zip)
-
-ARCHIVE_FUNCTIONS(LIBRARY_DEFINE)
-
-static int load_archive(void) {
-    static const LibrarySymbol symbols[] = { ARCHIVE_FUNCTIONS(LIBRARY_SYMBOL) };
-    return library_load("libarchive.so.13", "libarchive13", symbols, ARRAY_LEN(symbols));
-}
 
 typedef struct Unpack {
     struct archive *archive;
@@ -320,7 +289,7 @@ static int unpack_all(Unpack *un) {
 }
 
 static int open_archive(Unpack *un, const char *path, Slice bytes) {
-    int r = load_archive();
+    int r = archive_load();
     if (r < 0)
         return r;
     struct archive *a = un->archive = sym_archive_read_new();
