@@ -14,7 +14,7 @@ int ray_stop(int argc, char **argv);
 typedef struct StartArgs {
     SayStyle style;
     const char *node_ip, *address, *node_name, *resources, *labels, *labels_file, *temp_dir;
-    const char *dashboard_host;
+    const char *dashboard_host, *spill_folder;
     int64_t port, node_manager_port, dashboard_port, agent_port, metrics_port;
     int64_t num_cpus, num_gpus, memory, object_store_memory;
     bool head, block, include_dashboard, include_dashboard_given, dashboard_port_given;

@@ -19,7 +19,7 @@
 
 typedef struct RayletArgs {
     const char *gcs_address, *temp_dir, *node_ip, *node_name, *listen, *resources, *labels, *python;
-    const char *agent_listen, *metrics_listen, *socket;
+    const char *agent_listen, *metrics_listen, *socket, *spill_folder;
     int64_t prestart, ready_fd, life_fd;
     bool head, verbose;
 } RayletArgs;
@@ -109,6 +109,7 @@ static int start(RayletMain *self, Raylet **ret_raylet) {
         .labels = &labels,
         .head = args->head,
         .python = args->python,
+        .spill_folder = args->spill_folder,
         .token = str_eq(mode, "token") ? slice_str(token) : (Slice){ 0 },
         .prestart = (uint32_t)args->prestart,
     };
@@ -173,6 +174,8 @@ int cmd_raylet(int argc, char **argv) {
         { "labels", OPTION_TEXT, &args.labels, "key=value,... of this node." },
         { "head", OPTION_FLAG, &args.head, "This is the head node." },
         { "python", OPTION_TEXT, &args.python, "Interpreter of workers." },
+        { "object-spilling-directory", OPTION_TEXT, &args.spill_folder,
+          "Where objects go that memory has no room for; the session's folder else." },
         { "prestart", OPTION_INT, &args.prestart, "Workers kept ready." },
         { "agent-listen", OPTION_TEXT, &args.agent_listen, "IP:PORT or fd:N of the agent's HTTP." },
         { "metrics-listen", OPTION_TEXT, &args.metrics_listen, "IP:PORT or fd:N of the metrics." },

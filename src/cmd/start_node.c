@@ -173,6 +173,8 @@ static int add_raylet(NodeProcesses *all, const StartArgs *args, const StartedNo
     node_process_arg(raylet, "--listen", "%s:%lld", node->node_ip,
                      (long long)args->node_manager_port);
     node_process_arg(raylet, "--resources", "%s", text);
+    if (args->spill_folder)
+        node_process_arg(raylet, "--object-spilling-directory", "%s", args->spill_folder);
     const char *host = listen_host(node->node_ip);
     node_process_arg(raylet, "--agent-listen", "%s:%lld", host,
                      (long long)(args->agent_port >= 0 ? args->agent_port : AGENT_PORT));

@@ -334,11 +334,15 @@ static int open_doorbell(Core *core) {
     return doorbell_open(page, event, &core->bell);
 }
 
-static int open_store(Core *core, uint64_t bytes) {
-    int arena = sock_take_fd(&core->sock), pins = sock_take_fd(&core->sock);
-    if (arena >= 0 && pins >= 0)
-        return store_client_open(arena, bytes, pins, &core->store);
-    fd_close(arena);
+static int open_store(Core *core, const Welcome *w) {
+    StoreDoor door = { .bytes = w->arena_bytes, .disk_bytes = w->disk_bytes };
+    door.arena_fd = sock_take_fd(&core->sock);
+    door.pins_fd = sock_take_fd(&core->sock);
+    door.disk_fd = w->disk_bytes ? sock_take_fd(&core->sock) : -1;
+    if (door.arena_fd >= 0 && door.pins_fd >= 0 && (door.disk_fd >= 0 || !w->disk_bytes))
+        return store_client_open(&door, &core->store);
+    fd_close(door.arena_fd);
+    fd_close(door.pins_fd);
     return error_origin(-EPROTO, "the raylet's welcome came without its store");
 }
 
@@ -378,7 +382,7 @@ static int take_welcome(Core *core, const FrameHeader *h, const void *data) {
     info->hostname = TEXT(hostname);
 #undef TEXT
     r = open_doorbell(core);
-    return r == 0 && w.arena_bytes ? open_store(core, w.arena_bytes) : r;
+    return r == 0 && w.arena_bytes ? open_store(core, &w) : r;
 }
 
 static int await_welcome(Core *core, usec_t deadline) {

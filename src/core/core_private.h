@@ -50,6 +50,7 @@ enum {
 struct CoreBytes {
     _Atomic uint32_t count;
     bool in_store;
+    uint8_t missed; /* in_store: how often it was gone again before we could pin it */
     size_t size;
     const uint8_t *data;
     Core *core;                            /* in_store: whose pin */

@@ -13,10 +13,9 @@
 #include "core/core_private.h"
 
 enum {
-    RETURNS_MAX = 16
+    RETURNS_MAX = 16,
+    MISSES_MAX = 100 /* how often a value may go again between its arrival and its pin */
 };
-
-#define FULL_PAUSE (10 * USEC_PER_MSEC)
 
 typedef struct Fetching { /* a copy on its way, and the bytes that wait for it */
     Core *core;
@@ -107,7 +106,7 @@ static void on_local(void *argument, const RpcReply *reply) {
     core_happened(core);
 }
 
-static Fetching *fetch_start(Core *core, const CoreBytes *bytes, PeerId owner) {
+static void fetch_start(Core *core, const CoreBytes *bytes, PeerId owner) {
     Fetching *f = mem_new(Fetching);
     f->core = core;
     f->object = bytes->object;
@@ -122,7 +121,19 @@ static Fetching *fetch_start(Core *core, const CoreBytes *bytes, PeerId owner) {
     object_fetch_encode(&m, &body);
     rpc_call(core->rpc, peer_raylet(core->info.peer), MSG_OBJECT_FETCH, &body, USEC_INFINITY,
              on_local, f);
-    return f;
+}
+
+/* Not where its owner wrote it: copied here, or read back. It may go again before it is pinned. */
+static int large_follow(Core *core, CoreBytes *bytes, Fetching *f) {
+    bool lost = f->lost;
+    uint64_t offset = f->offset, generation = f->generation;
+    map_remove(&core->fetches, bytes->object.byte);
+    mem_free(f);
+    if (lost)
+        return -ENOENT;
+    if (large_pin(core, bytes, offset, generation) == 0)
+        return 0;
+    return bytes->missed++ < MISSES_MAX ? 1 : -ENOENT;
 }
 
 int large_localize(Core *core, CoreBytes *bytes, PeerId owner) {
@@ -130,18 +141,19 @@ int large_localize(Core *core, CoreBytes *bytes, PeerId owner) {
         return 0;
     if (!core->store || core->closed)
         return -ENOENT;
-    if (bytes->location == peer_raylet(core->info.peer))
-        return large_pin(core, bytes, bytes->offset, bytes->generation);
+    if (bytes->location == peer_raylet(core->info.peer) &&
+        large_pin(core, bytes, bytes->offset, bytes->generation) == 0)
+        return 0;
     Fetching *f = map_get(&core->fetches, bytes->object.byte);
+    if (f && f->done) {
+        int r = large_follow(core, bytes, f);
+        if (r <= 0)
+            return r;
+        f = NULL;
+    }
     if (!f)
-        f = fetch_start(core, bytes, owner);
-    if (!f->done)
-        return 1;
-    bool lost = f->lost;
-    uint64_t offset = f->offset, generation = f->generation;
-    map_remove(&core->fetches, bytes->object.byte);
-    mem_free(f);
-    return lost ? -ENOENT : large_pin(core, bytes, offset, generation);
+        fetch_start(core, bytes, owner);
+    return 1;
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -197,15 +209,8 @@ static int alloc_block(Core *core, size_t size, const ObjectId *id, PeerId owner
         r = ask_slab(core, wanted, deadline);
         if (r < 0)
             return r;
-        if (r == 1 && time_mono_now() >= deadline)
+        if (r == 1)
             return error_origin(-ENOSPC, "the object store has no room for %zu bytes", size);
-        if (r == 1) { /* frees are on their way, or will be */
-            core_lock(core);
-            r = core_wait_event(core, time_mono_now() + FULL_PAUSE);
-            core_unlock(core);
-            if (r < 0)
-                return r;
-        }
     }
 }
 

@@ -11,7 +11,7 @@ enum {
     OBJECT_TASK = 24
 };
 
-static const uint32_t PUT_BIT = 1u << 31;
+static const uint32_t PUT_FIRST = 100 * 1000 * 1000; /* as in Ray */
 
 bool id_bytes_are(const uint8_t *byte, size_t len, uint8_t value) {
     for (size_t i = 0; i < len; i++)
@@ -94,12 +94,17 @@ static ObjectId object_id_make(const TaskId *task, uint32_t index) {
 }
 
 ObjectId object_id_return(const TaskId *task, uint32_t index) {
-    ASSERT(index > 0 && index < PUT_BIT);
+    ASSERT(index > 0 && index < PUT_FIRST);
     return object_id_make(task, index);
 }
 
 ObjectId object_id_put(const TaskId *task, uint32_t index) {
-    return object_id_make(task, index | PUT_BIT);
+    ObjectId id = object_id_make(task, PUT_FIRST + index);
+    TaskId driver = *task;
+    memset(driver.byte, 0xff, TASK_UNIQUE + ACTOR_UNIQUE);
+    if (memcmp(&driver, task, sizeof(driver)) == 0)
+        id.byte[0] = 0; /* as Ray tells a driver's objects from its task */
+    return id;
 }
 
 TaskId object_id_task(const ObjectId *object) {

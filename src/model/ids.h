@@ -4,7 +4,7 @@
 /*
  * Ids and how they nest, as Ray's: an actor id ends in its job's, a task id in its actor's (zero
  * but for the job when there is none), an object id is its task's id and a 4-byte index: returns
- * count from 1, puts from 1 with the top bit set. Numbers are little-endian. Nil is all 0xff.
+ * count from 1, puts from 100,000,001. Numbers are little-endian. Nil is all 0xff.
  */
 
 #include "wire/ids.h"

@@ -151,12 +151,19 @@ static void welcome(Local *local) {
         .raylet_port = net_address_port(listener_address(raylet->peer_listener)),
         .hostname = slice_str(raylet->hostname),
     };
-    int fds[4] = { local->bell.memfd, local->bell.eventfd };
+    int fds[5] = { local->bell.memfd, local->bell.eventfd };
     size_t count = local->bell.page ? 2 : 0;
+    ObjectsDoor door = { 0 };
     if (count)
-        message.arena_bytes = objects_join(raylet, local->peer, &fds[2], &fds[3]);
-    if (message.arena_bytes)
-        count = 4;
+        objects_join(raylet, local->peer, &door);
+    if (door.bytes) {
+        message.arena_bytes = door.bytes;
+        message.disk_bytes = door.disk_bytes;
+        fds[count++] = door.arena_fd;
+        fds[count++] = door.pins_fd;
+        if (door.disk_bytes)
+            fds[count++] = door.disk_fd;
+    }
     _cleanup_buf_ Buf body = { 0 };
     welcome_encode(&message, &body);
     FrameHeader header = rpc_answer_header(&local->hello, MSG_WELCOME, &body);

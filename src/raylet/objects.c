@@ -3,54 +3,16 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "raylet/raylet_private.h"
-#include "store/server.h"
+#include "raylet/objects_private.h"
 
 /*
- * The node's object store: memory for the processes here, copies from and to other nodes. A copy is
- * pulled in parts, several at a time, by whoever needs it; the raylet of the original remembers
- * who has copies and passes the owner's free on.
+ * The node's object store: memory for the processes here, and where objects are that are not where
+ * their owners wrote them. The raylet of an original remembers who has copies and passes the
+ * owner's free on. transfer.c brings objects here, spill.c makes room.
  */
 
-#define PULL_TIMEOUT (60 * USEC_PER_SEC)
-
 enum {
-    PULL_PART = 1 << 20,
-    PULL_PARTS_OPEN = 4,
     TRIM_PERIOD_SEC = 10,
-};
-
-typedef struct Copy { /* of an object whose original lies elsewhere */
-    ObjectId object;
-    uint64_t offset, generation, size;
-} Copy;
-
-typedef struct Copies { /* who copied an object that lies here */
-    Vec(PeerId) raylets;
-} Copies;
-
-typedef struct Pull {
-    Raylet *raylet;
-    ObjectFetch what;
-    StoreBlock block;
-    uint64_t asked, got;      /* bytes */
-    uint32_t open;            /* parts on their way */
-    bool failed;
-    Vec(FrameHeader) waiting; /* calls to answer */
-} Pull;
-
-typedef struct Part {
-    Pull *pull;
-    uint64_t at, len;
-} Part;
-
-struct Objects {
-    StoreServer *store;
-    Map copies; /* ObjectId -> Copy */
-    Map copied; /* ObjectId -> Copies */
-    Map pulls;  /* ObjectId -> Pull */
-    LoopTimer *trim;
-    bool freed; /* since the last trim */
 };
 
 /* ---- life ------------------------------------------------------------------------------ */
@@ -61,27 +23,27 @@ static void on_trim(void *ctx) {
     store_server_trim(raylet->objects->store);
 }
 
-static void trim_later(Raylet *raylet) {
-    if (raylet->objects->freed)
+void objects_room_made(Raylet *raylet) {
+    Objects *o = raylet->objects;
+    room_serve(raylet);
+    if (o->freed)
         return;
-    raylet->objects->freed = true;
-    loop_timer_at(raylet->objects->trim,
-                  loop_deadline(raylet->loop, TRIM_PERIOD_SEC * USEC_PER_SEC));
+    o->freed = true;
+    loop_timer_at(o->trim, loop_deadline(raylet->loop, TRIM_PERIOD_SEC * USEC_PER_SEC));
 }
 
 int objects_init(Raylet *raylet, uint64_t bytes) {
     Objects *o = raylet->objects = mem_new(Objects);
-    map_init(&o->copies, sizeof(ObjectId));
+    map_init(&o->places, sizeof(ObjectId));
     map_init(&o->copied, sizeof(ObjectId));
-    map_init(&o->pulls, sizeof(ObjectId));
+    map_init(&o->arrivals, sizeof(ObjectId));
     o->trim = loop_timer_new(raylet->loop, on_trim, raylet);
-    return bytes ? store_server_new(bytes, &o->store) : 0;
-}
-
-static void pull_free(Pull *pull) {
-    map_remove(&pull->raylet->objects->pulls, pull->what.object.byte);
-    vec_done(&pull->waiting);
-    free(pull);
+    spilling_init(raylet);
+    if (!bytes)
+        return 0;
+    uint64_t disk_bytes = 0;
+    int disk_fd = spilling_disk(raylet, &disk_bytes);
+    return store_server_new(bytes, disk_fd, disk_bytes, &o->store);
 }
 
 void objects_done(Raylet *raylet) {
@@ -89,45 +51,112 @@ void objects_done(Raylet *raylet) {
     if (!o)
         return;
     void *each;
-    MAP_EACH(&o->pulls, pos, each)
-        pull_free(each);
-    MAP_EACH(&o->copies, pos, each)
+    MAP_EACH(&o->arrivals, pos, each)
+        arrival_free(each);
+    MAP_EACH(&o->places, pos, each) {
+        if (((Place *)each)->file)
+            spill_file_drop(NULL, ((Place *)each)->file);
         free(each);
+    }
     MAP_EACH(&o->copied, pos, each) {
         vec_done(&((Copies *)each)->raylets);
         free(each);
     }
-    map_done(&o->pulls);
-    map_done(&o->copies);
+    map_done(&o->arrivals);
+    map_done(&o->places);
     map_done(&o->copied);
+    spilling_done(raylet);
     loop_timer_free(o->trim);
     store_server_free(o->store);
     free(o);
     raylet->objects = NULL;
 }
 
-uint64_t objects_join(Raylet *raylet, PeerId peer, int *ret_arena_fd, int *ret_pins_fd) {
+void objects_join(Raylet *raylet, PeerId peer, ObjectsDoor *ret_door) {
     StoreServer *store = raylet->objects->store;
-    if (!store || store_server_join(store, peer, ret_pins_fd) < 0)
-        return 0;
-    *ret_arena_fd = store_server_fd(store);
-    return store_server_bytes(store);
+    *ret_door = (ObjectsDoor){ .disk_fd = -1 };
+    if (!store || store_server_join(store, peer, &ret_door->pins_fd) < 0)
+        return;
+    ret_door->arena_fd = store_server_fd(store);
+    ret_door->bytes = store_server_bytes(store);
+    ret_door->disk_fd = store_server_disk_fd(store);
+    ret_door->disk_bytes = store_server_disk_bytes(store);
 }
 
 void objects_leave(Raylet *raylet, PeerId peer) {
     if (!raylet->objects->store)
         return;
+    room_forget(raylet, peer);
     store_server_leave(raylet->objects->store, peer);
-    trim_later(raylet);
-}
-
-void objects_owner_dead(Raylet *raylet, PeerId owner) {
-    if (raylet->objects->store)
-        store_server_owner_dead(raylet->objects->store, owner);
+    objects_room_made(raylet);
 }
 
 uint64_t objects_used(const Raylet *raylet) {
     return raylet->objects->store ? store_server_used(raylet->objects->store) : 0;
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+Place *place_get(const Objects *o, const ObjectId *object) {
+    return map_get(&o->places, object->byte);
+}
+
+Place *place_add(Objects *o, const ObjectId *object, PeerId owner, uint64_t size) {
+    Place *place = mem_new(Place);
+    place->object = *object;
+    place->owner = owner;
+    place->size = size;
+    map_put(&o->places, object->byte, place);
+    return place;
+}
+
+void place_drop(Raylet *raylet, Place *place) {
+    Objects *o = raylet->objects;
+    map_remove(&o->places, place->object.byte);
+    if (place->generation)
+        store_server_free_object(o->store, place->offset, place->generation, &place->object);
+    if (place->file)
+        spill_file_drop(raylet, place->file);
+    free(place);
+}
+
+/* Those that copied it let go as well. */
+static void copies_drop(Raylet *raylet, const ObjectId *object) {
+    Copies *copied = map_remove(&raylet->objects->copied, object->byte);
+    if (!copied)
+        return;
+    ObjectFree pass = { .object = *object };
+    _cleanup_buf_ Buf body = { 0 };
+    object_free_encode(&pass, &body);
+    VEC_EACH(to, &copied->raylets)
+        raylet_send(raylet, *to, MSG_OBJECT_FREE, &body);
+    vec_done(&copied->raylets);
+    free(copied);
+}
+
+void objects_owner_dead(Raylet *raylet, PeerId owner) {
+    Objects *o = raylet->objects;
+    if (!o->store)
+        return;
+    Vec(Place *) places = { 0 };
+    Place *place;
+    MAP_EACH(&o->places, pos, place)
+        if (place->owner == owner)
+            vec_push(&places, place);
+    VEC_EACH(each, &places)
+        place_drop(raylet, *each);
+    vec_done(&places);
+    Vec(ObjectId) orphans = { 0 };
+    const uint8_t *id;
+    Copies *copied;
+    for (size_t pos = 0; (copied = map_next(&o->copied, &pos, (const void **)&id)) != NULL;)
+        if (copied->owner == owner)
+            vec_push(&orphans, *(const ObjectId *)(const void *)id);
+    VEC_EACH(each, &orphans)
+        copies_drop(raylet, each); /* their raylets hear of the death themselves as well */
+    vec_done(&orphans);
+    store_server_owner_dead(o->store, owner);
+    objects_room_made(raylet);
 }
 
 /* ---- memory for processes ------------------------------------------------------------------ */
@@ -135,23 +164,19 @@ uint64_t objects_used(const Raylet *raylet) {
 void objects_on_slab(Raylet *raylet, RayletCall *call) {
     SlabRequest m;
     RAYLET_DECODE(raylet, call, slab_request_decode, &m);
-    StoreSlab slab;
-    StoreServer *store = raylet->objects->store;
-    if (!call->local || !store || store_server_grant(store, call->local->peer, m.size, &slab)) {
-        raylet_reply_status(raylet, call->header, STATUS_CODE_FULL, "the object store is full");
-        return;
-    }
-    SlabGrant grant = { .offset = slab.offset, .size = slab.size, .generation = slab.generation };
-    _cleanup_buf_ Buf body = { 0 };
-    slab_grant_encode(&grant, &body);
-    raylet_reply(raylet, call->header, MSG_SLAB_GRANT, &body);
+    if (!call->local || !raylet->objects->store)
+        raylet_reply_status(raylet, call->header, STATUS_CODE_FULL, "there is no object store");
+    else
+        room_for_slab(raylet, call->local, call->header, m.size);
 }
 
 void objects_on_slab_return(Raylet *raylet, RayletCall *call) {
     SlabReturn m;
     RAYLET_DECODE(raylet, call, slab_return_decode, &m);
-    if (call->local && raylet->objects->store)
-        store_server_close_slab(raylet->objects->store, call->local->peer, m.offset);
+    if (!call->local || !raylet->objects->store)
+        return;
+    store_server_close_slab(raylet->objects->store, call->local->peer, m.offset);
+    room_serve(raylet);
 }
 
 void objects_on_unpin(Raylet *raylet, RayletCall *call) {
@@ -159,7 +184,7 @@ void objects_on_unpin(Raylet *raylet, RayletCall *call) {
     RAYLET_DECODE(raylet, call, object_unpin_decode, &m);
     if (call->local && raylet->objects->store) {
         store_server_unpinned(raylet->objects->store, m.offset);
-        trim_later(raylet);
+        objects_room_made(raylet);
     }
 }
 
@@ -171,154 +196,14 @@ void objects_on_free(Raylet *raylet, RayletCall *call) {
     RAYLET_DECODE(raylet, call, object_free_decode, &m);
     if (!o->store)
         return;
-    Copy *copy = m.generation == 0 ? map_remove(&o->copies, m.object.byte) : NULL;
-    if (copy)
-        store_server_free_object(o->store, copy->offset, copy->generation, &m.object);
-    free(copy);
+    Arrival *arrival = map_get(&o->arrivals, m.object.byte);
+    if (arrival)
+        arrival->dropped = true;
+    Place *place = place_get(o, &m.object);
+    if (place)
+        place_drop(raylet, place);
     if (m.generation)
         store_server_free_object(o->store, m.offset, m.generation, &m.object);
-    Copies *copied = map_remove(&o->copied, m.object.byte);
-    if (copied) {
-        ObjectFree pass = { .object = m.object };
-        _cleanup_buf_ Buf body = { 0 };
-        object_free_encode(&pass, &body);
-        VEC_EACH(to, &copied->raylets)
-            raylet_send(raylet, *to, MSG_OBJECT_FREE, &body);
-        vec_done(&copied->raylets);
-        free(copied);
-    }
-    trim_later(raylet);
-}
-
-/* ---- copies -------------------------------------------------------------------------------------- */
-
-void objects_on_pull(Raylet *raylet, RayletCall *call) {
-    ObjectPull m;
-    Objects *o = raylet->objects;
-    RAYLET_DECODE(raylet, call, object_pull_decode, &m);
-    uint64_t size = 0;
-    const uint8_t *data =
-        o->store ? store_server_data(o->store, m.offset, m.generation, &m.object, &size) : NULL;
-    if (!data || m.at > size || m.len > size - m.at || m.len > PULL_PART) {
-        raylet_reply_status(raylet, call->header, STATUS_CODE_NOT_FOUND, "the object is gone");
-        return;
-    }
-    if (m.at == 0) {
-        Copies *copied = map_get(&o->copied, m.object.byte);
-        if (!copied) {
-            copied = mem_new(Copies);
-            map_put(&o->copied, m.object.byte, copied);
-        }
-        vec_push(&copied->raylets, call->header->source);
-    }
-    ObjectChunk chunk = { .data = { (const char *)data + m.at, m.len } };
-    _cleanup_buf_ Buf body = { 0 };
-    object_chunk_encode(&chunk, &body);
-    raylet_reply(raylet, call->header, MSG_OBJECT_CHUNK, &body);
-}
-
-static void answer_local(Raylet *raylet, const FrameHeader *call, const ObjectId *object,
-                         const Copy *copy) {
-    ObjectLocal m = { .object = *object,
-                      .offset = copy->offset,
-                      .generation = copy->generation,
-                      .size = copy->size };
-    _cleanup_buf_ Buf body = { 0 };
-    object_local_encode(&m, &body);
-    raylet_reply(raylet, call, MSG_OBJECT_LOCAL, &body);
-}
-
-static void pull_end(Pull *pull) {
-    Raylet *raylet = pull->raylet;
-    Objects *o = raylet->objects;
-    Copy done = { pull->what.object, pull->block.offset, pull->block.generation, pull->block.size };
-    if (pull->failed) {
-        store_server_copy_abort(o->store, &pull->block);
-    } else {
-        store_server_copy_seal(o->store, &pull->block);
-        map_put(&o->copies, done.object.byte, mem_dup(&done, sizeof(done)));
-    }
-    VEC_EACH(call, &pull->waiting) {
-        if (pull->failed)
-            raylet_reply_status(raylet, call, STATUS_CODE_NOT_FOUND,
-                                "the object could not be copied from its node");
-        else
-            answer_local(raylet, call, &done.object, &done);
-    }
-    pull_free(pull);
-}
-
-static void pull_more(Pull *pull);
-
-static void on_part(void *argument, const RpcReply *reply) {
-    Part *part = argument;
-    Pull *pull = part->pull;
-    uint64_t at = part->at, len = part->len;
-    free(part);
-    if (reply->result == -ECANCELED)
-        return; /* the raylet ends; objects_done() frees the pull */
-    pull->open--;
-    _cleanup_arena_ Arena arena = { 0 };
-    ObjectChunk chunk;
-    if (reply->result == 0 && object_chunk_decode(&chunk, reply->body, reply->len, &arena) == 0 &&
-        chunk.data.len == len) {
-        memcpy((uint8_t *)pull->block.data + at, chunk.data.data, len);
-        pull->got += len;
-    } else {
-        pull->failed = true;
-    }
-    pull_more(pull);
-}
-
-static void pull_more(Pull *pull) {
-    uint64_t size = pull->block.size;
-    while (!pull->failed && pull->asked < size && pull->open < PULL_PARTS_OPEN) {
-        Part *part = mem_new(Part);
-        part->pull = pull;
-        part->at = pull->asked;
-        part->len = MIN((uint64_t)PULL_PART, size - pull->asked);
-        pull->asked += part->len;
-        pull->open++;
-        ObjectPull m = { .object = pull->what.object,
-                         .offset = pull->what.offset,
-                         .generation = pull->what.generation,
-                         .at = part->at,
-                         .len = part->len };
-        _cleanup_buf_ Buf body = { 0 };
-        object_pull_encode(&m, &body);
-        raylet_call(pull->raylet, pull->what.location, MSG_OBJECT_PULL, &body, PULL_TIMEOUT,
-                    on_part, part);
-    }
-    if (pull->open == 0 && (pull->failed || pull->got == size))
-        pull_end(pull);
-}
-
-void objects_on_fetch(Raylet *raylet, RayletCall *call) {
-    ObjectFetch m;
-    Objects *o = raylet->objects;
-    RAYLET_DECODE(raylet, call, object_fetch_decode, &m);
-    Copy *copy = map_get(&o->copies, m.object.byte);
-    if (copy) {
-        answer_local(raylet, call->header, &m.object, copy);
-        return;
-    }
-    Pull *pull = map_get(&o->pulls, m.object.byte);
-    if (pull) {
-        vec_push(&pull->waiting, *call->header);
-        return;
-    }
-    StoreBlock block;
-    if (!o->store || m.location == raylet->self || m.size == 0 ||
-        store_server_copy_begin(o->store, m.size, &m.object, m.owner, &block)) {
-        raylet_reply_status(raylet, call->header, STATUS_CODE_FULL,
-                            "the object store has no room for the copy");
-        return;
-    }
-    pull = mem_new(Pull);
-    pull->raylet = raylet;
-    pull->what = m;
-    pull->block = block;
-    vec_push(&pull->waiting, *call->header);
-    map_put(&o->pulls, m.object.byte, pull);
-    pull_more(pull);
+    copies_drop(raylet, &m.object);
+    objects_room_made(raylet);
 }

@@ -88,6 +88,7 @@ static void set_texts(Raylet *raylet, const RayletOptions *options) {
     raylet->node_name = str_dup(options->node_name ? options->node_name : options->node_ip);
     raylet->socket_path = str_dup(options->socket_path);
     raylet->python = str_dup(options->python ? options->python : "python3");
+    raylet->spill_folder = str_dup(options->spill_folder);
     raylet->head = options->head;
     raylet->agent_listen = options->agent_listen;
     raylet->metrics_listen = options->metrics_listen;
@@ -156,7 +157,8 @@ Raylet *raylet_free(Raylet *raylet) {
     session_done(&raylet->session);
     char *texts[] = { raylet->gcs_address, raylet->temp_dir,      raylet->node_ip,
                       raylet->node_name,   raylet->hostname,      raylet->socket_path,
-                      raylet->python,      raylet->dashboard_url, raylet->settings };
+                      raylet->python,      raylet->dashboard_url, raylet->settings,
+                      raylet->spill_folder };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     mem_wipe(raylet->token.data, raylet->token.len);

@@ -169,6 +169,7 @@ struct Raylet {
     RayletEvents events;
     char *gcs_address, *temp_dir, *node_ip, *node_name, *hostname, *socket_path, *python;
     NetAddress agent_listen, metrics_listen;
+    char *spill_folder;
     char *dashboard_url, *settings;
     Buf token;
     bool head, ready, ending;
@@ -427,8 +428,12 @@ void jobrun_look_for_orphans(Raylet *raylet);
 /* `bytes` 0: none. */
 _must_check_ int objects_init(Raylet *raylet, uint64_t bytes);
 void objects_done(Raylet *raylet);
-/* A process joins: its size and two borrowed fds for the Welcome; 0: no store. */
-uint64_t objects_join(Raylet *raylet, PeerId peer, int *ret_arena_fd, int *ret_pins_fd);
+typedef struct ObjectsDoor { /* all borrowed */
+    int arena_fd, pins_fd, disk_fd;
+    uint64_t bytes, disk_bytes;
+} ObjectsDoor;
+/* A process joins: what its Welcome carries; `bytes` 0: no store. */
+void objects_join(Raylet *raylet, PeerId peer, ObjectsDoor *ret_door);
 void objects_leave(Raylet *raylet, PeerId peer);
 void objects_owner_dead(Raylet *raylet, PeerId owner);
 uint64_t objects_used(const Raylet *raylet);

@@ -28,16 +28,18 @@ typedef struct OldMap {
 } OldMap;
 
 enum {
-    OLD_MAPS_MAX = 8
+    OLD_MAPS_MAX = 8,
+    SLAB_REST = 2 * STORE_SLAB_UNIT /* with less room than that a slab is done with */
 };
 
 struct StoreClient {
-    int fd;
-    uint64_t bytes;
-    const uint8_t *arena; /* read-only */
+    int fd, disk_fd;
+    uint64_t bytes, all_bytes; /* in memory; with the file behind it */
+    const uint8_t *arena;      /* read-only */
     _Atomic uint64_t *pins;
-    uint32_t next_slot;
-    Map pinned; /* offset -> Pin */
+    uint32_t slots_used;       /* ever; those below that are free again: */
+    Vec(uint32_t) free_slots;
+    Map pinned;                /* offset -> Pin */
     Vec(OwnSlab *) slabs;
     Vec(uint64_t) returns;
     Vec(OldMap) old; /* oldest first */
@@ -55,22 +57,38 @@ static int map_pins(StoreClient *client, int fd) {
     return 0;
 }
 
-static int map_arena(StoreClient *client) {
+static int map_part(StoreClient *client, int fd, uint64_t bytes, uint64_t at) {
     struct stat st;
-    if (fstat(client->fd, &st) < 0 || st.st_size != (off_t)client->bytes)
+    if (fstat(fd, &st) < 0 || st.st_size != (off_t)bytes)
         return error_origin(-EPROTO, "the store's arena has the wrong size");
-    void *map = mmap(NULL, client->bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, client->fd, 0);
-    if (map == MAP_FAILED)
-        return error_last("map the store's arena of %llu bytes", (unsigned long long)client->bytes);
-    client->arena = map;
+    void *to = (uint8_t *)(uintptr_t)client->arena + at;
+    if (mmap(to, bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED)
+        return error_last("map the store's arena of %llu bytes", (unsigned long long)bytes);
     return 0;
 }
 
-int store_client_open(int arena_fd, uint64_t bytes, int pins_fd, StoreClient **ret_client) {
-    _cleanup_close_ int pins = pins_fd;
+/* Memory and file one behind the other, so that one offset says where anything is. */
+static int map_arena(StoreClient *client) {
+    void *map = mmap(NULL, client->all_bytes, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return error_last("reserve %llu bytes for the object store",
+                          (unsigned long long)client->all_bytes);
+    client->arena = map;
+    int r = map_part(client, client->fd, client->bytes, 0);
+    if (r == 0 && client->disk_fd >= 0)
+        r = map_part(client, client->disk_fd, client->all_bytes - client->bytes, client->bytes);
+    return r;
+}
+
+int store_client_open(const StoreDoor *door, StoreClient **ret_client) {
+    _cleanup_close_ int pins = door->pins_fd;
     StoreClient *client = mem_new(StoreClient);
-    client->fd = arena_fd;
-    client->bytes = bytes;
+    client->fd = door->arena_fd;
+    client->disk_fd = door->disk_fd;
+    client->bytes = door->bytes;
+    client->all_bytes = door->bytes + (door->disk_fd >= 0 ? door->disk_bytes : 0);
+    client->slots_used = 1;
     map_init(&client->pinned, sizeof(uint64_t));
     int r = map_arena(client);
     if (r == 0)
@@ -111,8 +129,10 @@ static void *slab_map(StoreClient *client, const StoreSlab *slab) {
         vec_remove(&client->old, i);
         return map;
     }
-    return mmap(NULL, slab->size, PROT_READ | PROT_WRITE, MAP_SHARED, client->fd,
-                (off_t)slab->offset);
+    bool disk = slab->offset >= client->bytes;
+    return mmap(NULL, slab->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                disk ? client->disk_fd : client->fd,
+                (off_t)(disk ? slab->offset - client->bytes : slab->offset));
 }
 
 StoreClient *store_client_free(StoreClient *client) {
@@ -132,8 +152,10 @@ StoreClient *store_client_free(StoreClient *client) {
     if (client->pins)
         munmap(client->pins, STORE_PINS * sizeof(uint64_t));
     if (client->arena)
-        munmap((void *)(uintptr_t)client->arena, client->bytes);
+        munmap((void *)(uintptr_t)client->arena, client->all_bytes);
+    vec_done(&client->free_slots);
     fd_close(client->fd);
+    fd_close(client->disk_fd);
     mem_free(client);
     return NULL;
 }
@@ -147,8 +169,9 @@ uint64_t store_client_slab_wanted(const StoreClient *client, uint64_t size) {
 }
 
 int store_client_add_slab(StoreClient *client, const StoreSlab *slab) {
-    if (slab->size == 0 || slab->offset > client->bytes ||
-        slab->size > client->bytes - slab->offset || slab->offset % STORE_SLAB_UNIT)
+    uint64_t end = slab->offset < client->bytes ? client->bytes : client->all_bytes;
+    if (slab->size == 0 || slab->offset > end || slab->size > end - slab->offset ||
+        slab->offset % STORE_SLAB_UNIT)
         return error_origin(-EPROTO, "the raylet granted a slab outside the arena");
     void *map = slab_map(client, slab);
     if (map == MAP_FAILED)
@@ -181,7 +204,7 @@ static OwnSlab *slab_with_room(StoreClient *client, uint64_t need) {
             continue;
         if (own->slab.size - own->used >= need)
             return own;
-        if (own->slab.size - own->used < STORE_SLAB_UNIT * 2) {
+        if (own->slab.size - own->used < SLAB_REST) {
             own->full = true;
             slab_retire_if_done(client, i);
         }
@@ -192,7 +215,7 @@ static OwnSlab *slab_with_room(StoreClient *client, uint64_t need) {
 int store_client_alloc(StoreClient *client, uint64_t size, const ObjectId *id, PeerId owner,
                        StoreBlock *ret_block) {
     uint64_t need = store_footprint(size);
-    if (need < size || need > client->bytes)
+    if (need < size || need > MAX(client->bytes, client->all_bytes - client->bytes))
         return error_origin(-ENOSPC, "an object of %llu bytes is larger than the store",
                             (unsigned long long)size);
     OwnSlab *own = slab_with_room(client, need);
@@ -201,10 +224,10 @@ int store_client_alloc(StoreClient *client, uint64_t size, const ObjectId *id, P
     uint64_t at = own->used;
     own->used += need;
     /* A walk ends at a header without magic: what lies behind may be an earlier slab's. */
-    if (own->slab.size - own->used >= STORE_HEADER)
+    uint64_t left = own->slab.size - own->used;
+    if (left >= STORE_HEADER)
         slab_header(own, own->used)->magic = 0;
-    else
-        own->full = true;
+    own->full = left < SLAB_REST; /* given back once it is sealed: a large object can be spilled */
     StoreHeader *h = slab_header(own, at);
     atomic_store(&h->state, STORE_WRITING);
     h->size = size;
@@ -241,7 +264,7 @@ size_t store_client_returns(StoreClient *client, uint64_t *ret_offsets, size_t m
 /* ---- reading ----------------------------------------------------------------------------------- */
 
 static const StoreHeader *arena_header(const StoreClient *client, uint64_t offset) {
-    if (offset % STORE_ALIGN || offset > client->bytes - STORE_HEADER)
+    if (offset % STORE_ALIGN || offset > client->all_bytes - STORE_HEADER)
         return NULL;
     return (const StoreHeader *)(const void *)(client->arena + offset);
 }
@@ -253,16 +276,24 @@ static bool header_readable(const StoreClient *client, const StoreHeader *h, uin
     if (atomic_load(state) != STORE_SEALED)
         return false;
     return h->magic == STORE_MAGIC && h->generation == generation &&
-           memcmp(&h->id, id, sizeof(*id)) == 0 && h->size <= client->bytes - offset - STORE_HEADER;
+           memcmp(&h->id, id, sizeof(*id)) == 0 &&
+           h->size <= client->all_bytes - offset - STORE_HEADER;
 }
 
-static uint32_t free_slot(StoreClient *client) {
-    for (uint32_t tries = 0; tries < STORE_PINS; tries++) {
-        uint32_t slot = client->next_slot++ % STORE_PINS;
-        if (atomic_load_explicit(&client->pins[slot], memory_order_relaxed) == 0)
-            return slot;
-    }
-    return UINT32_MAX;
+/* Slots are used from the bottom, so that the raylet has few to look at. */
+static uint32_t slot_take(StoreClient *client) {
+    if (client->free_slots.len)
+        return vec_pop(&client->free_slots);
+    if (client->slots_used == STORE_PINS)
+        return 0;
+    uint32_t slot = client->slots_used++;
+    atomic_store(&client->pins[0], client->slots_used);
+    return slot;
+}
+
+static void slot_give(StoreClient *client, uint32_t slot) {
+    atomic_store(&client->pins[slot], 0);
+    vec_push(&client->free_slots, slot);
 }
 
 const void *store_client_pin(StoreClient *client, uint64_t offset, uint64_t generation,
@@ -272,12 +303,12 @@ const void *store_client_pin(StoreClient *client, uint64_t offset, uint64_t gene
         return NULL;
     Pin *pin = map_get(&client->pinned, &offset);
     if (!pin) {
-        uint32_t slot = free_slot(client);
-        if (slot == UINT32_MAX)
+        uint32_t slot = slot_take(client);
+        if (!slot)
             return NULL;
         atomic_store(&client->pins[slot], offset + 1); /* 0 is a free slot */
         if (!header_readable(client, h, offset, generation, id)) {
-            atomic_store(&client->pins[slot], 0);
+            slot_give(client, slot);
             return NULL;
         }
         pin = mem_new(Pin);
@@ -297,7 +328,7 @@ bool store_client_unpin(StoreClient *client, uint64_t offset) {
     if (--pin->count)
         return false;
     map_remove(&client->pinned, &offset);
-    atomic_store(&client->pins[pin->slot], 0);
+    slot_give(client, pin->slot);
     mem_free(pin);
     const StoreHeader *h = arena_header(client, offset);
     _Atomic uint32_t *state = (_Atomic uint32_t *)(uintptr_t)&h->state;

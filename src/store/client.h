@@ -27,9 +27,15 @@ enum {
     STORE_PINS_FULL = 2
 };
 
-/* Takes both fds, also on failure. */
-_must_check_ int store_client_open(int arena_fd, uint64_t bytes, int pins_fd,
-                                   StoreClient **ret_client);
+/* What the raylet gives a process that joins. */
+typedef struct StoreDoor {
+    int arena_fd, disk_fd; /* disk_fd may be -1 */
+    int pins_fd;
+    uint64_t bytes, disk_bytes;
+} StoreDoor;
+
+/* Takes the fds, also on failure. */
+_must_check_ int store_client_open(const StoreDoor *door, StoreClient **ret_client);
 StoreClient *store_client_free(StoreClient *client);
 
 /* What to ask the raylet for when store_client_alloc says STORE_NEED_SLAB. */

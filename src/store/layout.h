@@ -9,6 +9,9 @@
  * Readers pin: a process writes the object's offset into its own pin table, then looks at the
  * state. The raylet sets the state to FREEING, then looks at all pin tables. One of the two sees
  * the other, so nothing that is read is ever reused.
+ *
+ * Offsets below the arena's size are memory; those above lie in a file on disk, for what must be
+ * had at once when memory is full and all of it is being read.
  */
 
 #include <stdatomic.h>
@@ -18,7 +21,7 @@
 enum {
     STORE_ALIGN = 64,
     STORE_HEADER = 128,
-    STORE_PINS = 4096,          /* slots of one process's table */
+    STORE_PINS = 1 << 18,       /* slots of one process's table; slot 0 counts those ever used */
     STORE_SLAB_UNIT = 64 << 10, /* slabs are multiples of it */
     STORE_SLAB_USUAL = 8 << 20, /* what small objects share */
     STORE_SLAB_ALONE = 1 << 20, /* a larger object gets a slab of its own */

@@ -2,6 +2,7 @@
 #include "store/server.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ typedef struct Slab {
     StoreSlab slab;
     PeerId process;
     bool open;
+    bool leaving; /* named as a victim */
 } Slab;
 
 typedef struct Process {
@@ -26,33 +28,67 @@ typedef struct Process {
     _Atomic uint64_t *pins;
 } Process;
 
-struct StoreServer {
+/* The memory, or the file behind it. */
+typedef struct Part {
     int fd;
-    uint64_t bytes, used, generation;
-    uint8_t *arena;
+    uint64_t base, bytes, used;
     Vec(Extent) room; /* by offset, never two neighbours that touch */
-    Vec(Slab) slabs;  /* by offset */
+} Part;
+
+struct StoreServer {
+    uint32_t count; /* holders */
+    Part memory, disk;
+    uint64_t generation;
+    uint8_t *arena;  /* both parts, one behind the other */
+    Vec(Slab) slabs; /* by offset */
     Vec(Process) processes;
 };
 
-int store_server_new(uint64_t bytes, StoreServer **ret_server) {
+static int part_map(StoreServer *server, Part *part) {
+    void *map = mmap(server->arena + part->base, part->bytes, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_NORESERVE | MAP_FIXED, part->fd, 0);
+    if (map == MAP_FAILED)
+        return error_last("make an object store of %llu bytes", (unsigned long long)part->bytes);
+    vec_push(&part->room, (Extent){ part->base, part->bytes, false });
+    return 0;
+}
+
+static int memory_open(Part *part) {
+    part->fd = memfd_create("object-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (part->fd < 0 || ftruncate(part->fd, (off_t)part->bytes) < 0 ||
+        fcntl(part->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return error_last("make an object store of %llu bytes", (unsigned long long)part->bytes);
+    return 0;
+}
+
+int store_server_new(uint64_t bytes, int disk_fd, uint64_t disk_bytes, StoreServer **ret_server) {
     bytes = bytes / STORE_SLAB_UNIT * STORE_SLAB_UNIT;
-    if (!bytes)
-        return error_origin(-EINVAL, "an object store of less than %d bytes", STORE_SLAB_UNIT);
+    disk_bytes = disk_fd < 0 ? 0 : disk_bytes;
     StoreServer *server = mem_new(StoreServer);
-    server->bytes = bytes;
-    server->fd = memfd_create("object-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    void *map = MAP_FAILED;
-    if (server->fd >= 0 && ftruncate(server->fd, (off_t)bytes) == 0 &&
-        fcntl(server->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, server->fd, 0);
-    if (map == MAP_FAILED) {
-        int r = error_last("make an object store of %llu bytes", (unsigned long long)bytes);
+    server->count = 1;
+    server->memory = (Part){ .fd = -1, .bytes = bytes };
+    server->disk = (Part){ .fd = disk_fd, .base = bytes, .bytes = disk_bytes };
+    int r = 0;
+    if (!bytes)
+        r = error_origin(-EINVAL, "an object store of less than %d bytes", STORE_SLAB_UNIT);
+    else
+        r = memory_open(&server->memory);
+    if (r == 0) {
+        void *map = mmap(NULL, bytes + disk_bytes, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (map == MAP_FAILED)
+            r = error_last("make an object store of %llu bytes", (unsigned long long)bytes);
+        else
+            server->arena = map;
+    }
+    if (r == 0)
+        r = part_map(server, &server->memory);
+    if (r == 0 && disk_bytes)
+        r = part_map(server, &server->disk);
+    if (r < 0) {
         store_server_free(server);
         return r;
     }
-    server->arena = map;
-    vec_push(&server->room, (Extent){ 0, bytes, false });
     *ret_server = server;
     return 0;
 }
@@ -62,98 +98,138 @@ static void process_done(Process *p) {
     fd_close(p->fd);
 }
 
+StoreServer *store_server_ref(StoreServer *server) {
+    server->count++;
+    return server;
+}
+
 StoreServer *store_server_free(StoreServer *server) {
-    if (!server)
+    if (!server || --server->count)
         return NULL;
     if (server->arena)
-        munmap(server->arena, server->bytes);
-    fd_close(server->fd);
+        munmap(server->arena, server->memory.bytes + server->disk.bytes);
+    fd_close(server->memory.fd);
+    fd_close(server->disk.fd);
     VEC_EACH(p, &server->processes)
         process_done(p);
     vec_done(&server->processes);
-    vec_done(&server->room);
+    vec_done(&server->memory.room);
+    vec_done(&server->disk.room);
     vec_done(&server->slabs);
     mem_free(server);
     return NULL;
 }
 
 int store_server_fd(const StoreServer *server) {
-    return server->fd;
+    return server->memory.fd;
+}
+
+int store_server_disk_fd(const StoreServer *server) {
+    return server->disk.fd;
 }
 
 uint64_t store_server_bytes(const StoreServer *server) {
-    return server->bytes;
+    return server->memory.bytes;
+}
+
+uint64_t store_server_disk_bytes(const StoreServer *server) {
+    return server->disk.bytes;
 }
 
 uint64_t store_server_used(const StoreServer *server) {
-    return server->used;
+    return server->memory.used;
+}
+
+uint64_t store_server_disk_used(const StoreServer *server) {
+    return server->disk.used;
 }
 
 /* ---- room --------------------------------------------------------------------------------- */
 
 /* The smallest that fits; of equals the one with pages, which is faster to write. */
-static size_t room_find(const StoreServer *server, uint64_t size) {
+static size_t room_find(const Part *part, uint64_t size) {
     size_t best = SIZE_MAX;
-    for (size_t i = 0; i < server->room.len; i++) {
-        const Extent *e = &server->room.items[i];
+    for (size_t i = 0; i < part->room.len; i++) {
+        const Extent *e = &part->room.items[i];
         if (e->size < size)
             continue;
-        if (best == SIZE_MAX || e->size < server->room.items[best].size ||
-            (e->size == server->room.items[best].size && e->dirty))
+        if (best == SIZE_MAX || e->size < part->room.items[best].size ||
+            (e->size == part->room.items[best].size && e->dirty))
             best = i;
     }
     return best;
 }
 
-static void room_insert(StoreServer *server, size_t at, Extent e) {
-    vec_push(&server->room, e);
-    memmove(&server->room.items[at + 1], &server->room.items[at],
-            (server->room.len - 1 - at) * sizeof(Extent));
-    server->room.items[at] = e;
+static void room_insert(Part *part, size_t at, Extent e) {
+    vec_push(&part->room, e);
+    memmove(&part->room.items[at + 1], &part->room.items[at],
+            (part->room.len - 1 - at) * sizeof(Extent));
+    part->room.items[at] = e;
 }
 
-static void room_add(StoreServer *server, uint64_t offset, uint64_t size) {
+static void room_add(Part *part, uint64_t offset, uint64_t size) {
     size_t at = 0;
-    while (at < server->room.len && server->room.items[at].offset < offset)
+    while (at < part->room.len && part->room.items[at].offset < offset)
         at++;
-    room_insert(server, at, (Extent){ offset, size, true });
-    Extent *items = server->room.items;
-    if (at + 1 < server->room.len && offset + size == items[at + 1].offset) {
+    room_insert(part, at, (Extent){ offset, size, true });
+    Extent *items = part->room.items;
+    if (at + 1 < part->room.len && offset + size == items[at + 1].offset) {
         items[at].size += items[at + 1].size;
-        vec_remove(&server->room, at + 1);
+        vec_remove(&part->room, at + 1);
     }
     if (at > 0 && items[at - 1].offset + items[at - 1].size == offset) {
         items[at - 1].size += items[at].size;
         items[at - 1].dirty = true;
-        vec_remove(&server->room, at);
+        vec_remove(&part->room, at);
     }
 }
 
-int store_server_grant(StoreServer *server, PeerId process, uint64_t size, StoreSlab *ret_slab) {
-    if (size > server->bytes)
+static void slab_insert(StoreServer *server, const Slab *slab) {
+    /* An empty slab's walk ends at once, also when its process dies before the first object. */
+    ((StoreHeader *)(void *)(server->arena + slab->slab.offset))->magic = 0;
+    size_t at = 0;
+    while (at < server->slabs.len && server->slabs.items[at].slab.offset < slab->slab.offset)
+        at++;
+    vec_push(&server->slabs, *slab);
+    memmove(&server->slabs.items[at + 1], &server->slabs.items[at],
+            (server->slabs.len - 1 - at) * sizeof(Slab));
+    server->slabs.items[at] = *slab;
+}
+
+/* Disk that is promised must be there: a page of a file that finds none kills who touches it. */
+static bool disk_reserve(const Part *part, uint64_t offset, uint64_t size) {
+    return fallocate(part->fd, FALLOC_FL_KEEP_SIZE, (off_t)(offset - part->base), (off_t)size) == 0;
+}
+
+static int part_grant(StoreServer *server, Part *part, PeerId process, uint64_t size,
+                      StoreSlab *ret_slab) {
+    if (size > part->bytes)
         return STORE_FULL;
     size = ALIGN_UP(MAX(size, (uint64_t)STORE_SLAB_UNIT), (uint64_t)STORE_SLAB_UNIT);
-    size_t i = room_find(server, size);
+    size_t i = room_find(part, size);
     if (i == SIZE_MAX)
         return STORE_FULL;
-    Extent *e = &server->room.items[i];
-    Slab slab = { { e->offset, size, ++server->generation }, process, true };
+    Extent *e = &part->room.items[i];
+    if (part == &server->disk && !disk_reserve(part, e->offset, size))
+        return STORE_FULL;
+    Slab slab = { { e->offset, size, ++server->generation }, process, true, false };
     e->offset += size;
     e->size -= size;
     if (!e->size)
-        vec_remove(&server->room, i);
-    server->used += size;
-    /* An empty slab's walk ends at once, also when its process dies before the first object. */
-    ((StoreHeader *)(void *)(server->arena + slab.slab.offset))->magic = 0;
-    size_t at = 0;
-    while (at < server->slabs.len && server->slabs.items[at].slab.offset < slab.slab.offset)
-        at++;
-    vec_push(&server->slabs, slab);
-    memmove(&server->slabs.items[at + 1], &server->slabs.items[at],
-            (server->slabs.len - 1 - at) * sizeof(Slab));
-    server->slabs.items[at] = slab;
+        vec_remove(&part->room, i);
+    part->used += size;
+    slab_insert(server, &slab);
     *ret_slab = slab.slab;
     return 0;
+}
+
+int store_server_grant(StoreServer *server, PeerId process, uint64_t size, StoreSlab *ret_slab) {
+    return part_grant(server, &server->memory, process, size, ret_slab);
+}
+
+int store_server_grant_disk(StoreServer *server, PeerId process, uint64_t size,
+                            StoreSlab *ret_slab) {
+    return part_grant(server, &server->disk, process, size, ret_slab);
 }
 
 /* ---- walking a slab --------------------------------------------------------------------------- */
@@ -191,10 +267,15 @@ static uint64_t header_offset(const StoreServer *server, const StoreHeader *h) {
     return (uint64_t)((const uint8_t *)h - server->arena);
 }
 
+/* The number of slots that the process may have used, whatever it wrote there. */
+static size_t pins_len(const Process *process) {
+    return MIN((size_t)atomic_load(&process->pins[0]), (size_t)STORE_PINS);
+}
+
 static bool is_pinned(const StoreServer *server, uint64_t offset) {
-    for (size_t p = 0; p < server->processes.len; p++) {
-        const Process *process = &server->processes.items[p];
-        for (size_t i = 0; i < STORE_PINS; i++)
+    VEC_EACH(process, &server->processes) {
+        size_t len = pins_len(process);
+        for (size_t i = 1; i < len; i++)
             if (atomic_load(&process->pins[i]) == offset + 1)
                 return true;
     }
@@ -207,6 +288,14 @@ static void header_free(StoreServer *server, StoreHeader *h) {
         atomic_store(&h->state, STORE_FREED);
 }
 
+static void part_trim(Part *part) {
+    VEC_EACH(e, &part->room) {
+        if (e->dirty && fallocate(part->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                  (off_t)(e->offset - part->base), (off_t)e->size) == 0)
+            e->dirty = false;
+    }
+}
+
 /* A closed slab in which nothing lives is room again. */
 static void slab_reclaim(StoreServer *server, Slab *slab) {
     if (slab->open)
@@ -217,9 +306,12 @@ static void slab_reclaim(StoreServer *server, Slab *slab) {
         if (atomic_load(&h->state) != STORE_FREED)
             return;
     StoreSlab gone = slab->slab;
+    Part *part = gone.offset >= server->disk.base ? &server->disk : &server->memory;
     vec_remove(&server->slabs, (size_t)(slab - server->slabs.items));
-    server->used -= gone.size;
-    room_add(server, gone.offset, gone.size);
+    part->used -= gone.size;
+    room_add(part, gone.offset, gone.size);
+    if (part == &server->disk) /* what nobody reads any more need not be written */
+        part_trim(part);
 }
 
 static StoreHeader *object_at(StoreServer *server, Slab *slab, uint64_t offset, uint64_t generation,
@@ -327,13 +419,17 @@ const void *store_server_data(StoreServer *server, uint64_t offset, uint64_t gen
     return (const uint8_t *)h + STORE_HEADER;
 }
 
+PeerId store_server_owner(const void *data) {
+    return ((const StoreHeader *)(const void *)((const uint8_t *)data - STORE_HEADER))->owner;
+}
+
 int store_server_copy_begin(StoreServer *server, uint64_t size, const ObjectId *id, PeerId owner,
-                            StoreBlock *ret_block) {
+                            bool disk, StoreBlock *ret_block) {
     StoreSlab slab;
     uint64_t need = store_footprint(size);
     if (need < size)
         return STORE_FULL;
-    int r = store_server_grant(server, 0, need, &slab);
+    int r = part_grant(server, disk ? &server->disk : &server->memory, 0, need, &slab);
     if (r != 0)
         return r;
     StoreHeader *h = (StoreHeader *)(void *)(server->arena + slab.offset);
@@ -363,11 +459,105 @@ void store_server_copy_abort(StoreServer *server, const StoreBlock *block) {
 }
 
 void store_server_trim(StoreServer *server) {
-    VEC_EACH(e, &server->room) {
-        if (!e->dirty)
-            continue;
-        if (fallocate(server->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)e->offset,
-                      (off_t)e->size) == 0)
-            e->dirty = false;
+    part_trim(&server->memory);
+}
+
+/* ---- making room ------------------------------------------------------------------------------------- */
+
+static int compare_offsets(const void *a, const void *b) {
+    const uint64_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+typedef Vec(uint64_t) Offsets;
+
+/* What is read in any process now, in order. */
+static Offsets pinned_offsets(const StoreServer *server) {
+    Offsets all = { 0 };
+    VEC_EACH(process, &server->processes) {
+        size_t len = pins_len(process);
+        for (size_t i = 1; i < len; i++) {
+            uint64_t pin = atomic_load(&process->pins[i]);
+            if (pin)
+                vec_push(&all, pin - 1);
+        }
     }
+    if (all.len)
+        qsort(all.items, all.len, sizeof(uint64_t), compare_offsets);
+    return all;
+}
+
+static bool any_in(const Offsets *sorted, uint64_t from, uint64_t to) {
+    size_t lo = 0, hi = sorted->len;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (sorted->items[mid] < from)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < sorted->len && sorted->items[lo] < to;
+}
+
+/* Closed, in memory, all of it written, none of it read. */
+static bool slab_evictable(StoreServer *server, const Slab *slab, const Offsets *pinned) {
+    if (slab->open || slab->leaving || slab->slab.offset >= server->disk.base ||
+        any_in(pinned, slab->slab.offset, slab->slab.offset + slab->slab.size))
+        return false;
+    uint64_t at = 0;
+    StoreHeader *h;
+    while ((h = slab_next(server, slab, &at))) {
+        uint32_t state = atomic_load(&h->state);
+        if (state != STORE_SEALED && state != STORE_FREED)
+            return false;
+    }
+    return true;
+}
+
+bool store_server_victim(StoreServer *server, StoreVictim *ret_victim) {
+    Offsets pinned = pinned_offsets(server);
+    Slab *oldest = NULL;
+    VEC_EACH(slab, &server->slabs) {
+        if ((!oldest || slab->slab.generation < oldest->slab.generation) &&
+            slab_evictable(server, slab, &pinned))
+            oldest = slab;
+    }
+    vec_done(&pinned);
+    if (!oldest)
+        return false;
+    oldest->leaving = true;
+    *ret_victim = (StoreVictim){ .slab = oldest->slab };
+    uint64_t at = 0;
+    StoreHeader *h;
+    while ((h = slab_next(server, oldest, &at))) {
+        if (atomic_load(&h->state) != STORE_SEALED)
+            continue;
+        StoreObject object = { h->id,         h->owner, header_offset(server, h),
+                               h->generation, h->size,  (const uint8_t *)h + STORE_HEADER };
+        vec_push(&ret_victim->objects, object);
+    }
+    return true;
+}
+
+void store_server_victim_end(StoreServer *server, StoreVictim *victim) {
+    Slab *slab = slab_at(server, victim->slab.offset);
+    if (slab && slab->slab.generation == victim->slab.generation)
+        slab->leaving = false;
+    vec_done(&victim->objects);
+}
+
+int store_server_evict(StoreServer *server, const StoreObject *object) {
+    Slab *slab = slab_at(server, object->offset);
+    StoreHeader *h = object_at(server, slab, object->offset, object->generation, &object->id);
+    if (!h || atomic_load(&h->state) != STORE_SEALED)
+        return STORE_ABSENT;
+    atomic_store(&h->state, STORE_FREEING);
+    if (is_pinned(server, object->offset)) {
+        /* Whoever looked in between asks the raylet, and finds it here. */
+        atomic_store(&h->state, STORE_SEALED);
+        return STORE_PINNED;
+    }
+    atomic_store(&h->state, STORE_FREED);
+    slab_reclaim(server, slab);
+    return 0;
 }

@@ -12,14 +12,23 @@ typedef struct StoreServer StoreServer;
 
 enum {
     STORE_FULL = 1,
-    STORE_ABSENT = 2
+    STORE_ABSENT = 2,
+    STORE_PINNED = 3
 };
 
-_must_check_ int store_server_new(uint64_t bytes, StoreServer **ret_server);
-StoreServer *store_server_free(StoreServer *server);
-int store_server_fd(const StoreServer *server);        /* borrowed; given to each process */
+/* `disk_fd` (-1: none; taken, also on failure) is an empty file of `disk_bytes`, which is used where
+ * memory can't be had. */
+_must_check_ int store_server_new(uint64_t bytes, int disk_fd, uint64_t disk_bytes,
+                                  StoreServer **ret_server);
+/* One holder more: who still copies to or from it on another thread. */
+StoreServer *store_server_ref(StoreServer *server);
+StoreServer *store_server_free(StoreServer *server); /* one holder less */
+int store_server_fd(const StoreServer *server);      /* borrowed; given to each process */
+int store_server_disk_fd(const StoreServer *server); /* the same; -1: none */
 uint64_t store_server_bytes(const StoreServer *server);
-uint64_t store_server_used(const StoreServer *server); /* in granted slabs */
+uint64_t store_server_disk_bytes(const StoreServer *server);
+uint64_t store_server_used(const StoreServer *server); /* in granted slabs of memory */
+uint64_t store_server_disk_used(const StoreServer *server);
 
 /* A process joins: *ret_pins_fd is its pin table, borrowed until it leaves. */
 _must_check_ int store_server_join(StoreServer *server, PeerId process, int *ret_pins_fd);
@@ -31,6 +40,9 @@ void store_server_owner_dead(StoreServer *server, PeerId owner);
 /* STORE_FULL: nothing that large is free now. */
 _must_check_ int store_server_grant(StoreServer *server, PeerId process, uint64_t size,
                                     StoreSlab *ret_slab);
+/* The same in the file on disk. STORE_FULL: neither. */
+_must_check_ int store_server_grant_disk(StoreServer *server, PeerId process, uint64_t size,
+                                         StoreSlab *ret_slab);
 /* The process will not write to the slab at `offset` any more. */
 void store_server_close_slab(StoreServer *server, PeerId process, uint64_t offset);
 /* The owner lets go. What somebody has pinned goes when the pin goes. STORE_ABSENT: not there. */
@@ -41,11 +53,32 @@ void store_server_unpinned(StoreServer *server, uint64_t offset);
 /* The bytes of a sealed object, borrowed until this process returns to its loop. NULL: absent. */
 const void *store_server_data(StoreServer *server, uint64_t offset, uint64_t generation,
                               const ObjectId *id, uint64_t *ret_size);
-/* Room for a copy that comes from another node: an object of the raylet's own, written in place. */
+/* Of data that it returned: who owns the object. */
+PeerId store_server_owner(const void *data);
+/* Room for a copy that comes from another node or from disk: an object that the raylet writes in
+ * place, in memory or in the file on `disk`. */
 _must_check_ int store_server_copy_begin(StoreServer *server, uint64_t size, const ObjectId *id,
-                                         PeerId owner, StoreBlock *ret_block);
+                                         PeerId owner, bool disk, StoreBlock *ret_block);
 void store_server_copy_seal(StoreServer *server, const StoreBlock *block);
 void store_server_copy_abort(StoreServer *server, const StoreBlock *block);
 
 /* Gives the memory of free room back to the system. */
 void store_server_trim(StoreServer *server);
+
+/* Making room: the raylet copies a victim's objects to where they are found again, then evicts them. */
+typedef struct StoreObject {
+    ObjectId id;
+    PeerId owner;
+    uint64_t offset, generation, size;
+    const void *data; /* valid while the object is not freed */
+} StoreObject;
+typedef struct StoreVictim {
+    StoreSlab slab;
+    Vec(StoreObject) objects;
+} StoreVictim;
+/* The slab written longest ago of which all is written and nothing is read. It is not named again
+ * before its end. False: there is none. */
+bool store_server_victim(StoreServer *server, StoreVictim *ret_victim);
+void store_server_victim_end(StoreServer *server, StoreVictim *victim);
+/* STORE_PINNED: somebody reads it again, it stays. STORE_ABSENT: it was freed meanwhile. */
+int store_server_evict(StoreServer *server, const StoreObject *object);

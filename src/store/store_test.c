@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -14,9 +15,13 @@ static StoreClient *join(StoreServer *server, PeerId peer) {
     int pins;
     StoreClient *client;
     CHECK_OK(store_server_join(server, peer, &pins));
-    CHECK_OK(store_client_open(fcntl(store_server_fd(server), F_DUPFD_CLOEXEC, 0),
-                               store_server_bytes(server), fcntl(pins, F_DUPFD_CLOEXEC, 0),
-                               &client));
+    int disk = store_server_disk_fd(server);
+    StoreDoor door = { .arena_fd = fcntl(store_server_fd(server), F_DUPFD_CLOEXEC, 0),
+                       .disk_fd = disk < 0 ? -1 : fcntl(disk, F_DUPFD_CLOEXEC, 0),
+                       .pins_fd = fcntl(pins, F_DUPFD_CLOEXEC, 0),
+                       .bytes = store_server_bytes(server),
+                       .disk_bytes = store_server_disk_bytes(server) };
+    CHECK_OK(store_client_open(&door, &client));
     return client;
 }
 
@@ -51,7 +56,7 @@ static int put(StoreServer *server, StoreClient *client, PeerId peer, uint32_t n
 static void test_written_here_read_there(void **state) {
     UNUSED(state);
     StoreServer *server;
-    CHECK_OK(store_server_new(ARENA, &server));
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
     StoreClient *a = join(server, 1), *b = join(server, 2);
     StoreBlock block;
     CHECK_OK(put(server, a, 1, 7, 3000000, &block));
@@ -71,7 +76,7 @@ static void test_written_here_read_there(void **state) {
 static void test_a_pinned_object_stays(void **state) {
     UNUSED(state);
     StoreServer *server;
-    CHECK_OK(store_server_new(ARENA, &server));
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
     StoreClient *a = join(server, 1), *b = join(server, 2);
     StoreBlock block;
     CHECK_OK(put(server, a, 1, 7, 3000000, &block));
@@ -82,9 +87,11 @@ static void test_a_pinned_object_stays(void **state) {
     CHECK_INT(store_server_free_object(server, block.offset, block.generation, &id), STORE_ABSENT);
     CHECK(!store_client_pin(a, block.offset, block.generation, &id, &size));
     uint64_t offsets[8];
-    CHECK_INT(store_client_returns(a, offsets, 8), 0);
+    CHECK_INT(store_client_returns(a, offsets, 8), 1); /* a large object's slab is its own */
+    store_server_close_slab(server, 1, offsets[0]);
     StoreBlock next;
-    CHECK_OK(put(server, a, 1, 9, 3000000, &next)); /* the first slab is returned on the way */
+    CHECK_OK(put(server, a, 1, 9, 3000000, &next));
+    CHECK(next.offset != block.offset);
     CHECK(data[0] == 7 && data[2999999] == 7);
     CHECK(store_client_unpin(b, block.offset));
     store_server_unpinned(server, block.offset);
@@ -99,7 +106,7 @@ static void test_a_pinned_object_stays(void **state) {
 static void test_full_then_room(void **state) {
     UNUSED(state);
     StoreServer *server;
-    CHECK_OK(store_server_new(ARENA, &server));
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
     StoreClient *a = join(server, 1);
     StoreBlock blocks[40];
     uint32_t n = 0;
@@ -122,7 +129,7 @@ static void test_full_then_room(void **state) {
 static void test_what_the_dead_left(void **state) {
     UNUSED(state);
     StoreServer *server;
-    CHECK_OK(store_server_new(ARENA, &server));
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
     StoreClient *a = join(server, 1), *b = join(server, 2);
     StoreBlock owned, foreign, half;
     CHECK_OK(put(server, a, 1, 1, 200000, &owned));
@@ -146,11 +153,11 @@ static void test_what_the_dead_left(void **state) {
 static void test_a_copy_from_another_node(void **state) {
     UNUSED(state);
     StoreServer *server;
-    CHECK_OK(store_server_new(ARENA, &server));
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
     StoreClient *a = join(server, 1);
     ObjectId id = id_of(5);
     StoreBlock block;
-    CHECK_OK(store_server_copy_begin(server, 5000, &id, 77, &block));
+    CHECK_OK(store_server_copy_begin(server, 5000, &id, 77, false, &block));
     memset(block.data, 5, 5000);
     uint64_t size;
     CHECK(!store_client_pin(a, block.offset, block.generation, &id, &size));
@@ -178,7 +185,7 @@ static void test_random_life(void **state) {
         bool live;
     } o[OBJECTS] = { 0 };
     StoreServer *server;
-    CHECK_OK(store_server_new(ARENA, &server));
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
     StoreClient *writer = join(server, 1), *reader = join(server, 2);
     uint32_t seed = 42;
     for (int step = 0; step < STEPS; step++) {
@@ -212,8 +219,104 @@ static void test_random_life(void **state) {
     store_server_free(server);
 }
 
+static void return_slabs(StoreServer *server, StoreClient *client, PeerId peer) {
+    uint64_t offset;
+    while (store_client_returns(client, &offset, 1))
+        store_server_close_slab(server, peer, offset);
+}
+
+static void test_a_victim_is_old_whole_and_unread(void **state) {
+    UNUSED(state);
+    StoreServer *server;
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
+    StoreClient *a = join(server, 1), *b = join(server, 2);
+    StoreBlock block[3];
+    StoreVictim second, third, none;
+    CHECK(!store_server_victim(server, &none));
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK_OK(put(server, a, 1, i, 3000000, &block[i]));
+        return_slabs(server, a, 1);
+    }
+    ObjectId id[3] = { id_of(0), id_of(1), id_of(2) };
+    uint64_t size, used = store_server_used(server);
+    CHECK(store_client_pin(b, block[0].offset, block[0].generation, &id[0], &size) != NULL);
+    CHECK(store_server_victim(server, &second));
+    CHECK_INT(second.objects.len, 1);
+    CHECK_INT(second.objects.items[0].offset, block[1].offset);
+    CHECK(store_server_victim(server, &third));
+    CHECK_INT(third.objects.items[0].offset, block[2].offset);
+    CHECK(store_client_pin(b, block[2].offset, block[2].generation, &id[2], &size) != NULL);
+    CHECK_INT(store_server_evict(server, &third.objects.items[0]), STORE_PINNED);
+    CHECK_OK(store_server_evict(server, &second.objects.items[0]));
+    CHECK_INT(store_server_evict(server, &second.objects.items[0]), STORE_ABSENT);
+    CHECK(!store_client_pin(b, block[1].offset, block[1].generation, &id[1], &size));
+    store_server_victim_end(server, &second);
+    store_server_victim_end(server, &third);
+    CHECK(store_server_used(server) < used);
+    CHECK(!store_server_victim(server, &none)); /* both others are read */
+    store_client_free(a);
+    store_client_free(b);
+    store_server_free(server);
+}
+
+static void test_the_file_continues_the_arena(void **state) {
+    UNUSED(state);
+    FILE *file = tmpfile();
+    CHECK(file && ftruncate(fileno(file), ARENA) == 0);
+    StoreServer *server;
+    CHECK_OK(store_server_new(ARENA, fcntl(fileno(file), F_DUPFD_CLOEXEC, 0), ARENA, &server));
+    fclose(file);
+    StoreClient *a = join(server, 1), *b = join(server, 2);
+    StoreSlab slab;
+    CHECK_OK(store_server_grant_disk(server, 1, 4 << 20, &slab));
+    CHECK(slab.offset >= ARENA);
+    CHECK_INT(store_server_used(server), 0);
+    CHECK_OK(store_client_add_slab(a, &slab));
+    StoreBlock block;
+    CHECK_OK(put(server, a, 1, 9, 4000000, &block));
+    CHECK(block.offset >= ARENA);
+    ObjectId id = id_of(9);
+    uint64_t size;
+    const uint8_t *data = store_client_pin(b, block.offset, block.generation, &id, &size);
+    CHECK(data && data[0] == 9 && data[size - 1] == 9);
+    return_slabs(server, a, 1);
+    StoreVictim none;
+    CHECK(!store_server_victim(server, &none));
+    CHECK_INT(store_server_grant_disk(server, 1, ARENA, &slab), STORE_FULL);
+    store_client_free(a);
+    store_client_free(b);
+    store_server_free(server);
+}
+
+static void test_many_pins(void **state) {
+    UNUSED(state);
+    enum {
+        MANY = 10000
+    };
+    StoreServer *server;
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
+    StoreClient *a = join(server, 1);
+    StoreBlock *block = mem_array(StoreBlock, MANY);
+    uint64_t size;
+    for (uint32_t i = 0; i < MANY; i++) {
+        ObjectId id = id_of(i);
+        CHECK_OK(put(server, a, 1, i, 1000, &block[i]));
+        CHECK(store_client_pin(a, block[i].offset, block[i].generation, &id, &size) != NULL);
+    }
+    CHECK_INT(store_client_pinned(a), MANY);
+    const StoreBlock *last = &block[MANY - 1];
+    ObjectId id = id_of(MANY - 1);
+    CHECK_OK(store_server_free_object(server, last->offset, last->generation, &id));
+    CHECK(store_client_unpin(a, last->offset));
+    mem_free(block);
+    store_client_free(a);
+    store_server_free(server);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_written_here_read_there), TEST(test_a_pinned_object_stays),
                     TEST(test_full_then_room), TEST(test_what_the_dead_left),
-                    TEST(test_a_copy_from_another_node), TEST(test_random_life));
+                    TEST(test_a_copy_from_another_node), TEST(test_random_life),
+                    TEST(test_a_victim_is_old_whole_and_unread),
+                    TEST(test_the_file_continues_the_arena), TEST(test_many_pins));
 }

@@ -238,6 +238,8 @@ class LocalCluster:
         arguments += ["--resources", _resources_json(options)]
         if options["labels"]:
             arguments += ["--labels", ",".join(f"{k}={v}" for k, v in options["labels"].items())]
+        if options.get("object_spilling_directory"):
+            arguments += ["--object-spilling-directory", options["object_spilling_directory"]]
         if options.get("_node_name"):
             arguments += ["--node-name", options["_node_name"]]
         return arguments

@@ -18,10 +18,6 @@ _context = _Context()
 _escaped = set()  # references pickled by others than us: nobody can say when their copies die
 
 
-class DeserializationError(Exception):
-    """A value that can't be unpickled."""
-
-
 def dumps(value):
     """(pickle, [buffers], [ObjectRefs inside]) of a value."""
     outer, refs, buffers = _context.refs, [], []
@@ -35,7 +31,14 @@ def dumps(value):
 
 
 def loads(data, buffers):
-    return pickle.loads(data, buffers=buffers)
+    try:
+        return pickle.loads(data, buffers=buffers)
+    except Exception as e:
+        import traceback
+
+        from ray.exceptions import RaySystemError
+
+        raise RaySystemError(e, traceback.format_exc()) from e
 
 
 def ref_escape(ref):

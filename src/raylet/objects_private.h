@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What objects.c, transfer.c and spill.c share. */
+
+#include "raylet/raylet_private.h"
+#include "store/server.h"
+
+/* A file of spilled objects, deleted with the last of them. */
+typedef struct SpillFile {
+    char *path;
+    uint32_t count; /* places and readers */
+} SpillFile;
+
+/* Of an object that is not (only) where its owner wrote it: copied from another node, or spilled. */
+typedef struct Place {
+    ObjectId object;
+    PeerId owner;
+    uint64_t size;
+    uint64_t offset, generation; /* in this store; generation 0: not in it now */
+    SpillFile *file;             /* NULL: another node has the original */
+    uint64_t file_at;
+} Place;
+
+typedef struct Copies { /* who copied an object that lies here */
+    PeerId owner;
+    Vec(PeerId) raylets;
+} Copies;
+
+/* An object on its way into this store, from another node or from a file. */
+typedef struct Arrival {
+    Raylet *raylet;
+    ObjectFetch what;
+    SpillFile *file; /* held; NULL: from what.location */
+    uint64_t file_at;
+    StoreBlock block;
+    bool placed;              /* `block` is there */
+    uint64_t asked, got;      /* bytes */
+    uint32_t open;            /* parts on their way */
+    bool failed, dropped;     /* dropped: its owner freed it meanwhile */
+    Vec(FrameHeader) waiting; /* calls to answer */
+} Arrival;
+
+typedef struct Spilling Spilling;
+
+struct Objects {
+    StoreServer *store;
+    Map places;   /* ObjectId -> Place */
+    Map copied;   /* ObjectId -> Copies */
+    Map arrivals; /* ObjectId -> Arrival */
+    LoopTimer *trim;
+    bool freed;   /* since the last trim */
+    Spilling *spilling;
+};
+
+/* ---- objects.c ---- */
+Place *place_get(const Objects *o, const ObjectId *object);
+Place *place_add(Objects *o, const ObjectId *object, PeerId owner, uint64_t size);
+/* Forgets it, in memory and on disk. */
+void place_drop(Raylet *raylet, Place *place);
+/* Memory was given back: whoever waits for some may go on. */
+void objects_room_made(Raylet *raylet);
+
+/* ---- transfer.c ---- */
+/* There is room; NULL: and there will be none. */
+void arrival_placed(Arrival *arrival, const StoreBlock *block);
+void arrival_free(Arrival *arrival);
+
+/* ---- spill.c ---- */
+void spilling_init(Raylet *raylet);
+void spilling_done(Raylet *raylet);
+/* A file for what finds no place in memory: -1 when there is no disk to use. */
+int spilling_disk(const Raylet *raylet, uint64_t *ret_bytes);
+/* Room for a process's slab (answers `call`), or for an arrival: now, when something was spilled or
+ * freed, or on disk. */
+void room_for_slab(Raylet *raylet, const Local *local, const FrameHeader *call, uint64_t size);
+void room_for_arrival(Raylet *raylet, Arrival *arrival);
+/* Nobody waits any more for what this process asked for. */
+void room_forget(Raylet *raylet, PeerId process);
+/* Looks at those who wait again. */
+void room_serve(Raylet *raylet);
+static inline SpillFile *spill_file_hold(SpillFile *file) {
+    file->count++;
+    return file;
+}
+/* Deletes it with the last holder; `raylet` NULL: the whole folder goes anyway. */
+void spill_file_drop(Raylet *raylet, SpillFile *file);
+/* Reads a part of a file; blocking, for the loop's pool. */
+_must_check_ int spill_file_read(const char *path, uint64_t at, void *data, size_t len);

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "raylet/objects_private.h"
+
+/*
+ * Objects that come into this store: pulled in parts from the node that has them, several parts at a
+ * time, or read back from the file they were spilled to. A spilled object that another node wants
+ * is sent from its file.
+ */
+
+#define PULL_TIMEOUT (60 * USEC_PER_SEC)
+
+enum {
+    PULL_PART = 1 << 20,
+    PULL_PARTS_OPEN = 4,
+};
+
+/* ---- answering ---------------------------------------------------------------------------- */
+
+static void answer_local(Raylet *raylet, const FrameHeader *call, const ObjectLocal *where) {
+    _cleanup_buf_ Buf body = { 0 };
+    object_local_encode(where, &body);
+    raylet_reply(raylet, call, MSG_OBJECT_LOCAL, &body);
+}
+
+static void answer_gone(Raylet *raylet, const FrameHeader *call) {
+    raylet_reply_status(raylet, call, STATUS_CODE_NOT_FOUND, "the object is gone");
+}
+
+void arrival_free(Arrival *arrival) {
+    map_remove(&arrival->raylet->objects->arrivals, arrival->what.object.byte);
+    if (arrival->file)
+        spill_file_drop(arrival->raylet, arrival->file);
+    vec_done(&arrival->waiting);
+    free(arrival);
+}
+
+static void arrival_keep(Arrival *arrival) {
+    Objects *o = arrival->raylet->objects;
+    const StoreBlock *block = &arrival->block;
+    store_server_copy_seal(o->store, block);
+    Place *place = place_get(o, &arrival->what.object);
+    if (!place)
+        place = place_add(o, &arrival->what.object, arrival->what.owner, block->size);
+    place->offset = block->offset;
+    place->generation = block->generation;
+}
+
+static void arrival_end(Arrival *arrival) {
+    Raylet *raylet = arrival->raylet;
+    Objects *o = raylet->objects;
+    bool kept = !arrival->failed && !arrival->dropped;
+    if (kept)
+        arrival_keep(arrival);
+    else if (arrival->placed)
+        store_server_copy_abort(o->store, &arrival->block);
+    ObjectLocal where = { .object = arrival->what.object,
+                          .offset = arrival->block.offset,
+                          .generation = arrival->block.generation,
+                          .size = arrival->block.size };
+    VEC_EACH(call, &arrival->waiting) {
+        if (kept)
+            answer_local(raylet, call, &where);
+        else
+            answer_gone(raylet, call);
+    }
+    bool room = !kept && arrival->placed;
+    arrival_free(arrival);
+    if (room)
+        objects_room_made(raylet);
+}
+
+/* ---- from another node ----------------------------------------------------------------------- */
+
+typedef struct Part {
+    Arrival *arrival;
+    uint64_t at, len;
+} Part;
+
+static void pull_more(Arrival *arrival);
+
+static void on_part(void *argument, const RpcReply *reply) {
+    Part *part = argument;
+    Arrival *arrival = part->arrival;
+    uint64_t at = part->at, len = part->len;
+    free(part);
+    if (reply->result == -ECANCELED)
+        return; /* the raylet ends; objects_done() frees the arrival */
+    arrival->open--;
+    _cleanup_arena_ Arena arena = { 0 };
+    ObjectChunk chunk;
+    if (reply->result == 0 && object_chunk_decode(&chunk, reply->body, reply->len, &arena) == 0 &&
+        chunk.data.len == len) {
+        memcpy((uint8_t *)arrival->block.data + at, chunk.data.data, len);
+        arrival->got += len;
+    } else {
+        arrival->failed = true;
+    }
+    pull_more(arrival);
+}
+
+static void pull_part(Arrival *arrival) {
+    Part *part = mem_new(Part);
+    part->arrival = arrival;
+    part->at = arrival->asked;
+    part->len = MIN((uint64_t)PULL_PART, arrival->block.size - arrival->asked);
+    arrival->asked += part->len;
+    arrival->open++;
+    ObjectPull m = { .object = arrival->what.object,
+                     .offset = arrival->what.offset,
+                     .generation = arrival->what.generation,
+                     .at = part->at,
+                     .len = part->len };
+    _cleanup_buf_ Buf body = { 0 };
+    object_pull_encode(&m, &body);
+    raylet_call(arrival->raylet, arrival->what.location, MSG_OBJECT_PULL, &body, PULL_TIMEOUT,
+                on_part, part);
+}
+
+static void pull_more(Arrival *arrival) {
+    bool stop = arrival->failed || arrival->dropped;
+    while (!stop && arrival->asked < arrival->block.size && arrival->open < PULL_PARTS_OPEN)
+        pull_part(arrival);
+    if (arrival->open == 0 && (stop || arrival->got == arrival->block.size))
+        arrival_end(arrival);
+}
+
+/* ---- from disk -------------------------------------------------------------------------------- */
+
+typedef struct Read {   /* of a file, on the loop's pool */
+    Raylet *raylet;
+    StoreServer *store; /* held: the arena stays mapped while the pool writes to it */
+    SpillFile *file;    /* held */
+    uint64_t at;
+    void *data;
+    size_t len;
+    Arrival *arrival;   /* to be finished; or */
+    FrameHeader answer; /* a part for another node */
+    int r;
+} Read;
+
+static void read_run(void *ctx) {
+    Read *read = ctx;
+    read->r = spill_file_read(read->file->path, read->at, read->data, read->len);
+}
+
+static Read *read_new(Raylet *raylet, SpillFile *file, uint64_t at, void *data, size_t len) {
+    Read *read = mem_new(Read);
+    read->raylet = raylet;
+    read->file = spill_file_hold(file);
+    read->store = store_server_ref(raylet->objects->store);
+    read->at = at;
+    read->data = data;
+    read->len = len;
+    return read;
+}
+
+/* `alive`: the raylet is. */
+static void read_free(Read *read, bool alive) {
+    spill_file_drop(alive ? read->raylet : NULL, read->file);
+    store_server_free(read->store);
+    free(read);
+}
+
+static void restored(void *job, int r) {
+    Read *read = job;
+    Arrival *arrival = read->arrival;
+    if (r == 0) {
+        if (read->r < 0)
+            log_warn("a spilled object could not be read back: %s", error_text(read->r));
+        arrival->failed |= read->r < 0;
+        arrival_end(arrival);
+    }
+    read_free(read, r == 0);
+}
+
+static void restore(Arrival *arrival) {
+    Read *read = read_new(arrival->raylet, arrival->file, arrival->file_at, arrival->block.data,
+                          arrival->block.size);
+    read->arrival = arrival;
+    loop_work(arrival->raylet->loop, read_run, restored, read);
+}
+
+void arrival_placed(Arrival *arrival, const StoreBlock *block) {
+    if (!block) {
+        arrival->failed = true;
+        arrival_end(arrival);
+        return;
+    }
+    arrival->block = *block;
+    arrival->placed = true;
+    if (arrival->file)
+        restore(arrival);
+    else
+        pull_more(arrival);
+}
+
+/* ---- asked for by a process here ---------------------------------------------------------------- */
+
+/* True: answered, it is in the store. */
+static bool answer_present(Raylet *raylet, const FrameHeader *call, const ObjectFetch *m) {
+    Objects *o = raylet->objects;
+    const Place *place = place_get(o, &m->object);
+    ObjectLocal where = { .object = m->object, .size = m->size };
+    if (place && place->generation) {
+        where.offset = place->offset;
+        where.generation = place->generation;
+    } else if (m->location == raylet->self) {
+        where.offset = m->offset;
+        where.generation = m->generation;
+    }
+    if (!where.generation ||
+        !store_server_data(o->store, where.offset, where.generation, &m->object, &where.size))
+        return false;
+    answer_local(raylet, call, &where);
+    return true;
+}
+
+void objects_on_fetch(Raylet *raylet, RayletCall *call) {
+    ObjectFetch m;
+    Objects *o = raylet->objects;
+    RAYLET_DECODE(raylet, call, object_fetch_decode, &m);
+    if (!o->store || m.size == 0) {
+        answer_gone(raylet, call->header);
+        return;
+    }
+    if (answer_present(raylet, call->header, &m))
+        return;
+    Arrival *arrival = map_get(&o->arrivals, m.object.byte);
+    if (arrival) {
+        vec_push(&arrival->waiting, *call->header);
+        return;
+    }
+    const Place *place = place_get(o, &m.object);
+    SpillFile *file = place ? place->file : NULL;
+    if (m.location == raylet->self && !file) {
+        answer_gone(raylet, call->header);
+        return;
+    }
+    arrival = mem_new(Arrival);
+    arrival->raylet = raylet;
+    arrival->what = m;
+    arrival->file = file ? spill_file_hold(file) : NULL;
+    arrival->file_at = file ? place->file_at : 0;
+    if (file)
+        arrival->what.size = place->size;
+    vec_push(&arrival->waiting, *call->header);
+    map_put(&o->arrivals, m.object.byte, arrival);
+    room_for_arrival(raylet, arrival);
+}
+
+/* ---- asked for by another node -------------------------------------------------------------------- */
+
+static void remember_copy(Objects *o, const ObjectId *object, PeerId owner, PeerId who) {
+    Copies *copied = map_get(&o->copied, object->byte);
+    if (!copied) {
+        copied = mem_new(Copies);
+        copied->owner = owner;
+        map_put(&o->copied, object->byte, copied);
+    }
+    VEC_EACH(each, &copied->raylets)
+        if (*each == who)
+            return;
+    vec_push(&copied->raylets, who);
+}
+
+static void send_chunk(Raylet *raylet, const FrameHeader *call, const void *data, size_t len) {
+    ObjectChunk chunk = { .data = { data, len } };
+    _cleanup_buf_ Buf body = { 0 };
+    object_chunk_encode(&chunk, &body);
+    raylet_reply(raylet, call, MSG_OBJECT_CHUNK, &body);
+}
+
+static void part_read(void *job, int r) {
+    Read *read = job;
+    if (r == 0) {
+        if (read->r == 0)
+            send_chunk(read->raylet, &read->answer, read->data, read->len);
+        else
+            answer_gone(read->raylet, &read->answer);
+    }
+    free(read->data);
+    read_free(read, r == 0);
+}
+
+void objects_on_pull(Raylet *raylet, RayletCall *call) {
+    ObjectPull m;
+    Objects *o = raylet->objects;
+    RAYLET_DECODE(raylet, call, object_pull_decode, &m);
+    const Place *place = o->store ? place_get(o, &m.object) : NULL;
+    uint64_t size = 0;
+    const uint8_t *data =
+        o->store ? store_server_data(o->store, m.offset, m.generation, &m.object, &size) : NULL;
+    if (!data && place && place->generation)
+        data = store_server_data(o->store, place->offset, place->generation, &m.object, &size);
+    if (!data && place && place->file)
+        size = place->size;
+    else if (!data)
+        place = NULL;
+    if ((!data && !place) || m.at > size || m.len > size - m.at || m.len > PULL_PART) {
+        answer_gone(raylet, call->header);
+        return;
+    }
+    if (m.at == 0)
+        remember_copy(o, &m.object, place ? place->owner : store_server_owner(data),
+                      call->header->source);
+    if (data) {
+        send_chunk(raylet, call->header, data + m.at, m.len);
+        return;
+    }
+    Read *read = read_new(raylet, place->file, place->file_at + m.at, mem_alloc(m.len), m.len);
+    read->answer = *call->header;
+    loop_work(raylet->loop, read_run, part_read, read);
+}
