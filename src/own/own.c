@@ -35,7 +35,7 @@ void own_add(Own *own, OwnRef *ref, const ObjectId *id, PeerId owner, const Work
     ref->id = *id;
     ref->owner = owner;
     ref->local = 1;
-    ref->uses = ref->inside = 0;
+    ref->uses = ref->inside = ref->again = 0;
     ref->extra = NULL;
     if (owner == own->self) {
         own->owned++;
@@ -71,7 +71,8 @@ static bool peer_take(PeerSet *set, PeerId peer) {
 }
 
 static void own_act(Own *own, OwnActionKind kind, PeerId peer, OwnRef *ref, bool ack) {
-    vec_push(&own->actions, (OwnAction){ kind, peer, ref->id, kind == OWN_GONE ? ref : NULL, ack });
+    bool whole = kind == OWN_GONE || kind == OWN_RELEASE;
+    vec_push(&own->actions, (OwnAction){ kind, peer, ref->id, whole ? ref : NULL, ack });
 }
 
 static bool own_needed(const OwnRef *ref) {
@@ -89,13 +90,43 @@ static void own_drop_contents(Own *own, OwnExtra *extra) {
         own_check(own, extra->contents[i]);
     }
     extra->contents_len = 0;
+    extra->contents = mem_free(extra->contents);
 }
 
-/* The end of a record, when nothing needs it. */
+void own_forget_contents(Own *own, OwnRef *ref) {
+    if (ref->extra)
+        own_drop_contents(own, ref->extra);
+}
+
+/* A borrower leaves its owner, and whoever waits to hear that it has arrived there. */
+static void own_unregister(Own *own, OwnRef *ref) {
+    OwnExtra *extra = ref->extra;
+    if (extra->registered)
+        own_act(own, OWN_BORROW_REMOVE, ref->owner, ref, false);
+    /* Whoever waits for our Got may stop keeping it: we do not need it either. */
+    for (size_t i = 0; i < extra->waiting.len; i++)
+        own_act(own, OWN_GOT, extra->waiting.items[i], ref, false);
+    vec_clear(&extra->waiting);
+    extra->registered = extra->acknowledged = false;
+}
+
+bool own_released(const OwnRef *ref) {
+    return !own_needed(ref) && ref->again > 0;
+}
+
+/* The end of a record, when nothing needs it; or of its value. */
 static void own_check(Own *own, OwnRef *ref) {
     if (own_needed(ref))
         return;
     OwnExtra *extra = ref->extra;
+    if (ref->again) {
+        if (extra)
+            own_unregister(own, ref);
+        own_act(own, OWN_RELEASE, 0, ref, false);
+        return;
+    }
+    if (extra)
+        own_unregister(own, ref);
     ref->extra = NULL;
     map_remove(&own->refs, ref->id.byte);
     if (ref->owner == own->self)
@@ -103,11 +134,6 @@ static void own_check(Own *own, OwnRef *ref) {
     else
         own->borrowed--;
     if (extra) {
-        if (extra->registered)
-            own_act(own, OWN_BORROW_REMOVE, ref->owner, ref, false);
-        /* Whoever waits for our Got may stop keeping it: we do not need it either. */
-        for (size_t i = 0; i < extra->waiting.len; i++)
-            own_act(own, OWN_GOT, extra->waiting.items[i], ref, false);
         own_drop_contents(own, extra);
         vec_done(&extra->borrowers);
         vec_done(&extra->handovers);
@@ -135,6 +161,16 @@ void own_use(OwnRef *ref) {
 void own_unuse(Own *own, OwnRef *ref) {
     ASSERT(ref->uses > 0);
     if (--ref->uses == 0)
+        own_check(own, ref);
+}
+
+void own_keep(OwnRef *ref) {
+    ref->again++;
+}
+
+void own_unkeep(Own *own, OwnRef *ref) {
+    ASSERT(ref->again > 0);
+    if (--ref->again == 0)
         own_check(own, ref);
 }
 

@@ -17,6 +17,10 @@
  *                           with the owner and then says Got (to the owner itself, registering
  *                           says it).
  * A peer's death closes its borrows and hand-overs.
+ *
+ * Lineage. A call whose result may be lost keeps what it used, so that it can run again (`again`). That
+ * keeps the record, not the value: when nothing else needs it the value is released, and is made
+ * anew (or found missing) when the call runs again.
  */
 
 #include "base/map.h"
@@ -32,12 +36,14 @@ struct OwnRef {
     uint32_t local;  /* references the language (or the runtime for it) holds */
     uint32_t uses;   /* calls in flight with it among their arguments */
     uint32_t inside; /* values here that contain it */
+    uint32_t again;  /* ended calls that may run again and would need it */
     PeerId owner;
     OwnExtra *extra; /* what few objects need: borrowers, hand-overs, contents */
 };
 
 typedef enum OwnActionKind {
-    OWN_GONE,          /* nothing needs it: free the value, then the record (own_forget was done) */
+    OWN_GONE,          /* nothing needs it: free the value, then the record */
+    OWN_RELEASE,       /* only `again` needs it: free the value if it is large, keep the record */
     OWN_BORROW_ADD,    /* tell `peer` (the owner) that we borrow it; `ack` wants an answer */
     OWN_BORROW_REMOVE, /* tell `peer` (the owner) that we no longer do */
     OWN_GOT,           /* tell `peer` (who passed it on) that we have it */
@@ -47,7 +53,7 @@ typedef struct OwnAction {
     OwnActionKind kind;
     PeerId peer;
     ObjectId object;
-    OwnRef *ref; /* OWN_GONE */
+    OwnRef *ref; /* OWN_GONE, OWN_RELEASE */
     bool ack;
 } OwnAction;
 
@@ -73,9 +79,17 @@ void own_drop(Own *own, OwnRef *ref);
 void own_use(OwnRef *ref);
 void own_unuse(Own *own, OwnRef *ref);
 
+/* A call that ended may run again with it, and may not any more. */
+void own_keep(OwnRef *ref);
+void own_unkeep(Own *own, OwnRef *ref);
+/* Nothing but `again` needs it: to be asked again when OWN_RELEASE is carried out. */
+bool own_released(const OwnRef *ref);
+
 /* The value of `ref` contains these (each counted `inside` until the value goes). Once a ref. */
 void own_set_contents(OwnRef *ref, OwnRef *const *contents, size_t len);
 
+/* The value is gone, the record stays: what it contained is let go. */
+void own_forget_contents(Own *own, OwnRef *ref);
 /* What the value contains: borrowed until it goes. Returns how many. */
 size_t own_contents(const OwnRef *ref, OwnRef *const **ret_contents);
 
