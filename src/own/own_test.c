@@ -38,6 +38,7 @@ typedef struct Peer {
     Own own;
     OwnRef ref[OBJECTS];
     bool known[OBJECTS];
+    int kept[OBJECTS]; /* calls that may run again with it */
     bool dead;
 } Peer;
 
@@ -79,6 +80,9 @@ static void drain(int p) {
         switch (a.kind) {
         case OWN_GONE:
             w.peer[p].known[object] = false;
+            break;
+        case OWN_RELEASE:
+            CHECK(w.peer[p].known[object]);
             break;
         case OWN_BORROW_ADD:
             post(p, to, a.ack ? M_ADD_ACK : M_ADD, object);
@@ -151,7 +155,8 @@ static void check_alive(void) {
     for (int p = 0; p < PEERS; p++)
         for (int o = 0; o < OBJECTS; o++) {
             int owner = w.owner[o];
-            if (w.peer[p].dead || !w.peer[p].known[o] || w.peer[owner].dead)
+            if (w.peer[p].dead || !w.peer[p].known[o] || w.peer[owner].dead ||
+                own_released(&w.peer[p].ref[o]))
                 continue;
             if (!w.peer[owner].known[o])
                 fail_msg("seed object %d: %d references it, its owner %d freed it", o, p, owner);
@@ -169,6 +174,13 @@ static void step(bool deaths) {
         return;
     if (deaths && rnd(400) == 0) {
         die(p);
+    } else if (peer->known[o] && peer->kept[o] && rnd(4) == 0) {
+        peer->kept[o]--;
+        own_unkeep(&peer->own, &peer->ref[o]);
+        drain(p);
+    } else if (peer->known[o] && peer->ref[o].local && rnd(8) == 0) {
+        peer->kept[o]++;
+        own_keep(&peer->ref[o]);
     } else if (peer->known[o] && peer->ref[o].local && rnd(2)) {
         if (q != p && !w.peer[q].dead && rnd(2)) {
             own_hand_over(&peer->ref[o], peer_id(q));
@@ -191,14 +203,23 @@ static void world_start(uint32_t seed) {
     }
 }
 
+static void let_go(int p, int o) {
+    Peer *peer = &w.peer[p];
+    for (; peer->known[o] && peer->kept[o]; peer->kept[o]--) {
+        own_unkeep(&peer->own, &peer->ref[o]);
+        drain(p);
+    }
+    while (peer->known[o] && peer->ref[o].local) {
+        own_drop(&peer->own, &peer->ref[o]);
+        drain(p);
+    }
+}
+
 static void world_end(uint32_t seed) {
     for (int round = 0; round < 200; round++) {
         for (int p = 0; p < PEERS; p++) {
             for (int o = 0; o < OBJECTS && !w.peer[p].dead; o++)
-                while (w.peer[p].known[o] && w.peer[p].ref[o].local) {
-                    own_drop(&w.peer[p].own, &w.peer[p].ref[o]);
-                    drain(p);
-                }
+                let_go(p, o);
             for (int q = 0; q < PEERS; q++)
                 while (w.queue[p][q].head != w.queue[p][q].tail)
                     deliver(p, q);
