@@ -153,6 +153,7 @@ static void reap(void *ctx) {
     Agent *agent = ctx;
     for (List *item; (item = list_pop(&agent->done));)
         entry_free(LIST_ITEM(item, AgentEntry, all));
+    loop_task_arm(agent->sweep_claims);
 }
 
 static void refused(void *ctx, const KubeReply *reply) {
@@ -218,6 +219,7 @@ void agent_pods_synced(Agent *agent) {
     if (!agent->swept)
         agent_pods_sweep(&agent->host->pods, known, agent);
     agent->swept = true;
+    loop_task_arm(agent->sweep_claims);
 }
 
 static void wake_pods(void *ctx) {
@@ -303,6 +305,7 @@ int agent_new(AgentHost *host, const AgentOptions *options, Agent **ret_agent) {
     agent->reap = loop_task_new(loop, reap, agent);
     agent->rules = loop_task_new(loop, agent_rules_changed, agent);
     agent->wake_pods = loop_task_new(loop, wake_pods, agent);
+    agent->sweep_claims = loop_task_new(loop, agent_claims_sweep, agent);
     agent->refresh = loop_timer_new(loop, refresh, agent);
     agent->rules_retry = loop_timer_new(loop, agent_rules_changed, agent);
     loop_timer_every(agent->refresh, REFRESH_EVERY);
@@ -338,6 +341,7 @@ Agent *agent_free(Agent *agent) {
     loop_task_free(agent->reap);
     loop_task_free(agent->rules);
     loop_task_free(agent->wake_pods);
+    loop_task_free(agent->sweep_claims);
     loop_timer_free(agent->refresh);
     loop_timer_free(agent->rules_retry);
     mem_free(agent->applied);

@@ -297,6 +297,7 @@ static int make_network(AgentHost *host, const HostOptions *options, const char 
     host->pods.host_ip = host->host_ip;
     if (options->no_network)
         return 0;
+    network_sweep(tag);
     int r = network_open(tag, host->state_dir, options->pod_range,
                          options->service_range ? options->service_range : SERVICE_RANGE,
                          &host->network);

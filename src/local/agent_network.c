@@ -7,8 +7,6 @@
 #include <ifaddrs.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -104,30 +102,7 @@ static int make_bridge(const AgentNetwork *network) {
 
 /* ---- ranges that are taken ---- */
 
-/* Whether the agent that made this bridge is gone: nobody holds the lock of its state folder. */
-static bool bridge_abandoned(const char *bridge) {
-    _cleanup_free_ char *alias_path = str_printf("/sys/class/net/%s/ifalias", bridge);
-    _cleanup_free_ char *ports = str_printf("/sys/class/net/%s/brif", bridge);
-    _cleanup_buf_ Buf alias = { 0 };
-    if (!str_starts(bridge, "mb-") || file_read(alias_path, 4096, &alias) < 0 || !alias.len)
-        return false;
-    alias.data[strcspn(alias.data, "\n")] = 0;
-    struct stat st;
-    if (stat(ports, &st) < 0 || st.st_nlink > 2)
-        return false; /* pods hang on it */
-    _cleanup_free_ char *lock = str_printf("%s/agent.lock", alias.data);
-    _cleanup_close_ int fd = open(lock, O_RDWR | O_CLOEXEC);
-    return fd < 0 ? errno == ENOENT : flock(fd, LOCK_EX | LOCK_NB) == 0;
-}
-
-static void remove_abandoned(const char *bridge) {
-    AgentNetwork other = { .nft = true };
-    snprintf(other.tag, sizeof(other.tag), "%s", bridge + strlen("mb-"));
-    snprintf(other.bridge, sizeof(other.bridge), "%s", bridge);
-    network_remove(&other);
-}
-
-/* The link, other than ours, whose addresses overlap the range; abandoned ones are removed. */
+/* The link, other than ours, whose addresses overlap the range. */
 static char *range_user(const AgentNetwork *network, uint32_t base, unsigned prefix) {
     struct ifaddrs *all = NULL;
     char *user = NULL;
@@ -143,10 +118,7 @@ static char *range_user(const AgentNetwork *network, uint32_t base, unsigned pre
         uint32_t wide = 0xffffffffu << (32 - prefix) & ntohl(mask.sin_addr.s_addr);
         if ((ntohl(address.sin_addr.s_addr) & wide) != (base & wide))
             continue;
-        if (bridge_abandoned(at->ifa_name))
-            remove_abandoned(at->ifa_name);
-        else
-            user = str_dup(at->ifa_name);
+        user = str_dup(at->ifa_name);
     }
     freeifaddrs(all);
     return user;
@@ -260,16 +232,7 @@ void network_remove(AgentNetwork *network) {
         remove_ports(&netlink, network->bridge);
         (void)!netlink_link_remove(&netlink, network->bridge);
     }
-    char table[32];
-    snprintf(table, sizeof(table), "mobula_%s", network->tag);
-    if (network->nft) {
-        (void)!spawn_run(SPAWN_LIST("nft", "delete", "table", "ip", table), NULL, HELPER_TIMEOUT,
-                         NULL);
-        return;
-    }
-    _cleanup_free_ char *script =
-        str_printf("iptables-save | grep -v -e %s | iptables-restore", table);
-    (void)!spawn_run(SPAWN_LIST("sh", "-c", script), NULL, HELPER_TIMEOUT, NULL);
+    network_remove_rules(network);
 }
 
 int network_take(AgentNetwork *network, const char *wanted,

@@ -28,9 +28,11 @@ typedef struct AgentNetwork {
     char *rules;                     /* the last ones applied */
 } AgentNetwork;
 
+/* Removes bridges, tables and empty cgroups of agents that are gone. `own`: the tag to spare. */
+void network_sweep(const char *own);
+
 /* Makes the bridge and the base rules, or takes over those of a former agent with this tag. The
- * bridge carries `owner` (the state folder) as its alias: what an agent that is gone left in the way
- * is removed. pod_range NULL: a /16 of 10.64/10 that nobody uses. -EINVAL for ranges that are none,
+ * bridge carries `owner` (the state folder) as its alias, for network_sweep(). pod_range NULL: a /16 of 10.64/10 that nobody uses. -EINVAL for ranges that are none,
  * -EADDRINUSE for one in use, -EPERM where the rights for it are missing. */
 _must_check_ int network_open(const char *tag, const char *owner, const char *pod_range,
                               const char *service_range, AgentNetwork *ret_network);
@@ -52,10 +54,10 @@ typedef struct ServiceTarget {
 } ServiceTarget;
 typedef struct ServicePort {
     char address[NETWORK_ADDRESS_MAX]; /* of the service */
-    uint16_t port;
+    uint16_t port, node_port;          /* node_port 0: none */
     bool udp;
-    bool client_affinity;       /* sessionAffinity: ClientIP */
-    Vec(ServiceTarget) targets; /* none: connections are refused */
+    bool client_affinity;              /* sessionAffinity: ClientIP */
+    Vec(ServiceTarget) targets;        /* none: connections are refused */
 } ServicePort;
 typedef Vec(ServicePort) ServicePorts;
 void service_ports_done(ServicePorts *ports);
@@ -67,3 +69,5 @@ char *network_rules_iptables(const AgentNetwork *network, const ServicePorts *po
 _must_check_ int network_put_rules(bool nft, const char *rules);
 /* The same at the start, with the jumps to them (iptables). */
 _must_check_ int network_apply(const AgentNetwork *network, const ServicePorts *ports);
+/* Of either kind: another program may have made them than the one that would today. */
+void network_remove_rules(const AgentNetwork *network);

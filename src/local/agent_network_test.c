@@ -50,7 +50,7 @@ static json_t *const *slices(void *ctx, const char *ns, const char *name, size_t
 static World world_new(void) {
     static const char services_text[] =
         "[{\"metadata\":{\"name\":\"web-x\",\"namespace\":\"n\"},\"spec\":{\"clusterIP\":"
-        "\"10.96.0.7\",\"ports\":[{\"name\":\"http\",\"port\":80}]}},"
+        "\"10.96.0.7\",\"ports\":[{\"name\":\"http\",\"port\":80,\"nodePort\":30080}]}},"
         "{\"metadata\":{\"name\":\"head\",\"namespace\":\"n\"},\"spec\":{\"clusterIP\":\"None\","
         "\"ports\":[{\"name\":\"gcs\",\"port\":6379}]}},"
         "{\"metadata\":{\"name\":\"empty\",\"namespace\":\"m\"},\"spec\":{\"clusterIP\":"
@@ -99,6 +99,8 @@ static void test_rules(void **state) {
     CHECK(!strstr(nft, "drop\n  }\n  chain svc") && !strstr(nft, "1; drop"));
     CHECK(strstr(iptables, "-d 10.96.0.7/32 -p tcp --dport 80 -m statistic --mode random "
                            "--probability 0.500000 -j DNAT --to-destination 10.88.0.5:8080"));
+    CHECK(strstr(nft, "elements = {\n      tcp . 30080 : goto svc0\n    }"));
+    CHECK(strstr(iptables, "-m addrtype --dst-type LOCAL -p tcp --dport 30080 -m statistic"));
     /* Sources are rewritten where a service was translated to, and nowhere else. */
     CHECK(strstr(nft, "    ct status & dnat == dnat ip saddr . ip daddr @hairpin masquerade\n"));
     CHECK(strstr(iptables, "-s 10.88.0.5/32 -d 10.88.0.5/32 -m conntrack --ctstate DNAT -j MASQ"));

@@ -277,8 +277,35 @@ AgentPod *agent_pod_free(AgentPod *pod) {
     return mem_free(pod);
 }
 
+/* ConfigMaps, Secrets, labels that changed: their files follow. */
+static void refresh_volumes(AgentPod *pod) {
+    if (pod->stage != STAGE_UP)
+        return;
+    _cleanup_json_ json_t *unused = json_array();
+    StrList services = { 0 };
+    EnvSource env = pod_env_source(pod, &services);
+    strlist_done(&services);
+    VolumeContext volumes = pod_volume_context(pod, &env);
+    int r = volumes_prepare(&volumes, unused);
+    UNUSED(r); /* what was mounted stays as it is */
+}
+
+static bool described_alike(const json_t *before, const json_t *after) {
+    static const char *const fields[] = { "labels", "annotations" };
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        json_t *old = json_at(before, "metadata", fields[i]);
+        json_t *new = json_at(after, "metadata", fields[i]);
+        if (old != new && !(old && new && json_equal(old, new)))
+            return false;
+    }
+    return true;
+}
+
 void agent_pod_update(AgentPod *pod, const json_t *object) {
+    bool alike = described_alike(pod->def.json, object);
     pod_def_update(&pod->def, object);
+    if (!alike)
+        refresh_volumes(pod);
     pod_wake(pod);
 }
 
@@ -292,15 +319,7 @@ void agent_pod_objects_changed(AgentPod *pod) {
         pod->retry_at = 0;
     for (size_t i = 0; i < pod->def.containers.len; i++)
         pod->containers[i].retry_at = 0;
-    if (pod->stage == STAGE_UP) {
-        _cleanup_json_ json_t *unused = json_array();
-        StrList services = { 0 };
-        EnvSource env = pod_env_source(pod, &services);
-        strlist_done(&services);
-        VolumeContext volumes = pod_volume_context(pod, &env);
-        int r = volumes_prepare(&volumes, unused);
-        UNUSED(r); /* what was mounted stays as it is */
-    }
+    refresh_volumes(pod);
     pod_wake(pod);
 }
 

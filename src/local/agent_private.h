@@ -55,7 +55,7 @@ struct Agent {
     KubeInformer *pods, *services, *slices, *config_maps, *secrets, *claims;
     StrMap entries; /* uid: AgentEntry */
     List done;
-    LoopTask *reap, *rules, *wake_pods;
+    LoopTask *reap, *rules, *wake_pods, *sweep_claims;
     LoopTimer *refresh, *rules_retry;
     ServiceView view;
     DnsServer *dns;
@@ -75,6 +75,9 @@ void agent_pod_seen(Agent *agent, json_t *object);
 void agent_pod_deleted(Agent *agent, json_t *object);
 void agent_pods_synced(Agent *agent);
 void agent_rules_changed(void *ctx);
+
+/* agent_claims.c: a LoopFn */
+void agent_claims_sweep(void *ctx);
 
 /* agent_register.c: nodes, leases */
 _must_check_ int register_start(Agent *agent);

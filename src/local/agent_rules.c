@@ -4,10 +4,15 @@
  * Packet rules: service addresses to pods, pods to the outside. Replaced as a whole in one
  * transaction, so that there is no moment without them.
  *
+ * A node port leads to its service from this machine (any address of it) and from pods; the network
+ * around does not see it.
+ *
  * A connection from a pod to a service that leads back to the same pod needs its source rewritten
  * too, else the pod would answer itself directly. Only what a service was translated to: a target
  * may be this host's loopback (the API server), whose other connections are nobody's business.
  */
+
+#include <stdio.h>
 
 #include "base/error.h"
 #include "host/spawn.h"
@@ -56,6 +61,20 @@ static void nft_map(Buf *out, const ServicePorts *ports) {
     buf_add_str(out, any ? "\n    }\n  }\n" : "  }\n");
 }
 
+static void nft_node_ports(Buf *out, const ServicePorts *ports) {
+    bool any = false;
+    buf_add_str(out, "  map node_ports {\n    type inet_proto . inet_service : verdict\n");
+    for (size_t i = 0; i < ports->len; i++) {
+        const ServicePort *port = &ports->items[i];
+        if (!port->targets.len || !port->node_port)
+            continue;
+        buf_printf(out, "%s%s . %u : goto svc%zu", any ? ",\n      " : "    elements = {\n      ",
+                   protocol(port), port->node_port, i);
+        any = true;
+    }
+    buf_add_str(out, any ? "\n    }\n  }\n" : "  }\n");
+}
+
 /* Each target once: the pods that may talk to themselves through a service. */
 static void nft_hairpin(Buf *out, const ServicePorts *ports) {
     _cleanup_strlist_ StrList seen = { 0 };
@@ -86,20 +105,26 @@ char *network_rules_nft(const AgentNetwork *network, const ServicePorts *ports) 
         if (ports->items[i].targets.len)
             nft_service(&out, &ports->items[i], i);
     nft_map(&out, ports);
+    nft_node_ports(&out, ports);
     nft_hairpin(&out, ports);
     /* From our own pods only: another agent's may use the same addresses for its services. */
+    static const char node[] = "fib daddr type local meta l4proto . th dport vmap @node_ports";
     buf_printf(&out,
                "  chain prerouting {\n    type nat hook prerouting priority dstnat\n    iifname "
-               "\"%s\" ip daddr . meta l4proto . th dport vmap @services\n  }\n",
-               network->bridge);
-    buf_add_str(&out,
-                "  chain output {\n    type nat hook output priority -100\n    ip daddr . meta "
-                "l4proto . th dport vmap @services\n  }\n");
+               "\"%s\" ip daddr . meta l4proto . th dport vmap @services\n    iifname \"%s\" %s\n"
+               "  }\n",
+               network->bridge, network->bridge, node);
+    buf_printf(&out,
+               "  chain output {\n    type nat hook output priority -100\n    ip daddr . meta "
+               "l4proto . th dport vmap @services\n    %s\n  }\n",
+               node);
+    /* Whoever called 127.0.0.1 cannot be answered there by a pod. */
     buf_printf(&out,
                "  chain postrouting {\n    type nat hook postrouting priority srcnat\n"
                "    ct status & dnat == dnat ip saddr . ip daddr @hairpin masquerade\n"
+               "    ip saddr 127.0.0.0/8 oifname \"%s\" masquerade\n"
                "    ip saddr %s oifname != \"%s\" masquerade\n  }\n",
-               network->pod_range, network->bridge);
+               network->bridge, network->pod_range, network->bridge);
     /* Loopback is reachable for what a service was translated to, and for nothing else. */
     buf_printf(&out,
                "  chain guard {\n    type filter hook input priority filter\n    iifname \"%s\" ip "
@@ -112,15 +137,31 @@ char *network_rules_nft(const AgentNetwork *network, const ServicePorts *ports) 
     return buf_steal(&out);
 }
 
+/* Target `i` of `count` gets its share of what the ones before it left. */
+static void add_share(Buf *out, size_t i, size_t count) {
+    if (i + 1 < count)
+        buf_printf(out, " -m statistic --mode random --probability %.6f",
+                   1.0 / (double)(count - i));
+}
+
 static void iptables_service(Buf *out, const char *chain, const ServicePort *port) {
     size_t count = port->targets.len;
     for (size_t i = 0; i < count; i++) {
         const ServiceTarget *target = &port->targets.items[i];
         buf_printf(out, "-A %s -d %s/32 -p %s --dport %u", chain, port->address, protocol(port),
                    port->port);
-        if (i + 1 < count)
-            buf_printf(out, " -m statistic --mode random --probability %.6f",
-                       1.0 / (double)(count - i));
+        add_share(out, i, count);
+        buf_printf(out, " -j DNAT --to-destination %s:%u\n", target->address, target->port);
+    }
+}
+
+static void iptables_node_port(Buf *out, const char *chain, const ServicePort *port) {
+    size_t count = port->node_port ? port->targets.len : 0;
+    for (size_t i = 0; i < count; i++) {
+        const ServiceTarget *target = &port->targets.items[i];
+        buf_printf(out, "-A %s -m addrtype --dst-type LOCAL -p %s --dport %u", chain,
+                   protocol(port), port->node_port);
+        add_share(out, i, count);
         buf_printf(out, " -j DNAT --to-destination %s:%u\n", target->address, target->port);
     }
 }
@@ -134,6 +175,7 @@ char *network_rules_iptables(const AgentNetwork *network, const ServicePorts *po
     buf_printf(&out, "*nat\n:%s - [0:0]\n:%s - [0:0]\n", services, base);
     VEC_EACH(port, ports) {
         iptables_service(&out, services, port);
+        iptables_node_port(&out, services, port);
         VEC_EACH(target, &port->targets)
             if (!strlist_has(&seen, target->address))
                 strlist_add(&seen, target->address);
@@ -141,6 +183,7 @@ char *network_rules_iptables(const AgentNetwork *network, const ServicePorts *po
     for (size_t i = 0; i < seen.len; i++)
         buf_printf(&out, "-A %s -s %s/32 -d %s/32 -m conntrack --ctstate DNAT -j MASQUERADE\n",
                    base, seen.items[i], seen.items[i]);
+    buf_printf(&out, "-A %s -s 127.0.0.0/8 -o %s -j MASQUERADE\n", base, network->bridge);
     buf_printf(&out, "-A %s -s %s ! -o %s -j MASQUERADE\nCOMMIT\n", base, network->pod_range,
                network->bridge);
     buf_printf(&out, "*filter\n:%s - [0:0]\n", base);
@@ -165,6 +208,21 @@ static int iptables_jumps(const AgentNetwork *network) {
                    "j filter FORWARD -j $t && j filter INPUT -i %s -d 127.0.0.0/8 -j $t",
                    network->tag, network->bridge, network->bridge);
     return spawn_run(SPAWN_LIST("sh", "-c", script), NULL, HELPER_TIMEOUT, NULL);
+}
+
+void network_remove_rules(const AgentNetwork *network) {
+    char table[32];
+    snprintf(table, sizeof(table), "mobula_%s", network->tag);
+    (void)!spawn_run(SPAWN_LIST("nft", "delete", "table", "ip", table), NULL, HELPER_TIMEOUT, NULL);
+    _cleanup_free_ char *script = str_printf(
+        "t=%s; i() { iptables -w -t \"$@\" 2>/dev/null; }; i nat -n -L $t >/dev/null || exit 0; "
+        "i nat -D PREROUTING -i %s -j ${t}_svc; i nat -D OUTPUT -j ${t}_svc; "
+        "i nat -D POSTROUTING -j $t; i filter -D FORWARD -j $t; "
+        "i filter -D INPUT -i %s -d 127.0.0.0/8 -j $t; "
+        "i nat -F ${t}_svc; i nat -X ${t}_svc; i nat -F $t; i nat -X $t; "
+        "i filter -F $t; i filter -X $t",
+        table, network->bridge, network->bridge);
+    (void)!spawn_run(SPAWN_LIST("sh", "-c", script), NULL, HELPER_TIMEOUT, NULL);
 }
 
 int network_put_rules(bool nft, const char *rules) {

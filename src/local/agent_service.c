@@ -66,6 +66,11 @@ static void add_targets(const json_t *slice, uint16_t number, ServicePort *port)
     }
 }
 
+static uint16_t node_port(const json_t *port) {
+    int64_t number = json_int_at(port, 0, "nodePort");
+    return number > 0 && number <= UINT16_MAX ? (uint16_t)number : 0;
+}
+
 static void add_rules(const ServiceView *view, const json_t *service, ServicePorts *ports) {
     const char *ip = cluster_ip(service), *ns = obj_namespace(service), *name = obj_name(service);
     bool affinity = str_eq(json_str_at(service, "spec", "sessionAffinity"), "ClientIP");
@@ -80,6 +85,7 @@ static void add_rules(const ServiceView *view, const json_t *service, ServicePor
         if (number < 1 || number > UINT16_MAX || str_eq(protocol, "SCTP"))
             continue;
         ServicePort port = { .port = (uint16_t)number,
+                             .node_port = node_port(item),
                              .udp = str_eq(protocol, "UDP"),
                              .client_affinity = affinity };
         snprintf(port.address, sizeof(port.address), "%s", ip);

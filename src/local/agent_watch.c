@@ -61,6 +61,23 @@ static const KubeInformerEvents object_events = {
     .added = object_changed, .updated = object_updated, .deleted = object_changed, .stuck = stuck
 };
 
+static void claim_deleted(void *ctx, json_t *object) {
+    Agent *agent = ctx;
+    loop_task_arm(agent->sweep_claims);
+    object_changed(ctx, object);
+}
+
+static void claims_synced(void *ctx) {
+    Agent *agent = ctx;
+    loop_task_arm(agent->sweep_claims);
+}
+
+static const KubeInformerEvents claim_events = { .added = object_changed,
+                                                 .updated = object_updated,
+                                                 .deleted = claim_deleted,
+                                                 .synced = claims_synced,
+                                                 .stuck = stuck };
+
 static const json_t *find_object(void *ctx, const char *kind, const char *ns, const char *name) {
     Agent *agent = ctx;
     KubeInformer *informer = str_eq(kind, "ConfigMap")               ? agent->config_maps
@@ -189,7 +206,7 @@ static KubeInformer *informer(Agent *agent, const char *group, const char *versi
 int watch_start(Agent *agent) {
     agent->config_maps = informer(agent, "", "v1", "configmaps", &object_events);
     agent->secrets = informer(agent, "", "v1", "secrets", &object_events);
-    agent->claims = informer(agent, "", "v1", "persistentvolumeclaims", &object_events);
+    agent->claims = informer(agent, "", "v1", "persistentvolumeclaims", &claim_events);
     agent->services = informer(agent, "", "v1", "services", &service_events);
     agent->slices = informer(agent, "discovery.k8s.io", "v1", "endpointslices", &service_events);
     agent->pods = informer(agent, "", "v1", "pods", &pod_events);

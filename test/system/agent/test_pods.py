@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import base64
 import os
+import shutil
 import signal
 import subprocess
 import time
 
-from conftest import container, end, pod, wait_line
+from conftest import Agent, container, end, leftovers, pod, tag, wait_line
 
 # "Started" says that the program runs; that it has set itself up, only the program can say.
 UP = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
@@ -293,6 +294,24 @@ def test_a_killed_agent_leaves_the_pod_and_the_next_one_adopts_it(agent):
     r = agent.start(pod("stay", container("unused")), keep=False)
     text = wait_line(r, r'"exitCode":4')
     end(r)
+
+
+def test_what_dead_agents_left_is_removed_by_the_next_one(agent, tmp_path):
+    """Their state folders are gone: nobody will open them again."""
+    other = Agent(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    process = other.start(pod("p", container("true")), keep=True)
+    wait_line(process, r'"phase":"Succeeded"')
+    process.kill()
+    process.wait()
+    left = leftovers(other.state)
+    assert any(item.startswith("mb-") for item in left) and "mobula_" + tag(other.state) in left
+    shutil.rmtree(other.state)
+    groups = [item for item in left if item.startswith("/sys/fs/cgroup")]
+    for group in groups:  # one that is young may be about to be used
+        os.utime(group, (1, 1))
+    agent.run(pod("p", container("true")))
+    assert leftovers(other.state) == []
 
 
 def test_a_killed_keeper_ends_the_pod_cleanly(agent):
