@@ -57,6 +57,7 @@ static const char *option_metavar(const Option *option) {
         return "BOOLEAN";
     case OPTION_TEXT:
     case OPTION_LIST:
+    case OPTION_CHOICE:
         return "TEXT";
     }
     return "";
@@ -116,6 +117,39 @@ int options_fail(const OptionTable *table, const char *format, ...) {
 
 /* ----------------------------------------------------------------------------------- parse */
 
+/* The words of "[a|b]" as "'a', 'b'". */
+static char *choices_text(const char *metavar) {
+    _cleanup_buf_ Buf out = { 0 };
+    for (const char *p = metavar + 1; *p && *p != ']';) {
+        size_t len = strcspn(p, "|]");
+        buf_printf(&out, "%s'%.*s'", out.len ? ", " : "", (int)len, p);
+        p += len + (p[len] == '|');
+    }
+    return buf_steal(&out);
+}
+
+static bool is_choice(const char *metavar, const char *text) {
+    size_t wanted = strlen(text);
+    for (const char *p = metavar + 1; *p && *p != ']';) {
+        size_t len = strcspn(p, "|]");
+        if (len == wanted && memcmp(p, text, len) == 0)
+            return true;
+        p += len + (p[len] == '|');
+    }
+    return false;
+}
+
+static int choice_set(const OptionTable *table, const Option *option, const char *text) {
+    if (!is_choice(option->metavar, text)) {
+        _cleanup_free_ char *choices = choices_text(option->metavar);
+        options_fail(table, "Invalid value for '--%s': '%s' is not one of %s.", option->name, text,
+                     choices);
+        return OPTIONS_BAD;
+    }
+    *(const char **)option->value = text;
+    return 0;
+}
+
 static int option_set(const OptionTable *table, const Option *option, const char *text) {
     int r = 0;
     const char *wanted = "";
@@ -128,6 +162,11 @@ static int option_set(const OptionTable *table, const Option *option, const char
         break;
     case OPTION_LIST:
         strlist_add(option->value, text);
+        break;
+    case OPTION_CHOICE:
+        r = choice_set(table, option, text);
+        if (r > 0)
+            return r;
         break;
     case OPTION_INT:
         r = str_to_i64(text, option->value);

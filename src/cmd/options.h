@@ -16,16 +16,17 @@ typedef enum OptionKind {
     OPTION_NUMBER, /* double */
     OPTION_BOOL,   /* bool with a value: true/false, 1/0, yes/no, on/off */
     OPTION_LIST,   /* StrList: may be given again and again */
+    OPTION_CHOICE, /* const char *: one of `metavar`'s words, as in "[text|json]" */
 } OptionKind;
 
 typedef struct Option {
-    const char *name; /* without the dashes */
+    const char *name;    /* without the dashes */
     OptionKind kind;
-    void *value;      /* where it goes; keeps its value (the default) when not given */
-    const char *help; /* NULL hides the option from --help */
-    char letter;      /* 0: none */
-    bool *given;      /* may be NULL; set when the option was on the line */
-    const char *metavar;
+    void *value;         /* where it goes; keeps its value (the default) when not given */
+    const char *help;    /* NULL hides the option from --help */
+    char letter;         /* 0: none */
+    bool *given;         /* may be NULL; set when the option was on the line */
+    const char *metavar; /* what --help shows for the value; NULL: by kind */
 } Option;
 
 typedef struct OptionTable {

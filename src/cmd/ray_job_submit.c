@@ -328,8 +328,7 @@ int ray_job_submit(int argc, char **argv) {
         return options_exit(r);
     if (first >= argc)
         return options_fail(&table, "Missing argument 'ENTRYPOINT...'.");
-    if (!say_setup(&args.style))
-        return 2;
+    say_setup(&args.style);
     if (args.job_id)
         say_warning("--job-id option is deprecated. Please use --submission-id instead.");
     _cleanup_job_client_ JobClient client = { 0 };

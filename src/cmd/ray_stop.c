@@ -112,8 +112,7 @@ int ray_stop(int argc, char **argv) {
     int first, r = options_parse(&table, argc, argv, &first);
     if (r > 0)
         return options_exit(r);
-    if (!say_setup(&style))
-        return 2;
+    say_setup(&style);
     _cleanup_free_ char *temp_dir = cluster_temp_dir();
     return stop(temp_dir, force, MAX(grace, 0));
 }

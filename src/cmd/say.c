@@ -14,20 +14,10 @@ static struct {
 static const char green[] = "\x1b[32m", red[] = "\x1b[31m", yellow[] = "\x1b[33m",
                   reset[] = "\x1b[0m";
 
-bool say_setup(const SayStyle *wanted) {
-    const char *log_style = wanted->log_style ? wanted->log_style : "auto";
+void say_setup(const SayStyle *wanted) {
     const char *color = wanted->log_color ? wanted->log_color : "auto";
-    if (!str_eq(log_style, "auto") && !str_eq(log_style, "pretty") &&
-        !str_eq(log_style, "record")) {
-        fprintf(stderr,
-                "Error: Invalid value for '--log-style': '%s' is not one of 'auto', "
-                "'record', 'pretty'.\n",
-                log_style);
-        return false;
-    }
-    style.record = str_eq(log_style, "record");
+    style.record = str_eq(wanted->log_style, "record");
     style.color = str_eq(color, "true") || (str_eq(color, "auto") && isatty(STDOUT_FILENO));
-    return true;
 }
 
 static void line(FILE *out, const char *level, const char *color, int indent, const char *text) {

@@ -13,17 +13,17 @@ typedef struct SayStyle {
 
 /* The options every command of the peer has. Use inside an Option table. */
 #define SAY_OPTIONS(style)                                                                         \
-    { "log-style", OPTION_TEXT, &(style)->log_style,                                               \
+    { "log-style", OPTION_CHOICE, &(style)->log_style,                                             \
       "If 'pretty', outputs with formatting. If 'record', outputs record-style without "           \
       "formatting. 'auto' is 'pretty'.",                                                           \
       .metavar = "[auto|record|pretty]" },                                                         \
-        { "log-color", OPTION_TEXT, &(style)->log_color,                                           \
+        { "log-color", OPTION_CHOICE, &(style)->log_color,                                         \
           "Use color logging. Auto enables color logging if stdout is a TTY.",                     \
           .metavar = "[auto|false|true]" },                                                        \
         { "verbose", OPTION_FLAG, &(style)->verbose, "Print more.", .letter = 'v' }
 
-/* Sets the process's style. False, with the reason on stderr: no such style. */
-_must_check_ bool say_setup(const SayStyle *style);
+/* Sets the process's style. */
+void say_setup(const SayStyle *style);
 
 /* One line, `indent` levels in. */
 void say(int indent, const char *format, ...) _printf_(2, 3);
