@@ -63,8 +63,8 @@ int job_state_write(const char *session_dir, const JobState *state) {
     _cleanup_free_ char *path = state_path(session_dir, state->submission);
     _cleanup_free_ char *dir = str_printf("%s/jobs", session_dir);
     _cleanup_free_ char *text = json_text(json, 0);
-    int r = dir_make(dir, 0755);
-    return r < 0 ? r : file_write_atomic(path, text, strlen(text), 0644);
+    int r = dir_make(dir, 0700);
+    return r < 0 ? r : file_write_atomic(path, text, strlen(text), 0600);
 }
 
 static char *get_text(const json_t *json, const char *key) {

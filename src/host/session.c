@@ -86,9 +86,9 @@ int session_open(const char *temp_dir, const char *name, Session *ret_session) {
     _cleanup_session_ Session session = session_paths(temp_dir, name);
     r = dir_make(session.logs, 0755);
     if (r == 0)
-        r = dir_make(session.sockets, 0755);
+        r = dir_make(session.sockets, 0700);
     if (r == 0)
-        r = dir_make(session.resources, 0755);
+        r = dir_make(session.resources, 0700);
     if (r == 0)
         r = point_latest(temp_dir, &session);
     if (r < 0)

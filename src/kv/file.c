@@ -102,6 +102,10 @@ static int lock_take(const char *path, int *ret_fd) {
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? error_origin(-EBUSY, "%s is in use by another process", path)
                                     : error_last("lock %s", lock_path);
+    /* SQLite makes its log and index with the rights of the file: secrets lie in it. */
+    _cleanup_close_ int data = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (data < 0)
+        return error_last("open %s", path);
     *ret_fd = fd;
     fd = -1;
     return 0;

@@ -143,7 +143,9 @@ class LocalCluster:
         self.daemons = []
         _make_temp_dir(self.temp_dir)
         for folder in ("logs", "sockets", "runtime_resources"):
-            os.makedirs(os.path.join(self.session_dir, folder), exist_ok=True)
+            # Logs may be read by every user; sockets and environments are this user's own.
+            mode = 0o755 if folder == "logs" else 0o700
+            os.makedirs(os.path.join(self.session_dir, folder), mode, exist_ok=True)
         # The daemons see the end of this pipe when this process is gone, however it went.
         self._life, self._our_life = os.pipe2(os.O_CLOEXEC)
         self._environment = self._make_environment(token)
