@@ -8,15 +8,6 @@
 
 #include "base/error.h"
 
-/* Flags that the peer knows and that have nothing to set here: one port a node carries everything,
- * logs are always collected, no usage is reported. They are taken so that command lines stay valid. */
-typedef struct Ignored {
-    const char *text;
-    int64_t number;
-    double real;
-    bool flag;
-} Ignored;
-
 static void say_head_started(const StartedNode *node, const StartArgs *args) {
     say(0, "Next steps");
     say(1, "Note: The following commands are intended for use on");
@@ -59,35 +50,14 @@ static void say_head_started(const StartedNode *node, const StartArgs *args) {
     }
 }
 
-static int check_args(const StartArgs *args) {
-    const struct {
-        const char *flag;
-        bool given;
-    } head_only[] = { { "--port", args->port >= 0 },
-                      { "--include-dashboard", args->include_dashboard_given } };
-    if (args->head)
-        return 0;
-    if (!args->address)
-        return say_error("`--address` is a required flag unless starting a head node with "
-                         "`--head`.");
-    for (size_t i = 0; i < ARRAY_LEN(head_only); i++)
-        if (head_only[i].given)
-            return say_error("`%s` should only be specified when starting head node with `--head`.",
-                             head_only[i].flag);
-    return 0;
-}
-
 static int start(const StartArgs *args) {
     _cleanup_(node_processes_freep) NodeProcesses *processes = NULL;
     _cleanup_(started_node_done) StartedNode node = { 0 };
-    int r = check_args(args);
-    if (r != 0)
-        return r;
     if (args->head) {
         say(0, "Usage stats collection is disabled.");
         say_blank();
     }
-    r = node_start(args, &processes, &node);
+    int r = node_start(args, &processes, &node);
     if (r < 0)
         return say_error("%s", error_text(r));
     say_box(false, "Ray runtime started.");
@@ -102,32 +72,46 @@ static int start(const StartArgs *args) {
 }
 
 int ray_start(int argc, char **argv) {
-    StartArgs a = { .port = -1,
-                    .agent_port = -1,
-                    .metrics_port = -1,
-                    .num_cpus = -1,
-                    .num_gpus = -1,
-                    .memory = -1,
-                    .object_store_memory = -1 };
-    Ignored no = { 0 };
+    StartArgs a = {
+        .port = START_NOT_GIVEN,
+        .node_manager_port = START_NOT_GIVEN,
+        .dashboard_port = START_NOT_GIVEN,
+        .agent_port = START_NOT_GIVEN,
+        .metrics_port = START_NOT_GIVEN,
+        .num_cpus = START_NOT_GIVEN,
+        .num_gpus = START_NOT_GIVEN,
+        .memory = START_NOT_GIVEN,
+        .object_store_memory = START_NOT_GIVEN,
+        .unused = {
+            .object_manager_port = START_NOT_GIVEN,
+            .agent_grpc_port = START_NOT_GIVEN,
+            .env_agent_port = START_NOT_GIVEN,
+            .client_port = START_NOT_GIVEN,
+            .min_worker_port = START_NOT_GIVEN,
+            .max_worker_port = START_NOT_GIVEN,
+        },
+    };
+    StartUnused *no = &a.unused;
     const Option options[] = {
         { "node-ip-address", OPTION_TEXT, &a.node_ip, "the IP address of this worker node" },
         { "address", OPTION_TEXT, &a.address,
           "the address to use for connecting to the Ray cluster" },
         { "port", OPTION_INT, &a.port,
-          "the port of the head ray process. If not provided, defaults to 6379" },
+          "the port of the head ray process. If not provided, defaults to 6379; 0 takes a free "
+          "one" },
         { "node-name", OPTION_TEXT, &a.node_name, NULL },
-        { "redis-username", OPTION_TEXT, &no.text, NULL },
-        { "redis-password", OPTION_TEXT, &no.text, NULL },
-        { "redis-shard-ports", OPTION_TEXT, &no.text, NULL },
-        { "object-manager-port", OPTION_INT, &no.number,
+        { "redis-username", OPTION_TEXT, &no->text, NULL },
+        { "redis-password", OPTION_TEXT, &no->text, NULL },
+        { "redis-shard-ports", OPTION_TEXT, &no->redis_shard_ports, NULL },
+        { "object-manager-port", OPTION_INT, &no->object_manager_port,
           "no effect: --node-manager-port carries objects too" },
         { "node-manager-port", OPTION_INT, &a.node_manager_port,
           "the port of this node for other nodes; 0 takes a free one" },
-        { "min-worker-port", OPTION_INT, &no.number, "no effect: workers open no ports" },
-        { "max-worker-port", OPTION_INT, &no.number, "no effect: workers open no ports" },
-        { "worker-port-list", OPTION_TEXT, &no.text, "no effect: workers open no ports" },
-        { "ray-client-server-port", OPTION_INT, &no.number,
+        { "min-worker-port", OPTION_INT, &no->min_worker_port, "no effect: workers open no ports" },
+        { "max-worker-port", OPTION_INT, &no->max_worker_port, "no effect: workers open no ports" },
+        { "worker-port-list", OPTION_TEXT, &no->worker_port_list,
+          "no effect: workers open no ports" },
+        { "ray-client-server-port", OPTION_INT, &no->client_port,
           "no effect: drivers elsewhere connect to --port" },
         { "memory", OPTION_INT, &a.memory, NULL },
         { "object-store-memory", OPTION_INT, &a.object_store_memory,
@@ -144,47 +128,50 @@ int ray_start(int argc, char **argv) {
           "the host to bind the dashboard server to, either localhost (127.0.0.1) or 0.0.0.0 "
           "(available from all interfaces). By default, this is 127.0.0.1" },
         { "dashboard-port", OPTION_INT, &a.dashboard_port,
-          "the port to bind the dashboard server to--defaults to 8265",
-          .given = &a.dashboard_port_given },
+          "the port to bind the dashboard server to--defaults to 8265" },
         { "dashboard-agent-listen-port", OPTION_INT, &a.agent_port,
-          "the port for dashboard agents to listen for http on." },
-        { "dashboard-agent-grpc-port", OPTION_INT, &no.number, "no effect: there is no such port" },
-        { "runtime-env-agent-port", OPTION_INT, &no.number, "no effect: there is no such port" },
+          "the port for dashboard agents to listen for http on. Defaults to 52365 or, where "
+          "another node of this machine has it, the next free one" },
+        { "dashboard-agent-grpc-port", OPTION_INT, &no->agent_grpc_port,
+          "no effect: there is no such port" },
+        { "runtime-env-agent-port", OPTION_INT, &no->env_agent_port,
+          "no effect: there is no such port" },
         { "block", OPTION_FLAG, &a.block,
           "provide this argument to block forever in this command" },
-        { "plasma-directory", OPTION_TEXT, &no.text,
+        { "plasma-directory", OPTION_TEXT, &no->text,
           "no effect: objects lie in anonymous shared memory" },
         { "object-spilling-directory", OPTION_TEXT, &a.spill_folder,
           "the directory to spill objects to" },
-        { "autoscaling-config", OPTION_TEXT, &no.text,
+        { "autoscaling-config", OPTION_TEXT, &no->text,
           "the file that contains the autoscaling config" },
         { "no-redirect-output", OPTION_FLAG, &a.no_redirect,
           "do not redirect non-worker stdout and stderr to files" },
         { "temp-dir", OPTION_TEXT, &a.temp_dir,
           "manually specify the root temporary dir of the Ray process" },
-        { "system-config", OPTION_TEXT, &no.text, NULL },
-        { "enable-object-reconstruction", OPTION_FLAG, &no.flag, NULL },
+        { "system-config", OPTION_TEXT, &no->text, NULL },
+        { "enable-object-reconstruction", OPTION_FLAG, &no->flag, NULL },
         { "metrics-export-port", OPTION_INT, &a.metrics_port,
           "the port to use to expose Ray metrics through a Prometheus endpoint." },
-        { "no-monitor", OPTION_FLAG, &no.flag, NULL },
-        { "tracing-startup-hook", OPTION_TEXT, &no.text, NULL },
-        { "ray-debugger-external", OPTION_FLAG, &no.flag,
+        { "no-monitor", OPTION_FLAG, &no->flag, NULL },
+        { "tracing-startup-hook", OPTION_TEXT, &no->text, NULL },
+        { "ray-debugger-external", OPTION_FLAG, &no->flag,
           "Make the Ray debugger available externally to the node." },
-        { "disable-usage-stats", OPTION_FLAG, &no.flag, "no effect: no usage stats are collected" },
+        { "disable-usage-stats", OPTION_FLAG, &no->flag,
+          "no effect: no usage stats are collected" },
         { "labels", OPTION_TEXT, &a.labels,
           "a string list of key-value pairs mapping label name to label value" },
         { "labels-file", OPTION_TEXT, &a.labels_file,
           "a path to a YAML file containing a dictionary mapping of label keys to values" },
-        { "include-log-monitor", OPTION_BOOL, &no.flag,
+        { "include-log-monitor", OPTION_BOOL, &no->flag,
           "no effect: logs always reach their driver" },
-        { "enable-resource-isolation", OPTION_FLAG, &no.flag,
+        { "enable-resource-isolation", OPTION_FLAG, &no->flag,
           "Enable resource isolation through cgroupv2" },
-        { "system-reserved-cpu", OPTION_NUMBER, &no.real,
+        { "system-reserved-cpu", OPTION_NUMBER, &no->real,
           "CPU cores to reserve for Ray's own processes" },
-        { "system-reserved-memory", OPTION_INT, &no.number,
+        { "system-reserved-memory", OPTION_INT, &no->number,
           "bytes to reserve for Ray's own processes" },
-        { "cgroup-path", OPTION_TEXT, &no.text, "the cgroup for resource isolation" },
-        { "proxy-server-url", OPTION_TEXT, &no.text,
+        { "cgroup-path", OPTION_TEXT, &no->text, "the cgroup for resource isolation" },
+        { "proxy-server-url", OPTION_TEXT, &no->text,
           "where the dashboard is reached through a proxy" },
         SAY_OPTIONS(&a.style),
     };
@@ -194,7 +181,6 @@ int ray_start(int argc, char **argv) {
     int first, r = options_parse(&table, argc, argv, &first);
     if (r > 0)
         return options_exit(r);
-    if (!say_setup(&a.style))
-        return 2;
+    say_setup(&a.style);
     return start(&a);
 }

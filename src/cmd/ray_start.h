@@ -10,16 +10,32 @@
 int ray_start(int argc, char **argv);
 int ray_stop(int argc, char **argv);
 
-/* What the command line says; NULL and negative numbers: not given. */
+#define START_NOT_GIVEN INT64_MIN
+
+/* Flags that the peer knows and that have nothing to set here: one port a node carries everything,
+ * logs are always collected, no usage is reported. They are taken so that command lines stay valid,
+ * and refused where the peer would. */
+typedef struct StartUnused {
+    const char *text, *redis_shard_ports, *worker_port_list;
+    int64_t number, object_manager_port, agent_grpc_port, env_agent_port, client_port;
+    int64_t min_worker_port, max_worker_port;
+    double real;
+    bool flag;
+} StartUnused;
+
+/* What the command line says; NULL and START_NOT_GIVEN: it doesn't. */
 typedef struct StartArgs {
     SayStyle style;
     const char *node_ip, *address, *node_name, *resources, *labels, *labels_file, *temp_dir;
     const char *dashboard_host, *spill_folder;
     int64_t port, node_manager_port, dashboard_port, agent_port, metrics_port;
     int64_t num_cpus, num_gpus, memory, object_store_memory;
-    bool head, block, include_dashboard, include_dashboard_given, dashboard_port_given;
-    bool no_redirect;
+    bool head, block, include_dashboard, include_dashboard_given, no_redirect;
+    StartUnused unused;
 } StartArgs;
+
+/* -EINVAL names what is wrong. Touches nothing. */
+_must_check_ int start_check(const StartArgs *args);
 
 /* What this machine offers unless the arguments say otherwise: a JSON object for the raylet. CPUs
  * and memory are the container's where it has limits. -EINVAL names the option. */

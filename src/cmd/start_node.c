@@ -2,14 +2,7 @@
 
 /* The processes of one node: started in order, each told ready by a line of JSON on a pipe. */
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <netdb.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/auth.h"
@@ -19,13 +12,11 @@
 #include "cmd/cluster_address.h"
 #include "cmd/start_process.h"
 #include "host/session.h"
-#include "net/listener.h"
 
 enum {
     GCS_PORT = 6379,
     DASHBOARD_PORT = 8265,
     AGENT_PORT = 52365,
-    PORTS_TRIED = 100,
 };
 #define HEAD_PATIENCE (60 * USEC_PER_SEC)
 
@@ -34,68 +25,6 @@ void started_node_done(StartedNode *node) {
     mem_free(node->node_ip);
     mem_free(node->session_dir);
     mem_free(node->dashboard_url);
-}
-
-/* ------------------------------------------------------------------------------ addresses */
-
-/* The address this machine would speak from toward another; no packet is sent. */
-static bool ip_toward(const char *host, char text[static INET_ADDRSTRLEN]) {
-    struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_family = AF_INET }, *found = NULL;
-    struct sockaddr_in own;
-    socklen_t len = sizeof(own);
-    if (getaddrinfo(host, "80", &hints, &found) != 0)
-        return false;
-    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool routed = fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0 &&
-                  getsockname(fd, (struct sockaddr *)&own, &len) == 0;
-    freeaddrinfo(found);
-    return routed && inet_ntop(AF_INET, &own.sin_addr, text, INET_ADDRSTRLEN);
-}
-
-/* Where there is no route, what this host's name means; at last the loopback. Owned. */
-static char *own_ip(const char *toward) {
-    char text[INET_ADDRSTRLEN] = "127.0.0.1", name[HOST_NAME_MAX + 1] = "";
-    if (!ip_toward(toward, text) && gethostname(name, sizeof(name) - 1) == 0)
-        ip_toward(name, text);
-    return str_dup(text);
-}
-
-static bool is_loopback(const char *ip) {
-    return str_starts(ip, "127.") || str_eq(ip, "localhost") || str_eq(ip, "::1");
-}
-
-static char *node_ip(const StartArgs *args) {
-    if (args->node_ip)
-        return str_dup(str_eq(args->node_ip, "localhost") ? "127.0.0.1" : args->node_ip);
-    _cleanup_free_ char *toward = str_dup(args->head ? "8.8.8.8" : args->address);
-    char *colon = strrchr(toward, ':');
-    if (colon)
-        *colon = 0;
-    return own_ip(toward);
-}
-
-/* Everywhere, or on this machine only. */
-static const char *listen_host(const char *ip) {
-    return is_loopback(ip) ? "127.0.0.1" : "0.0.0.0";
-}
-
-static bool port_is_free(const char *host, int64_t port) {
-    NetAddress address, bound;
-    int fd = -1;
-    if (net_address_ip(host, (uint16_t)port, &address) < 0 || net_listen(&address, &fd, &bound) < 0)
-        return false;
-    fd_close(fd);
-    return true;
-}
-
-/* The wanted port as it is; the usual one, or the next that is free. */
-static int64_t dashboard_port(const StartArgs *args, const char *host) {
-    if (args->dashboard_port_given)
-        return args->dashboard_port;
-    for (int64_t port = DASHBOARD_PORT; port < DASHBOARD_PORT + PORTS_TRIED; port++)
-        if (port_is_free(host, port))
-            return port;
-    return DASHBOARD_PORT;
 }
 
 /* ---------------------------------------------------------------------------- permission */
@@ -107,7 +36,7 @@ static bool in_pod(void) {
 /* A cluster that others can reach runs anybody's code, unless it asks for a token. */
 static int check_exposure(const char *ip, const char *dashboard_host, const Auth *auth) {
     const char *mode = getenv("RAY_AUTH_MODE");
-    bool exposed = !is_loopback(ip) || !is_loopback(dashboard_host);
+    bool exposed = !start_is_loopback(ip) || !start_is_loopback(dashboard_host);
     if (!exposed || auth->token || (mode && str_eq_nocase(mode, "disabled")))
         return 0;
     if (in_pod()) {
@@ -132,10 +61,10 @@ static void export_auth(const Auth *auth) {
 
 /* ----------------------------------------------------------------------------- processes */
 
-static void add_gcs(NodeProcesses *all, const StartArgs *args, const Session *session,
-                    const StartedNode *node, int64_t port) {
+static void add_gcs(NodeProcesses *all, const Session *session, const StartedNode *node,
+                    Door door) {
     NodeProcess *gcs = node_process_add(all, "gcs_server", "gcs", true);
-    node_process_arg(gcs, "--listen", "%s:%lld", listen_host(node->node_ip), (long long)port);
+    node_process_door(gcs, "--listen", door);
     node_process_arg(gcs, "--temp-dir", "%s", all->temp_dir);
     node_process_arg(gcs, "--session-name", "%s", session->name);
     node_process_arg(gcs, "--node-ip", "%s", node->node_ip);
@@ -144,56 +73,72 @@ static void add_gcs(NodeProcesses *all, const StartArgs *args, const Session *se
         node_process_arg(gcs, "--dashboard-url", "%s", node->dashboard_url);
 }
 
-/* The first raylet of a session has the usual names; others on this machine get a number. */
-static char *raylet_suffix(const char *session_dir) {
+/* The first raylet of a session has the usual name; others on this machine get a number. Who makes
+ * the log file has the name: several nodes may start at once. */
+static int raylet_name(const char *session_dir, char **ret_name) {
     for (unsigned n = 0;; n++) {
-        _cleanup_free_ char *suffix = n ? str_printf(".%u", n) : str_dup("");
-        _cleanup_free_ char *path = str_printf("%s/sockets/raylet%s", session_dir, suffix);
-        if (access(path, F_OK) < 0)
-            return TAKE(suffix);
+        _cleanup_free_ char *name = n ? str_printf("raylet.%u", n) : str_dup("raylet");
+        _cleanup_free_ char *path = str_printf("%s/logs/%s.out", session_dir, name);
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd < 0 && errno == EEXIST)
+            continue;
+        if (fd < 0)
+            return error_last("make %s", path);
+        *ret_name = TAKE(name);
+        return 0;
     }
+}
+
+/* Other nodes of this machine may have the agent's usual port. */
+static int open_raylet_doors(NodeProcess *raylet, const StartArgs *args, const StartedNode *node) {
+    const char *host = start_listen_host(node->node_ip);
+    bool usual = args->agent_port < 0;
+    Door agent, metrics;
+    int r = start_door_open("--dashboard-agent-listen-port", host,
+                            usual ? AGENT_PORT : args->agent_port, usual, &agent);
+    if (r == 0)
+        node_process_door(raylet, "--agent-listen", agent);
+    if (r < 0 || args->metrics_port < 0)
+        return r;
+    r = start_door_open("--metrics-export-port", host, args->metrics_port, false, &metrics);
+    if (r == 0)
+        node_process_door(raylet, "--metrics-listen", metrics);
+    return r;
 }
 
 static int add_raylet(NodeProcesses *all, const StartArgs *args, const StartedNode *node) {
     _cleanup_json_ json_t *resources = NULL;
-    _cleanup_free_ char *labels = NULL;
+    _cleanup_free_ char *labels = NULL, *name = NULL;
     int r = start_resources(args, &resources);
     if (r == 0)
         r = start_labels(args, &labels);
+    if (r == 0)
+        r = raylet_name(node->session_dir, &name);
     if (r < 0)
         return r;
     _cleanup_free_ char *text = json_text(resources, 0);
-    _cleanup_free_ char *suffix = raylet_suffix(node->session_dir);
-    _cleanup_free_ char *name = str_printf("raylet%s", suffix);
     NodeProcess *raylet = node_process_add(all, name, "raylet", false);
     node_process_arg(raylet, "--socket", "%s/sockets/%s", node->session_dir, name);
     node_process_arg(raylet, "--gcs-address", "%s", node->gcs_address);
     node_process_arg(raylet, "--temp-dir", "%s", all->temp_dir);
     node_process_arg(raylet, "--node-ip", "%s", node->node_ip);
     node_process_arg(raylet, "--listen", "%s:%lld", node->node_ip,
-                     (long long)args->node_manager_port);
+                     (long long)MAX(args->node_manager_port, 0));
     node_process_arg(raylet, "--resources", "%s", text);
     if (args->spill_folder)
         node_process_arg(raylet, "--object-spilling-directory", "%s", args->spill_folder);
-    const char *host = listen_host(node->node_ip);
-    node_process_arg(raylet, "--agent-listen", "%s:%lld", host,
-                     (long long)(args->agent_port >= 0 ? args->agent_port : AGENT_PORT));
     if (args->node_name)
         node_process_arg(raylet, "--node-name", "%s", args->node_name);
     if (*labels)
         node_process_arg(raylet, "--labels", "%s", labels);
-    if (args->metrics_port > 0)
-        node_process_arg(raylet, "--metrics-listen", "%s:%lld", host,
-                         (long long)args->metrics_port);
     if (args->head)
         node_process_flag(raylet, "--head");
-    return 0;
+    return open_raylet_doors(raylet, args, node);
 }
 
-static void add_dashboard(NodeProcesses *all, const StartedNode *node, const char *host,
-                          int64_t port) {
+static void add_dashboard(NodeProcesses *all, const StartedNode *node, Door door) {
     NodeProcess *dashboard = node_process_add(all, "dashboard", "dashboard", true);
-    node_process_arg(dashboard, "--listen", "%s:%lld", host, (long long)port);
+    node_process_door(dashboard, "--listen", door);
     node_process_arg(dashboard, "--gcs-address", "%s", node->gcs_address);
     node_process_arg(dashboard, "--session-dir", "%s", node->session_dir);
 }
@@ -215,12 +160,46 @@ static int refuse_second_head(const char *address, const char *temp_dir) {
                         address, running);
 }
 
-static int head_start(const StartArgs *args, NodeProcesses *all, StartedNode *node) {
+/* The wanted port as it is; the usual one, or the next that is free. */
+static int open_dashboard(const StartArgs *args, const char *host, StartedNode *node,
+                          Door *ret_door) {
+    bool usual = args->dashboard_port < 0;
+    int r = start_door_open("--dashboard-port", host, usual ? DASHBOARD_PORT : args->dashboard_port,
+                            usual, ret_door);
+    if (r < 0)
+        return r;
+    bool everywhere = str_eq(host, "0.0.0.0") || str_eq(host, "::");
+    const char *ip = everywhere ? node->node_ip : host;
+    node->dashboard_url = str_printf(strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, ret_door->port);
+    return 0;
+}
+
+static int head_processes(const StartArgs *args, const char *dashboard_host, const Session *session,
+                          NodeProcesses *all, StartedNode *node) {
+    bool with_dashboard = !args->include_dashboard_given || args->include_dashboard;
+    Door gcs, dashboard;
+    int r = start_door_open("--port", start_listen_host(node->node_ip),
+                            args->port >= 0 ? args->port : GCS_PORT, false, &gcs);
+    if (r < 0)
+        return r;
+    str_set(&node->gcs_address, NULL);
+    node->gcs_address = str_printf("%s:%u", node->node_ip, gcs.port);
+    if (with_dashboard)
+        r = open_dashboard(args, dashboard_host, node, &dashboard);
+    add_gcs(all, session, node, gcs);
+    if (r == 0)
+        r = add_raylet(all, args, node);
+    if (r == 0 && with_dashboard)
+        add_dashboard(all, node, dashboard);
+    return r;
+}
+
+static int head_start(const StartArgs *args, const char *dashboard_host, NodeProcesses *all,
+                      StartedNode *node) {
     _cleanup_session_ Session session = { 0 };
     _cleanup_free_ char *name = session_name_new(time_wall_now(), getpid());
-    const char *host = args->dashboard_host ? args->dashboard_host : "127.0.0.1";
-    int64_t port = args->port >= 0 ? args->port : GCS_PORT, web_port = 0;
-    node->gcs_address = str_printf("%s:%lld", node->node_ip, (long long)port);
+    node->gcs_address =
+        str_printf("%s:%lld", node->node_ip, (long long)(args->port >= 0 ? args->port : GCS_PORT));
     int r = refuse_second_head(node->gcs_address, all->temp_dir);
     if (r == 0)
         r = session_open(all->temp_dir, name, &session);
@@ -228,17 +207,7 @@ static int head_start(const StartArgs *args, NodeProcesses *all, StartedNode *no
         return r;
     node->session_dir = str_dup(session.dir);
     node_processes_session(all, session.dir);
-    if (!args->include_dashboard_given || args->include_dashboard) {
-        web_port = dashboard_port(args, host);
-        node->dashboard_url = str_printf("%s:%lld", str_eq(host, "0.0.0.0") ? node->node_ip : host,
-                                         (long long)web_port);
-    }
-    add_gcs(all, args, &session, node, port);
-    r = node_processes_launch(all);
-    if (r == 0)
-        r = add_raylet(all, args, node);
-    if (r == 0 && node->dashboard_url)
-        add_dashboard(all, node, host, web_port);
+    r = head_processes(args, dashboard_host, &session, all, node);
     return r == 0 ? node_processes_launch(all) : r;
 }
 
@@ -261,19 +230,36 @@ static int worker_start(const StartArgs *args, NodeProcesses *all, StartedNode *
     return r == 0 ? node_processes_launch(all) : r;
 }
 
-int node_start(const StartArgs *args, NodeProcesses **ret_processes, StartedNode *ret_node) {
-    _cleanup_(node_processes_freep) NodeProcesses *all = node_processes_new(args);
-    _cleanup_(started_node_done) StartedNode node = { .node_ip = node_ip(args) };
-    _cleanup_auth_ Auth auth = { 0 };
-    say(0, "Local node IP: %s", node.node_ip);
-    int r = auth_load(&auth);
-    if (r == 0 && args->head)
-        r = check_exposure(node.node_ip, args->dashboard_host ? args->dashboard_host : "127.0.0.1",
-                           &auth);
+static int prepare(const StartArgs *args, StartedNode *node, Auth *auth, char **ret_dashboard) {
+    const char *host = args->dashboard_host ? args->dashboard_host : "127.0.0.1";
+    int r = start_check(args);
+    if (r == 0)
+        r = start_node_ip(args, &node->node_ip);
+    if (r == 0)
+        r = start_host_ip("--dashboard-host", host, ret_dashboard);
     if (r < 0)
         return r;
-    export_auth(&auth);
-    r = args->head ? head_start(args, all, &node) : worker_start(args, all, &node);
+    say(0, "Local node IP: %s", node->node_ip);
+    r = auth_load(auth);
+    if (args->head && args->address)
+        say_warning("Specifying `--address` with `--head` named an external Redis. There is "
+                    "none to run here: it is not used.");
+    if (r == 0 && args->head)
+        r = check_exposure(node->node_ip, *ret_dashboard, auth);
+    if (r == 0)
+        export_auth(auth);
+    return r;
+}
+
+int node_start(const StartArgs *args, NodeProcesses **ret_processes, StartedNode *ret_node) {
+    _cleanup_(node_processes_freep) NodeProcesses *all = node_processes_new(args);
+    _cleanup_(started_node_done) StartedNode node = { 0 };
+    _cleanup_free_ char *dashboard_host = NULL;
+    _cleanup_auth_ Auth auth = { 0 };
+    int r = prepare(args, &node, &auth, &dashboard_host);
+    if (r == 0)
+        r = args->head ? head_start(args, dashboard_host, all, &node)
+                       : worker_start(args, all, &node);
     if (r == 0)
         r = session_address_write(all->temp_dir, node.gcs_address);
     if (r < 0) {

@@ -17,6 +17,7 @@ extern char **environ;
 
 enum {
     READY_FD = 3,
+    DOOR_FD = 4,    /* the first one */
     READY_MAX = 64 * 1024,
     MENDED_MAX = 3, /* restarts before all are ready */
 };
@@ -44,6 +45,8 @@ NodeProcesses *node_processes_free(NodeProcesses *all) {
         strlist_done(&all->items[i].argv);
         child_release(&all->items[i].child);
         fd_close(all->items[i].ready);
+        for (size_t door = 0; door < all->items[i].doors_len; door++)
+            fd_close(all->items[i].doors[door]);
     }
     mem_free(all->temp_dir);
     mem_free(all->session_dir);
@@ -75,6 +78,12 @@ void node_process_flag(NodeProcess *process, const char *option) {
     strlist_add(&process->argv, option);
 }
 
+void node_process_door(NodeProcess *process, const char *option, Door door) {
+    ASSERT(process->doors_len < NODE_DOORS_MAX);
+    node_process_arg(process, option, "fd:%zu", DOOR_FD + process->doors_len);
+    process->doors[process->doors_len++] = door.fd;
+}
+
 /* -------------------------------------------------------------------------------- launch */
 
 static int open_log(const NodeProcesses *all, const char *name, const char *ending, int *ret_fd) {
@@ -96,14 +105,16 @@ static int spawn(NodeProcesses *all, NodeProcess *process, int ready) {
     }
     if (r < 0)
         return r;
-    const SpawnFd fds[] = { { out >= 0 ? out : 1, 1 },
-                            { err >= 0 ? err : 2, 2 },
-                            { ready, READY_FD } };
+    SpawnFd fds[3 + NODE_DOORS_MAX] = { { out >= 0 ? out : 1, 1 },
+                                        { err >= 0 ? err : 2, 2 },
+                                        { ready, READY_FD } };
+    for (size_t i = 0; i < process->doors_len; i++)
+        fds[3 + i] = (SpawnFd){ process->doors[i], DOOR_FD + (int)i };
     const SpawnSpec spec = {
         .argv = process->argv.items,
         .program = "/proc/self/exe",
         .fds = fds,
-        .fd_count = ARRAY_LEN(fds),
+        .fd_count = 3 + process->doors_len,
         .group = SPAWN_NEW_SESSION,
         .death_signal = all->block ? SIGTERM : 0,
     };
@@ -154,7 +165,7 @@ static int wait_readable(NodeProcesses *all, NodeProcess *waited, usec_t deadlin
     }
 }
 
-/* One line: {"error": …}, or that it is ready. End of file: it died. */
+/* One line: {"error": …}, or that it is ready. End of file: it died, which is not its own word. */
 static int wait_ready(NodeProcesses *all, NodeProcess *process, usec_t deadline) {
     _cleanup_buf_ Buf line = { 0 };
     _cleanup_json_ json_t *json = NULL;
@@ -167,8 +178,7 @@ static int wait_ready(NodeProcesses *all, NodeProcess *process, usec_t deadline)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return error_origin(-ECHILD, "%s ended before it was ready; see its log %s.err",
-                                process->name, process->name);
+            return mend(all, process, deadline);
         buf_add(&line, chunk, (size_t)n);
     }
     process->ready = fd_close(process->ready);
@@ -179,13 +189,13 @@ static int wait_ready(NodeProcesses *all, NodeProcess *process, usec_t deadline)
     return r;
 }
 
-/* It was ready and has ended: once more, if that loses nothing. */
+/* It has ended: once more, if that loses nothing. */
 static int mend(NodeProcesses *all, NodeProcess *process, usec_t deadline) {
     ChildExit end;
     char how[CHILD_EXIT_TEXT_MAX];
-    int r = child_reap(&process->child, &end);
+    int r = child_wait(&process->child, END_PATIENCE, &end);
     if (r != 0)
-        return r < 0 ? r : 0;
+        return r < 0 ? r : error_origin(-ECHILD, "%s has closed its pipe", process->name);
     child_exit_text(end, how);
     if (!process->restartable || process->restarts++ == MENDED_MAX)
         return error_origin(-ECHILD, "%s ended with %s; see its log %s.err", process->name, how,

@@ -98,6 +98,8 @@ static int watch_one(Watched *watched) {
 
 static void on_signal(void *ctx, int signo) {
     Watch *watch = ctx;
+    if (signo == SIGINT)
+        watch->status = 128 + SIGINT;
     loop_stop(watch->loop);
 }
 

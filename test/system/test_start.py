@@ -181,3 +181,67 @@ def test_idle_daemons_are_small(cluster):
     assert done.returncode == 0, done.stdout + done.stderr
     daemons = [cluster.pid_of(role) for role in ("gcs", "raylet", "dashboard")]
     assert memory(daemons) <= 15_000
+
+
+def test_port_0_takes_a_free_one(home):
+    cluster = Cluster(home)
+    words = [w for w in cluster.start_words() if not w.startswith(("--port", "--dashboard-agent"))]
+    done = cluster.ray(*words, "--port=0")
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        address = re.search(r"ray start --address='(127\.0\.0\.1:\d+)'", done.stdout).group(1)
+        assert cluster.ray("health-check", "--address", address).returncode == 0
+        # Another node of this machine takes another agent's port by itself, also two at once.
+        nodes = [subprocess.Popen(["ray", "start", "--address", address, "--num-cpus=1",
+                                   "--node-ip-address=127.0.0.1",
+                                   "--object-store-memory=80000000"], env=cluster.env,
+                                  stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        assert [node.communicate(timeout=30) and node.returncode for node in nodes] == [0, 0]
+        wait_until(lambda: "/4.0 CPU" in cluster.ray("status").stdout, "three nodes")
+    finally:
+        cluster.stop()
+
+
+def test_values_of_start_that_make_no_sense(home):
+    cluster = Cluster(home)
+    for flag, text in (
+        ("--port=70000", "`--port=70000`: a port is a number between 0 and 65535."),
+        ("--port=-5", "`--port=-5`: a port is a number between 0 and 65535."),
+        ("--metrics-export-port=99999", "`--metrics-export-port=99999`: a port is"),
+        ("--num-cpus=-1", "Resource quantities may not be negative. Violated by `--num-cpus=-1`."),
+        ("--node-ip-address=no such host", "`--node-ip-address=no such host` is no address: "),
+        ("--dashboard-host=no such host", "`--dashboard-host=no such host` is no address: "),
+        ("--temp-dir=relative", "temp_dir must be absolute path or None."),
+        ("--min-worker-port=5", "min_worker_port must be 0 or an integer between 1024 and 65535."),
+        ("--max-worker-port=5000", "If max_worker_port is set, min_worker_port must also be set."),
+        ("--worker-port-list=7000,a", "worker_port_list must be a comma-separated list"),
+        ("--worker-port-list=80", "Ports in worker_port_list must be between 1024 and 65535."),
+        ("--ray-client-server-port=5", "ray_client_server_port must be an integer between 1024"),
+        ("--object-store-memory=1", "the minimum allowed is 78643200 bytes"),
+    ):
+        done = cluster.ray(*cluster.start_words(), flag)
+        assert done.returncode == 1 and text in done.stderr, (flag, done.stderr)
+    done = cluster.ray("start", "--head", "--log-color=blue")
+    assert done.returncode == 2 and "'blue' is not one of 'auto', 'false', 'true'." in done.stderr
+    assert cluster.processes() == []
+
+
+def test_a_session_is_its_users_own(home):
+    cluster = Cluster(home)
+    cluster.start()
+    try:
+        for name, mode in (("sockets", 0o700), ("runtime_resources", 0o700), ("gcs.db", 0o600),
+                           ("gcs.db-wal", 0o600)):
+            assert (cluster.session / name).stat().st_mode & 0o777 == mode, name
+    finally:
+        cluster.stop()
+
+
+def test_a_blocked_start_that_is_interrupted(home):
+    cluster = Cluster(home)
+    head = subprocess.Popen(["ray", *cluster.start_words(), "--block"], env=cluster.env,
+                            stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: cluster.ray("health-check").returncode == 0, "the head")
+    head.send_signal(signal.SIGINT)
+    assert head.wait(20) == 130
+    assert cluster.processes() == []
