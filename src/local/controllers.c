@@ -4,12 +4,12 @@
 #include "local/controllers_private.h"
 
 enum {
-    PLAIN_MAX = 7
+    PLAIN_MAX = 6
 };
 
 struct Controllers {
     Controller *plain[PLAIN_MAX]; /* nothing but the common part */
-    Controller *garbage;
+    Controller *scheduler, *garbage;
 };
 
 Controllers *controllers_new(Api *api) {
@@ -19,9 +19,9 @@ Controllers *controllers_new(Api *api) {
     controllers->plain[1] = namespace_controller_new(api);
     controllers->plain[2] = job_controller_new(api);
     controllers->plain[3] = endpoints_controller_new(api);
-    controllers->plain[4] = scheduler_controller_new(api);
-    controllers->plain[5] = event_controller_new(api);
-    controllers->plain[6] = node_controller_new(api);
+    controllers->scheduler = scheduler_controller_new(api);
+    controllers->plain[4] = event_controller_new(api);
+    controllers->plain[5] = node_controller_new(api);
     controllers->garbage = garbage_controller_new(api);
     return controllers;
 }
@@ -33,6 +33,7 @@ Controllers *controllers_free(Controllers *controllers) {
         controller_done(controllers->plain[i]);
         free(controllers->plain[i]);
     }
+    scheduler_controller_free(controllers->scheduler);
     garbage_controller_free(controllers->garbage);
     free(controllers);
     return NULL;

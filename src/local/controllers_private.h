@@ -8,6 +8,7 @@ Controller *endpoints_controller_new(Api *api);
 Controller *namespace_controller_new(Api *api);
 Controller *crd_controller_new(Api *api);
 Controller *scheduler_controller_new(Api *api);
+Controller *scheduler_controller_free(Controller *controller);
 Controller *event_controller_new(Api *api);   /* events grow old */
 Controller *node_controller_new(Api *api);    /* silent ones, and what ran on those gone */
 Controller *garbage_controller_new(Api *api); /* owners */
