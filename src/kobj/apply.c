@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "kobj/apply_private.h"
 #include "kobj/fieldset.h"
 #include "kobj/kinds.h"
 #include "kobj/meta.h"
@@ -480,101 +481,6 @@ static json_t *drop_unstated(const Schema *schema, const json_t *merged, const M
     return fieldset_remove_from(schema, merged, gone);
 }
 
-/* --- apply: the configuration itself --- */
-
-typedef struct ConfigCheck {
-    const json_t *applied;
-    Buf path;
-} ConfigCheck;
-
-static int config_fail(const ConfigCheck *check, const char *why) {
-    const char *space = obj_namespace(check->applied), *name = obj_name(check->applied);
-    const char *version = obj_api_version(check->applied), *kind = obj_kind(check->applied);
-
-    return error_origin(
-        -EINVAL, "failed to create typed patch object (%s/%s; %s%s, Kind=%s): %s: %s",
-        space ? space : "", name ? name : "", version && strchr(version, '/') ? "" : "/",
-        version ? version : "", kind ? kind : "", check->path.data ? check->path.data : "", why);
-}
-
-static int config_check(ConfigCheck *check, const Schema *schema, const json_t *value);
-
-static int config_check_object(ConfigCheck *check, const Schema *schema, const json_t *value) {
-    const char *key;
-    json_t *member;
-
-    json_object_foreach((json_t *)(uintptr_t)value, key, member) {
-        const Schema *below = schema_member(schema, key);
-        size_t len = check->path.len;
-        buf_printf(&check->path, ".%s", key);
-        int r = 0;
-        if (below)
-            r = config_check(check, below, member);
-        else if (!(schema->flags & (SCHEMA_PRESERVE_UNKNOWN | SCHEMA_EMBEDDED)))
-            r = config_fail(check, "field not declared in schema");
-        if (r < 0)
-            return r;
-        schema_path_pop(&check->path, len);
-    }
-    return 0;
-}
-
-static int config_check_list(ConfigCheck *check, const Schema *schema, const json_t *value) {
-    _cleanup_(strmap_done) StrMap seen = { 0 };
-    size_t i;
-    json_t *item;
-
-    json_array_foreach((json_t *)(uintptr_t)value, i, item) {
-        size_t len = check->path.len;
-        bool keyed = schema->list == SCHEMA_LIST_MAP && schema->list_keys && json_is_object(item);
-        if (keyed || schema->list == SCHEMA_LIST_SET) {
-            _cleanup_free_ char *element = fieldset_item(schema, item);
-            _cleanup_json_ json_t *set = json_pack("{s:{s:{}}}", element, ".");
-            _cleanup_strlist_ StrList text = { 0 };
-            fieldset_paths(set, &text);
-            if (strmap_put(&seen, element, item)) {
-                _cleanup_free_ char *why =
-                    str_printf("duplicate entries for key %s", text.items[0]);
-                return config_fail(check, why);
-            }
-            buf_add_str(&check->path, text.items[0]);
-        } else {
-            schema_path_index(&check->path, i);
-        }
-        int r = schema->items ? config_check(check, schema->items, item) : 0;
-        if (r < 0)
-            return r;
-        schema_path_pop(&check->path, len);
-    }
-    return 0;
-}
-
-static int config_check(ConfigCheck *check, const Schema *schema, const json_t *value) {
-    if (json_is_object(value))
-        return schema->type == SCHEMA_OBJECT || schema->type == SCHEMA_ANY
-                   ? config_check_object(check, schema, value)
-                   : config_fail(check, "expected scalar, got map");
-    if (json_is_array(value))
-        return schema->type == SCHEMA_ARRAY || schema->type == SCHEMA_ANY
-                   ? config_check_list(check, schema, value)
-                   : config_fail(check, "expected scalar, got list");
-    if (!json_is_null(value) && schema->type == SCHEMA_OBJECT)
-        return config_fail(check, "expected map, got scalar");
-    if (!json_is_null(value) && schema->type == SCHEMA_ARRAY)
-        return config_fail(check, "expected list, got scalar");
-    return 0;
-}
-
-static int applied_check(const Schema *schema, const json_t *applied) {
-    ConfigCheck check = { .applied = applied };
-
-    if (json_array_size(json_at(applied, "metadata", "managedFields")) > 0)
-        return error_origin(-EINVAL, "metadata.managedFields must be nil");
-    int r = config_check(&check, schema, applied);
-    buf_done(&check.path);
-    return r;
-}
-
 /* --- apply --- */
 
 /* An object that nobody tracked so far belongs to whoever was there before. */
@@ -646,7 +552,9 @@ int apply_merge(const Schema *schema, const json_t *live, const json_t *applied,
     _cleanup_json_ json_t *plain = live ? plain_object(live) : NULL;
     Apply apply = { .schema = &root.schema, .live = plain, .who = who };
 
-    int r = applied_check(&root.schema, applied);
+    if (json_is_array(json_at(applied, "metadata", "managedFields")))
+        return error_origin(-EINVAL, "metadata.managedFields must be nil");
+    int r = apply_check(&root.schema, applied);
     if (r < 0)
         return r;
     _cleanup_json_ json_t *config = plain_object(applied);

@@ -23,7 +23,8 @@ enum {
 };
 
 /* Merges the applied configuration into `live` (NULL: create). Conflicts unless `force`. The result
- * has managedFields. `applied` must not have managedFields itself (-EINVAL with the sentence). */
+ * has managedFields. `applied` must not have managedFields itself (-EINVAL with the sentence) and
+ * must be of its type (-EBADMSG with all that is wrong: Kubernetes answers 500). */
 _must_check_ int apply_merge(const Schema *schema, const json_t *live, const json_t *applied,
                              const ApplyWho *who, bool force, json_t **ret_object,
                              json_t **ret_status);

@@ -153,7 +153,8 @@ static void check_step(Server *server, const json_t *item, size_t step) {
     bool good = code == 409
                     ? r == APPLY_CONFLICT && testdata_same_causes(status, body) &&
                           str_eq(json_str_at(status, "message"), json_str_at(body, "message"))
-                : code >= 400 ? r == -EINVAL && str_eq(error_text(r), json_str_at(body, "message"))
+                : code >= 400 ? r == (code == 500 ? -EBADMSG : -EINVAL) &&
+                                    str_eq(error_text(r), json_str_at(body, "message"))
                               : r == 0 && same_object(server->live, body);
     if (good)
         return;

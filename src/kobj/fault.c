@@ -157,7 +157,8 @@ json_t *status_new_invalid(const char *group, const char *kind, const char *name
     _cleanup_free_ char *text = faults_text(faults);
     _cleanup_free_ char *message = str_printf("%s%s%s \"%s\" is invalid: %s", kind,
                                               *group ? "." : "", group, name ? name : "", text);
-    json_t *status = status_new(422, "Invalid", message, group, kind, name ? name : "");
+    json_t *status =
+        status_new(422, "Invalid", message, group, kind, str_empty(name) ? NULL : name);
     json_t *causes = json_make_array(json_object_get(status, "details"), "causes");
 
     VEC_EACH(fault, faults) {

@@ -152,23 +152,23 @@ static void check_owner(const json_t *owner, Faults *faults) {
 
 static void check_owners(const json_t *meta, Faults *faults) {
     json_t *owners = json_object_get(meta, "ownerReferences"), *owner;
-    const char *first = NULL;
+    _cleanup_free_ char *first = NULL;
     size_t i;
 
     json_array_foreach(owners, i, owner) {
         check_owner(owner, faults);
         if (!json_bool_at(owner, false, "controller"))
             continue;
-        const char *name = json_str_at(owner, "name");
+        const char *kind = json_str_at(owner, "kind"), *name = json_str_at(owner, "name");
         if (first) {
             _cleanup_free_ char *detail = str_printf(
                 "Only one reference can have Controller set to true. Found \"true\" in references "
-                "for %s and %s",
-                first, name ? name : "");
+                "for %s and %s/%s",
+                first, kind ? kind : "", name ? name : "");
             faults_add_invalid(faults, "metadata.ownerReferences", owners, detail);
             return;
         }
-        first = name ? name : "";
+        first = str_printf("%s/%s", kind ? kind : "", name ? name : "");
     }
 }
 
@@ -186,6 +186,62 @@ void kinds_validate_meta(const json_t *object, bool namespaced,
     json_array_foreach(json_object_get(meta, "finalizers"), i, item)
         check_text(faults, "metadata.finalizers",
                    json_is_string(item) ? json_string_value(item) : "", name_check_qualified);
+}
+
+/* As Go prints the strings of `list` that are not in `known`; NULL if there are none. */
+static char *new_strings(const json_t *list, const json_t *known) {
+    _cleanup_buf_ Buf text = { 0 };
+    size_t i, k;
+    json_t *item, *other;
+
+    json_array_foreach((json_t *)(uintptr_t)list, i, item) {
+        bool found = false;
+        json_array_foreach((json_t *)(uintptr_t)known, k, other)
+            found |= json_equal(item, other);
+        if (found)
+            continue;
+        buf_add_str(&text, text.len ? ", " : "[]string{");
+        json_encode(item, JSON_GO, &text);
+    }
+    if (text.len == 0)
+        return NULL;
+    buf_add_char(&text, '}');
+    return buf_steal(&text);
+}
+
+void kinds_validate_meta_update(const json_t *object, const json_t *old, Faults *faults) {
+    const json_t *meta = json_object_get(object, "metadata"),
+                 *before = json_object_get(old, "metadata");
+
+    if (!json_object_get(before, "deletionTimestamp"))
+        return;
+    _cleanup_free_ char *added =
+        new_strings(json_object_get(meta, "finalizers"), json_object_get(before, "finalizers"));
+    _cleanup_free_ char *why =
+        added ? str_printf("no new finalizers can be added if the object is being deleted, found "
+                           "new finalizers %s",
+                           added)
+              : NULL;
+    if (why)
+        faults_add_forbidden(faults, "metadata.finalizers", why);
+}
+
+/* Built-in kinds take finalizers of a domain and their own three. */
+static void check_builtin_finalizers(const json_t *meta, Faults *faults) {
+    static const char *const standard[] = { "kubernetes", "orphan", "foregroundDeletion" };
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(json_object_get(meta, "finalizers"), i, item) {
+        bool known = !json_is_string(item) || strchr(json_string_value(item), '/');
+        for (size_t s = 0; s < ARRAY_LEN(standard); s++)
+            known |= str_eq(json_string_value(item), standard[s]);
+        _cleanup_free_ char *field = str_printf("metadata.finalizers[%zu]", i);
+        if (!known)
+            faults_add_invalid(faults, field, item,
+                               "name is neither a standard finalizer name nor is it fully "
+                               "qualified");
+    }
 }
 
 /* --- kinds with more to them --- */
@@ -261,6 +317,7 @@ void kinds_validate(const KindInfo *kind, const json_t *object, const json_t *ol
     _cleanup_json_ json_t *stated = json_copy((json_t *)(uintptr_t)object);
     json_object_del(stated, "status");
     kinds_validate_meta(object, kind->flags & KIND_NAMESPACED, own->check_name, faults);
+    check_builtin_finalizers(json_object_get(object, "metadata"), faults);
     schema_validate(kind->schema, stated, old, faults);
     if (own->validate)
         own->validate(&place, object);

@@ -47,6 +47,9 @@ void kinds_validate(const KindInfo *kind, const json_t *object, const json_t *ol
 void kinds_validate_meta(const json_t *object, bool namespaced,
                          const char *(*check)(const char *name), Faults *faults);
 
+/* What an update may not do to metadata of any object: add finalizers to one that is being deleted. */
+void kinds_validate_meta_update(const json_t *object, const json_t *old, Faults *faults);
+
 /* Whether metadata has the JSON types of an ObjectMeta: for custom objects, whose schemas leave it to
  * the server. -EINVAL with Go's sentence, to be answered 400 as for schema_check_types(). */
 _must_check_ int kinds_check_meta_types(const json_t *object);

@@ -256,8 +256,9 @@ void namespace_fill(json_t *space) {
         obj_set_label(space, "kubernetes.io/metadata.name", name);
 }
 
+/* Of a new one: later its finalizers are the finalize subresource's. */
 void namespace_prepare(json_t *space) {
-    if (!json_at(space, "spec", "finalizers") && !obj_is_deleting(space))
+    if (str_empty(obj_resource_version(space)))
         json_set_at(space, json_pack("[s]", "kubernetes"), "spec", "finalizers");
 }
 
