@@ -119,15 +119,24 @@ _must_check_ int api_selection_parse(ApiCall *call, const char *labels, const ch
 bool api_selection_matches(const ApiSelection *selection, const json_t *value);
 
 typedef struct ApiPage {
-    json_t *items;     /* trees in the call's version */
-    uint64_t revision; /* of the list: also for later pages the first page's */
-    char *next;        /* continue token, or NULL */
-    int64_t remaining; /* -1: not known */
+    StoreSnapshot objects; /* those selected */
+    uint64_t revision;     /* of the list: also for later pages the first page's */
+    char *next;            /* continue token, or NULL */
+    int64_t remaining;     /* -1: not known */
 } ApiPage;
 void api_page_done(ApiPage *page);
-/* limit 0: all. `token` is a continue token or NULL. */
-_must_check_ int api_list(ApiCall *call, const ApiSelection *selection, int64_t limit,
-                          const char *token, ApiPage *ret_page);
+
+/* Which part of a list, and when. */
+typedef struct ApiRange {
+    int64_t limit;     /* 0: all */
+    const char *token; /* a continue token, or NULL */
+    uint64_t exact;    /* as it was at this revision; 0: as it is */
+} ApiRange;
+/* 410 when the events since then are forgotten. */
+_must_check_ int api_list(ApiCall *call, const ApiSelection *selection, const ApiRange *range,
+                          ApiPage *ret_page);
+/* The page's objects as trees in the call's version: a new array. */
+json_t *api_page_items(const ApiCall *call, const ApiPage *page);
 
 /* Changes a stored object in place of a controller: `change` edits a copy of the tree and says
  * whether anything changed; then it is written without going through the client-side rules. */

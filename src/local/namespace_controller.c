@@ -2,14 +2,22 @@
 #include "kobj/meta.h"
 #include "local/controllers_private.h"
 #include "local/meta.h"
+#include "local/strategy.h"
 
 /*
  * A namespace that is deleted: everything in it is deleted, and when nothing is left, the
- * namespace's own finalizer goes and with it the namespace. Conditions say what it waits for.
+ * namespace's own finalizer goes and with it the namespace. Conditions say what it waits for. In
+ * one that stays, what every namespace has is made again when a user deletes it.
  */
 
 static bool is_namespace(const StoreEvent *event) {
     return str_eq(event->table->name, "namespaces");
+}
+
+static bool is_in_every_namespace(const StoreEvent *event) {
+    return (str_eq(event->table->name, "configmaps") &&
+            str_eq(event->now->name, "kube-root-ca.crt")) ||
+           (str_eq(event->table->name, "serviceaccounts") && str_eq(event->now->name, "default"));
 }
 
 static void on_event(Controller *controller, const StoreEvent *event) {
@@ -19,7 +27,7 @@ static void on_event(Controller *controller, const StoreEvent *event) {
     }
     if (event->type == STORE_DELETED && *event->now->ns) {
         _cleanup_json_ json_t *ns = api_peek(controller->api, "", "namespaces", "", event->now->ns);
-        if (ns && obj_is_deleting(ns))
+        if (ns && (obj_is_deleting(ns) || is_in_every_namespace(event)))
             controller_mark(controller, "", event->now->ns);
     }
 }
@@ -66,6 +74,8 @@ static bool note_remaining(void *ctx, json_t *ns) {
 static void work_on(Controller *controller, const char *unused, const char *name) {
     Api *api = controller->api;
     _cleanup_json_ json_t *ns = api_peek(api, "", "namespaces", "", name);
+    if (ns && !obj_is_deleting(ns))
+        strategy_fill_namespace(api, name);
     if (!ns || !obj_is_deleting(ns))
         return;
     Remaining remaining = { .now = loop_wall_now(api->loop) };

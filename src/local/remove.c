@@ -11,18 +11,20 @@
  */
 
 static int check_preconditions(ApiCall *call, const json_t *object, const ApiDelete *options) {
+    StatusSubject kind = { call->resource->group, call->resource->kind };
     if (options->uid && !str_eq(options->uid, obj_uid(object))) {
         _cleanup_free_ char *why =
-            str_printf("Precondition failed: UID in precondition: %s, UID in object meta: %s",
+            str_printf("the UID in the precondition (%s) does not match the UID in record (%s). "
+                       "The object might have been deleted and then recreated",
                        options->uid, obj_uid(object));
-        return status_conflict(&call->status, api_subject(call), call->name, why);
+        return status_conflict(&call->status, kind, call->name, why);
     }
     if (options->revision && !str_eq(options->revision, obj_resource_version(object))) {
         _cleanup_free_ char *why = str_printf(
-            "Precondition failed: ResourceVersion in precondition: %s, ResourceVersion in object "
-            "meta: %s",
+            "the ResourceVersion in the precondition (%s) does not match the ResourceVersion in "
+            "record (%s). The object might have been modified",
             options->revision, obj_resource_version(object));
-        return status_conflict(&call->status, api_subject(call), call->name, why);
+        return status_conflict(&call->status, kind, call->name, why);
     }
     return 0;
 }
@@ -94,7 +96,10 @@ int api_delete(ApiCall *call, const ApiDelete *options, json_t **ret_object, boo
     if (!old)
         return status_not_found(&call->status, api_subject(call), call->name);
     _cleanup_json_ json_t *before = object_value(old);
-    int r = check_preconditions(call, before, options);
+    const Strategy *strategy = strategy_find(call->resource);
+    int r = strategy->admit_delete ? strategy->admit_delete(call, before) : 0;
+    if (r == 0)
+        r = check_preconditions(call, before, options);
     if (r != 0)
         return r;
     _cleanup_json_ json_t *after = json_deep_copy(before);

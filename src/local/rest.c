@@ -4,7 +4,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "codec/yaml.h"
-#include "kobj/apply.h"
 #include "local/server_private.h"
 #include "local/token.h"
 #include "net/stream.h"
@@ -74,12 +73,21 @@ void rest_reply_value(Rest *rest, int code, json_t *value) {
     store_when_durable(rest->server->api.store, send_body, rest);
 }
 
+void rest_reply_buffer(Rest *rest, int code, const char *content_type) {
+    rest->content_type = content_type;
+    rest->code = code;
+    store_when_durable(rest->server->api.store, send_body, rest);
+}
+
 void rest_reply_typed(Rest *rest, json_t *value, const char *content_type) {
     json_encode(value, 0, &rest->body);
     json_decref(value);
-    rest->content_type = content_type;
-    rest->code = 200;
-    store_when_durable(rest->server->api.store, send_body, rest);
+    rest_reply_buffer(rest, 200, content_type);
+}
+
+bool rest_wants_stored(const Rest *rest) {
+    return rest->accept.shape == ACCEPT_OBJECT && !rest->accept.yaml &&
+           rest->call.version->storage && !str_eq(rest->call.resource->group, "events.k8s.io");
 }
 
 void rest_reply_text(Rest *rest, int code, const char *text) {
@@ -226,33 +234,6 @@ static int find_resource(Rest *rest) {
     return 0;
 }
 
-static int read_options(Rest *rest) {
-    ApiCall *call = &rest->call;
-    const char *dry_run = rest_query(rest, "dryRun");
-    const char *validation = rest_query(rest, "fieldValidation");
-    const char *manager = rest_query(rest, "fieldManager");
-    if (!str_empty(dry_run) && !str_eq(dry_run, "All"))
-        return status_bad_request(
-            &call->status, "dryRun: Unsupported value: \"%s\": supported values: \"All\"", dry_run);
-    call->dry_run = !str_empty(dry_run);
-    call->force = rest_query_flag(rest, "force");
-    if (str_eq(validation, "Strict"))
-        call->validation = API_STRICT;
-    else if (str_eq(validation, "Ignore"))
-        call->validation = API_IGNORE;
-    else if (!str_empty(validation) && !str_eq(validation, "Warn"))
-        return status_bad_request(&call->status, "fieldValidation: Unsupported value: \"%s\"",
-                                  validation);
-    if (!str_empty(manager)) {
-        call->manager = manager;
-        return 0;
-    }
-    const char *agent = http_request_header(rest->http, "User-Agent");
-    _cleanup_free_ char *made = apply_manager_from_user_agent(agent ? agent : "");
-    call->manager = arena_str(http_request_arena(rest->http), made ? made : "unknown");
-    return 0;
-}
-
 static bool is_pod_door(const Rest *rest, const char *subresource) {
     return str_empty(rest->route.group) && str_eq(rest->route.resource, "pods") &&
            str_eq(rest->route.subresource, subresource);
@@ -268,16 +249,16 @@ void rest_resource(Rest *rest) {
         rest_write(rest);
         return;
     }
+    bool is_get = http_request_is(rest->http, "GET") || http_request_is(rest->http, "HEAD");
     int r = find_resource(rest);
-    if (r == 0)
-        r = read_options(rest);
+    if (r == 0 && !is_get)
+        r = rest_read_write_options(rest);
     if (r != 0) {
         rest_reply_status(rest);
         return;
     }
     if (rest->call.version->deprecation)
         strlist_add(&rest->call.warnings, rest->call.version->deprecation);
-    bool is_get = http_request_is(rest->http, "GET") || http_request_is(rest->http, "HEAD");
     if (is_proxy(rest))
         rest_proxy(rest);
     else if (is_pod_door(rest, "log") && is_get)

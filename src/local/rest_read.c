@@ -29,25 +29,9 @@ static void read_object(Rest *rest) {
     rest_reply_object(rest, 200, object_value(object));
 }
 
-static int read_limit(Rest *rest, int64_t *ret_limit) {
-    const char *text = rest_query(rest, "limit");
-    *ret_limit = 0;
-    if (!text || (str_to_i64(text, ret_limit) == 0 && *ret_limit >= 0))
-        return 0;
-    return status_bad_request(&rest->call.status, "limit: \"%s\" is no number", text);
-}
-
-/* A list from the future: the client saw another store. */
-static int check_revision(Rest *rest) {
-    const char *text = rest_query(rest, "resourceVersion");
-    uint64_t asked, now = store_revision(rest->server->api.store);
-    if (str_empty(text))
-        return 0;
-    if (str_to_u64(text, &asked) < 0)
-        return status_bad_request(&rest->call.status,
-                                  "resourceVersion: Invalid value: \"%s\": strconv.ParseUint: "
-                                  "parsing \"%s\": invalid syntax",
-                                  text, text);
+/* From the future: the client saw another store. */
+static int check_revision(Rest *rest, uint64_t asked) {
+    uint64_t now = store_revision(rest->server->api.store);
     if (asked <= now)
         return 0;
     return status_make(
@@ -67,35 +51,59 @@ static json_t *page_meta(const ApiPage *page) {
     return meta;
 }
 
-static int list(Rest *rest, ApiPage *page) {
+static int list(Rest *rest, const RestList *options, ApiPage *page) {
     ApiCall *call = &rest->call;
     ApiSelection selection = { 0 };
-    int64_t limit;
+    ApiRange range = { options->limit, options->token, options->exact ? options->revision : 0 };
     int r = api_selection_parse(call, rest_query(rest, "labelSelector"),
                                 rest_query(rest, "fieldSelector"), &selection);
     if (r == 0)
-        r = read_limit(rest, &limit);
+        r = check_revision(rest, options->revision);
     if (r == 0)
-        r = check_revision(rest);
-    if (r == 0)
-        r = api_list(call, &selection, limit, rest_query(rest, "continue"), page);
+        r = api_list(call, &selection, &range, page);
     api_selection_done(&selection);
     return r;
 }
 
-void rest_read(Rest *rest) {
-    if (rest->call.name) {
-        read_object(rest);
-        return;
+/* The texts as they are stored, without a tree: what most clients ask for. */
+static void reply_texts(Rest *rest, const ApiPage *page, const json_t *meta) {
+    Buf *out = &rest->body;
+    buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":",
+               rest->call.resource->list_kind, rest->call.version->api_version);
+    json_encode(meta, 0, out);
+    buf_add_str(out, ",\"items\":[");
+    for (size_t i = 0; i < page->objects.len; i++) {
+        const Object *object = page->objects.items[i];
+        buf_add_str(out, i ? "," : "");
+        buf_add(out, object->text, object->len);
     }
+    buf_add_str(out, "]}\n");
+    rest_reply_buffer(rest, 200, "application/json");
+}
+
+void rest_read(Rest *rest) {
+    RestList options;
     ApiPage page = { 0 };
-    int r = list(rest, &page);
+    int r = rest_read_list_options(rest, &options);
+    if (r == 0 && rest->call.name)
+        r = check_revision(rest, options.revision);
+    if (r == 0 && !rest->call.name)
+        r = list(rest, &options, &page);
     if (r != 0) {
         rest_reply_status(rest);
         return;
     }
+    if (rest->call.name) {
+        read_object(rest);
+        return;
+    }
     _cleanup_json_ json_t *meta = page_meta(&page);
-    json_t *answer = rest_shape(rest, page.items, meta, true);
+    if (rest_wants_stored(rest)) {
+        reply_texts(rest, &page, meta);
+        api_page_done(&page);
+        return;
+    }
+    _cleanup_json_ json_t *items = api_page_items(&rest->call, &page);
     api_page_done(&page);
-    rest_reply_value(rest, 200, answer);
+    rest_reply_value(rest, 200, rest_shape(rest, items, meta, true));
 }

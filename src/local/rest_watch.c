@@ -22,6 +22,7 @@ typedef struct RestWatch {
     StoreWatch feed;
     Rest *rest;
     ApiSelection selection;
+    RestList options;
     LoopTimer *deadline, *bookmark;
     Buf first; /* until the head is sent */
     bool started, headers_shown;
@@ -66,9 +67,7 @@ static void emit(RestWatch *watch, Slice text) {
 /* What the client gets as the event's object: the text as stored where that is what it asked for. */
 static void add_object(RestWatch *watch, Object *object, json_t *value, Buf *out) {
     Rest *rest = watch->rest;
-    bool plain = rest->accept.shape == ACCEPT_OBJECT && rest->call.version->storage &&
-                 !str_eq(rest->call.resource->group, "events.k8s.io");
-    if (plain && object) {
+    if (object && rest_wants_stored(rest)) {
         buf_add(out, object->text, object->len);
         return;
     }
@@ -210,11 +209,10 @@ static void on_bookmark(void *ctx) {
         emit_bookmark(watch, store_durable(watch->rest->server->api.store), false);
 }
 
-static usec_t watch_time(const Rest *rest) {
-    const char *text = rest_query(rest, "timeoutSeconds");
-    int64_t seconds = 0;
+static usec_t watch_time(const RestWatch *watch) {
+    int64_t seconds = watch->options.timeout_seconds;
     uint16_t random;
-    if (text && str_to_i64(text, &seconds) == 0 && seconds > 0 && seconds < 86400)
+    if (seconds > 0 && seconds < 86400)
         return seconds * USEC_PER_SEC;
     mem_random(&random, sizeof(random));
     return (WATCH_SECONDS_MIN + random % WATCH_SECONDS_MIN) * USEC_PER_SEC;
@@ -223,7 +221,7 @@ static usec_t watch_time(const Rest *rest) {
 static void arm_timers(RestWatch *watch) {
     Loop *loop = watch->rest->server->loop;
     watch->deadline = loop_timer_new(loop, on_deadline, watch);
-    loop_timer_after(watch->deadline, watch_time(watch->rest));
+    loop_timer_after(watch->deadline, watch_time(watch));
     watch->bookmark = loop_timer_new(loop, on_bookmark, watch);
     if (rest_query_flag(watch->rest, "allowWatchBookmarks"))
         loop_timer_every(watch->bookmark, BOOKMARK_SECONDS * USEC_PER_SEC);
@@ -233,12 +231,8 @@ static void arm_timers(RestWatch *watch) {
 static int gather_first(RestWatch *watch) {
     Rest *rest = watch->rest;
     Store *store = rest->server->api.store;
-    const char *text = rest_query(rest, "resourceVersion");
-    bool initial = rest_query_flag(rest, "sendInitialEvents");
-    uint64_t since = 0, now = store_revision(store);
-    if (!str_empty(text) && str_to_u64(text, &since) < 0)
-        return status_bad_request(&rest->call.status,
-                                  "resourceVersion: Invalid value: \"%s\": not a number", text);
+    bool initial = watch->options.initial_events;
+    uint64_t since = watch->options.revision, now = store_revision(store);
     if (since == 0 || initial) {
         emit_present_state(watch);
         if (initial)
@@ -258,7 +252,10 @@ static int gather_first(RestWatch *watch) {
 
 void rest_watch(Rest *rest) {
     ApiSelection selection = { 0 };
-    int r = api_selection_parse(&rest->call, rest_query(rest, "labelSelector"),
+    RestList options;
+    int r = rest_read_list_options(rest, &options);
+    if (r == 0)
+        r = api_selection_parse(&rest->call, rest_query(rest, "labelSelector"),
                                 rest_query(rest, "fieldSelector"), &selection);
     if (r != 0) {
         rest_reply_status(rest);
@@ -267,20 +264,12 @@ void rest_watch(Rest *rest) {
     RestWatch *watch = mem_new(RestWatch);
     watch->rest = rest;
     watch->selection = selection;
+    watch->options = options;
     watch->feed = (StoreWatch){ .table = rest->call.resource->table, .on_event = on_event };
     list_init(&watch->feed.link);
     list_init(&watch->link);
     list_push(&rest->server->watches, &watch->link);
     r = gather_first(watch);
-    if (r == 400) {
-        watch->rest = NULL;
-        list_remove(&watch->link);
-        api_selection_done(&watch->selection);
-        buf_done(&watch->first);
-        free(watch);
-        rest_reply_status(rest);
-        return;
-    }
     if (r != 0) {
         watch_end(watch);
         return;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+
 #include "base/error.h"
 #include "codec/yaml.h"
 #include "kobj/meta.h"
@@ -49,39 +51,6 @@ static int decode_body(Rest *rest, Slice text, BodyKind kind, json_t **ret_body,
     return 0;
 }
 
-static int read_delete_options(Rest *rest, const json_t *body, ApiDelete *options) {
-    *options = API_DELETE_DEFAULT;
-    const char *grace = rest_query(rest, "gracePeriodSeconds");
-    const char *policy = rest_query(rest, "propagationPolicy");
-    if (grace && str_to_i64(grace, &options->grace_seconds) < 0)
-        return status_bad_request(&rest->call.status, "gracePeriodSeconds: \"%s\" is no number",
-                                  grace);
-    if (json_is_object(body)) {
-        options->grace_seconds = json_int_at(body, options->grace_seconds, "gracePeriodSeconds");
-        const char *in_body = json_str_at(body, "propagationPolicy");
-        policy = in_body ? in_body : policy;
-        options->uid = json_str_at(body, "preconditions", "uid");
-        options->revision = json_str_at(body, "preconditions", "resourceVersion");
-        if (json_array_size(json_object_get(body, "dryRun")) > 0)
-            rest->call.dry_run = true;
-        if (json_is_true(json_object_get(body, "orphanDependents")))
-            policy = "Orphan";
-    }
-    if (str_empty(policy))
-        return 0;
-    options->propagation = str_eq(policy, "Orphan")       ? API_ORPHAN
-                           : str_eq(policy, "Foreground") ? API_FOREGROUND
-                           : str_eq(policy, "Background") ? API_BACKGROUND
-                                                          : API_DEFAULT;
-    if (options->propagation != API_DEFAULT)
-        return 0;
-    return status_make(
-        &rest->call.status, 422, "Invalid", NULL,
-        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported "
-        "value: \"%s\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
-        policy);
-}
-
 /* A deletion's answer: pods and what lives on are shown, the rest gets a Status of success. */
 static json_t *deleted_status(const ApiCall *call, const json_t *object) {
     json_t *details = json_pack("{s:s, s:s, s:s}", "name", obj_name(object), "kind",
@@ -114,18 +83,16 @@ static void delete_collection(Rest *rest, const ApiDelete *options) {
     int r = api_selection_parse(call, rest_query(rest, "labelSelector"),
                                 rest_query(rest, "fieldSelector"), &selection);
     if (r == 0)
-        r = api_list(call, &selection, 0, NULL, &page);
+        r = api_list(call, &selection, &(ApiRange){ 0 }, &page);
     api_selection_done(&selection);
-    const json_t *item;
-    size_t i;
     const char *ns = call->ns;
-    json_array_foreach(page.items, i, item) {
+    VEC_EACH(item, &page.objects) {
         _cleanup_json_ json_t *object = NULL;
         bool gone;
         if (r != 0)
             break;
-        call->name = obj_name(item);
-        call->ns = obj_namespace(item) ? obj_namespace(item) : "";
+        call->name = (*item)->name;
+        call->ns = (*item)->ns;
         r = api_delete(call, options, &object, &gone);
     }
     call->name = NULL;
@@ -135,15 +102,15 @@ static void delete_collection(Rest *rest, const ApiDelete *options) {
         rest_reply_result(rest, r, 0, NULL);
         return;
     }
-    _cleanup_json_ json_t *meta = json_object();
-    json_t *answer = rest_shape(rest, page.items, meta, true);
+    _cleanup_json_ json_t *meta = json_object(), *items = api_page_items(call, &page);
+    json_set_printf(meta, "resourceVersion", "%" PRIu64, page.revision);
     api_page_done(&page);
-    rest_reply_value(rest, 200, answer);
+    rest_reply_value(rest, 200, rest_shape(rest, items, meta, true));
 }
 
 static void do_delete(Rest *rest, const json_t *body) {
     ApiDelete options;
-    if (read_delete_options(rest, body, &options) != 0)
+    if (rest_read_delete_options(rest, body, &options) != 0)
         rest_reply_status(rest);
     else if (rest->call.subresource) {
         status_method_not_allowed(&rest->call.status);
@@ -241,14 +208,6 @@ static void do_patch(Rest *rest, json_t *body, BodyKind kind, const StrList *dup
     }
     if (str_eq(rest->call.subresource, "scale") && kind != BODY_JSON_PATCH) {
         write_scale(rest, body, true);
-        return;
-    }
-    if (kind == BODY_APPLY_PATCH && str_empty(rest_query(rest, "fieldManager"))) {
-        json_decref(body);
-        status_make(&rest->call.status, 422, "Invalid", NULL,
-                    "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is "
-                    "required for apply patch");
-        rest_reply_status(rest);
         return;
     }
     json_t *object = NULL;

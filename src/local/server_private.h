@@ -60,8 +60,9 @@ Rest *rest_free(Rest *rest);
 void rest_reply_value(Rest *rest, int code, json_t *value);                 /* takes it; as it is */
 void rest_reply_typed(Rest *rest, json_t *value, const char *content_type); /* JSON of that type */
 void rest_reply_object(Rest *rest, int code, json_t *stored); /* takes it; in version and shape */
-void rest_reply_status(Rest *rest);                           /* call.status */
-void rest_reply_failure(Rest *rest, int r);                   /* negative: the log broke */
+void rest_reply_buffer(Rest *rest, int code, const char *content_type); /* `body`, filled */
+void rest_reply_status(Rest *rest);                                     /* call.status */
+void rest_reply_failure(Rest *rest, int r); /* negative: the log broke */
 void rest_reply_text(Rest *rest, int code, const char *text);
 /* 0: done, answered by `object`; else the failure's status. */
 void rest_reply_result(Rest *rest, int r, int code, json_t *object);
@@ -86,6 +87,21 @@ void rest_port_forward(Rest *rest);
 bool rest_is_review(const Rest *rest);
 void rest_review(Rest *rest, json_t *body);
 
+/* Options of a request (rest_options.c): 0, or the refusal in call.status. */
+_must_check_ int rest_read_write_options(Rest *rest);
+_must_check_ int rest_read_delete_options(Rest *rest, const json_t *body, ApiDelete *options);
+
+typedef struct RestList {
+    int64_t limit;
+    int64_t timeout_seconds; /* -1: not said */
+    uint64_t revision;
+    const char *token;       /* or NULL */
+    bool watches, has_revision;
+    bool exact;              /* resourceVersionMatch */
+    bool initial_events;
+} RestList;
+_must_check_ int rest_read_list_options(Rest *rest, RestList *ret_options);
+
 /* Who asks, by client certificate or token. False: nobody we know. */
 bool rest_authenticate(Rest *rest);
 const char *rest_query(const Rest *rest, const char *name);
@@ -93,5 +109,7 @@ bool rest_query_flag(const Rest *rest, const char *name);
 /* A value as the Table or the metadata the client asked for, new reference; `value` in the call's
  * version. */
 json_t *rest_shape(Rest *rest, json_t *objects, const json_t *list_meta, bool is_list);
+/* Whether an object's stored text is what the client asked for. */
+bool rest_wants_stored(const Rest *rest);
 json_t *rest_metadata_of(const json_t *object);
 TableInclude rest_table_include(const Rest *rest);

@@ -46,16 +46,20 @@ static int key_compare(const Object *object, const char *ns, const char *name) {
     return order ? order : strcmp(object->name, name);
 }
 
-size_t store_lower_bound(const StoreTable *table, const char *ns, const char *name) {
-    size_t low = 0, high = table->objects.len;
+size_t store_find(Object *const *items, size_t len, const char *ns, const char *name) {
+    size_t low = 0, high = len;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (key_compare(table->objects.items[middle], ns, name) < 0)
+        if (key_compare(items[middle], ns, name) < 0)
             low = middle + 1;
         else
             high = middle;
     }
     return low;
+}
+
+size_t store_lower_bound(const StoreTable *table, const char *ns, const char *name) {
+    return store_find(table->objects.items, table->objects.len, ns, name);
 }
 
 Object *store_get(const StoreTable *table, const char *ns, const char *name) {
@@ -423,5 +427,51 @@ int store_replay(Store *store, StoreTable *table, uint64_t since,
         if (event->revision > since && event->table == table)
             visit(userdata, event);
     }
+    return 0;
+}
+
+/* The past. */
+
+void store_snapshot_done(StoreSnapshot *snapshot) {
+    VEC_EACH(object, snapshot)
+        object_unref(*object);
+    vec_done(snapshot);
+}
+
+static void snapshot_insert(StoreSnapshot *snapshot, size_t at, Object *object) {
+    vec_reserve(snapshot, snapshot->len + 1);
+    Object **slot = snapshot->items + at;
+    memmove(slot + 1, slot, (snapshot->len - at) * sizeof(*slot));
+    *slot = object_ref(object);
+    snapshot->len++;
+}
+
+static void snapshot_undo(StoreSnapshot *snapshot, const StoreEvent *event) {
+    const Object *object = event->now;
+    size_t at = store_find(snapshot->items, snapshot->len, object->ns, object->name);
+    if (event->type == STORE_DELETED) {
+        snapshot_insert(snapshot, at, event->before);
+        return;
+    }
+    ASSERT(at < snapshot->len && snapshot->items[at] == object);
+    object_unref(snapshot->items[at]);
+    if (event->type == STORE_MODIFIED)
+        snapshot->items[at] = object_ref(event->before);
+    else
+        vec_remove(snapshot, at);
+}
+
+int store_snapshot(Store *store, StoreTable *table, uint64_t revision,
+                   StoreSnapshot *ret_snapshot) {
+    StoreSnapshot snapshot = { 0 };
+    if (revision < store->oldest)
+        return STORE_GONE;
+    vec_reserve(&snapshot, table->objects.len);
+    VEC_EACH(object, &table->objects)
+        snapshot.items[snapshot.len++] = object_ref(*object);
+    for (size_t i = store->ring_len; i-- > 0 && ring_at(store, i)->revision > revision;)
+        if (ring_at(store, i)->table == table)
+            snapshot_undo(&snapshot, ring_at(store, i));
+    *ret_snapshot = snapshot;
     return 0;
 }

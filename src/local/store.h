@@ -82,6 +82,8 @@ StoreTable *store_table(Store *store, const char *name);
 Object *store_get(const StoreTable *table, const char *ns, const char *name);
 /* Position of the first object at or after (ns, name), for walking a namespace or a page. */
 size_t store_lower_bound(const StoreTable *table, const char *ns, const char *name);
+/* The same in any list of objects in order. */
+size_t store_find(Object *const *items, size_t len, const char *ns, const char *name);
 
 /* Writes take `value` over in every case. The result is borrowed until the next write. */
 _must_check_ int store_create(Store *store, StoreTable *table, const char *ns, const char *name,
@@ -103,5 +105,14 @@ void store_unwatch(StoreWatch *watch); /* may be called twice and from inside an
 _must_check_ int store_replay(Store *store, StoreTable *table, uint64_t since,
                               void (*visit)(void *userdata, const StoreEvent *event),
                               void *userdata);
+/* The objects of `table` as they were at `revision`, in order: new references. STORE_GONE if the
+ * window starts later. */
+typedef struct StoreSnapshot {
+    Object **items;
+    size_t len, cap;
+} StoreSnapshot;
+_must_check_ int store_snapshot(Store *store, StoreTable *table, uint64_t revision,
+                                StoreSnapshot *ret_snapshot);
+void store_snapshot_done(StoreSnapshot *snapshot);
 /* The oldest revision a watch can start from. */
 uint64_t store_oldest(const Store *store);

@@ -101,6 +101,35 @@ static void test_window_slides(void **state) {
     rig_close(&rig);
 }
 
+static void check_snapshot(Rig *rig, uint64_t revision, const char *wanted) {
+    StoreSnapshot snapshot;
+    _cleanup_buf_ Buf text = { 0 };
+    CHECK_OK(store_snapshot(rig->store, rig->pods, revision, &snapshot));
+    buf_add_str(&text, "");
+    VEC_EACH(object, &snapshot)
+        buf_printf(&text, "%s%d ", (*object)->name, (int)(*object)->revision);
+    CHECK_STR(text.data, wanted);
+    store_snapshot_done(&snapshot);
+}
+
+static void test_past(void **state) {
+    Rig rig = { 0 };
+    rig_open(&rig, NULL);
+    Object *made;
+    create(&rig, "a", 1);
+    create(&rig, "c", 1);
+    create(&rig, "b", 1);
+    CHECK_OK(store_update(rig.store, rig.pods, store_get(rig.pods, "ns", "c"), pod("c", 2), &made));
+    CHECK_OK(store_delete(rig.store, rig.pods, store_get(rig.pods, "ns", "a"), &made));
+    check_snapshot(&rig, 5, "b3 c4 ");
+    check_snapshot(&rig, 4, "a1 b3 c4 ");
+    check_snapshot(&rig, 2, "a1 c2 ");
+    settle(&rig);
+    StoreSnapshot snapshot;
+    CHECK_INT(store_snapshot(rig.store, rig.pods, 0, &snapshot), STORE_GONE);
+    rig_close(&rig);
+}
+
 static void on_durable(void *userdata) {
     ++*(int *)userdata;
 }
@@ -149,6 +178,6 @@ static void test_survives_reopening(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_order_and_watch), TEST(test_window_slides),
+    return TEST_RUN(TEST(test_order_and_watch), TEST(test_window_slides), TEST(test_past),
                     TEST(test_waits_for_the_log), TEST(test_survives_reopening));
 }

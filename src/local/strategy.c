@@ -11,36 +11,54 @@ static void namespace_prepare(ApiCall *call, json_t *object) {
     json_set_at(object, json_string("Active"), "status", "phase");
 }
 
+/* Only the finalize subresource changes what holds a namespace. */
 static void namespace_keep(ApiCall *call, const json_t *old, json_t *object) {
     const json_t *finalizers = json_at(old, "spec", "finalizers");
-    bool finalizing = str_eq(call->subresource, "finalize");
-    if (!finalizing && finalizers)
+    if (str_eq(call->subresource, "finalize"))
+        return;
+    if (finalizers)
         json_set_at(object, json_deep_copy(finalizers), "spec", "finalizers");
+    else
+        json_remove_at(object, "spec", "finalizers");
 }
 
-static void make_in_namespace(ApiCall *call, const char *plural, const char *ns, json_t *object) {
-    _cleanup_call_ ApiCall inner =
-        api_call(call->api, "kube-controller-manager", "", plural, ns, NULL);
-    _cleanup_json_ json_t *made = NULL;
-    /* One that is there already was made by the user: good as well. */
-    int r = api_create(&inner, object, NULL, &made);
+static int namespace_admit_delete(ApiCall *call, const json_t *object) {
+    static const char *const immortal[] = { "default", "kube-system", "kube-public" };
+    for (size_t i = 0; i < ARRAY_LEN(immortal); i++)
+        if (str_eq(call->name, immortal[i]))
+            return status_forbidden(&call->status, api_subject(call), call->name,
+                                    "this namespace may not be deleted");
+    return 0;
+}
+
+static void make_in_namespace(Api *api, const char *plural, const char *ns, json_t *object) {
+    _cleanup_call_ ApiCall call =
+        api_call(api, "kube-controller-manager", "", plural, ns, obj_name(object));
+    _cleanup_json_ json_t *made = NULL, *wanted = object;
+    if (api_find(&call))
+        return;
+    /* Not possible while the namespace is deleted: good as well. */
+    int r = api_create(&call, json_incref(wanted), NULL, &made);
     UNUSED(r);
 }
 
-/* What controllers elsewhere add a moment later is there at once: a pod may follow its namespace
- * in the same manifest. */
-static void namespace_created(ApiCall *call, const json_t *object) {
-    const char *ns = obj_name(object);
-    make_in_namespace(call, "serviceaccounts", ns,
+void strategy_fill_namespace(Api *api, const char *ns) {
+    make_in_namespace(api, "serviceaccounts", ns,
                       json_pack("{s:{s:s}}", "metadata", "name", "default"));
-    if (call->api->ca_pem)
-        make_in_namespace(call, "configmaps", ns,
+    if (api->ca_pem)
+        make_in_namespace(api, "configmaps", ns,
                           json_pack("{s:{s:s, s:{s:s}}, s:{s:s}}", "metadata", "name",
                                     "kube-root-ca.crt", "annotations", "kubernetes.io/description",
                                     "Contains a CA bundle that can be used to verify the "
                                     "kube-apiserver when using internal endpoints such as the "
                                     "internal service IP or kubernetes.default.svc.",
-                                    "data", "ca.crt", call->api->ca_pem));
+                                    "data", "ca.crt", api->ca_pem));
+}
+
+/* What controllers elsewhere add a moment later is there at once: a pod may follow its namespace
+ * in the same manifest. */
+static void namespace_created(ApiCall *call, const json_t *object) {
+    strategy_fill_namespace(call->api, obj_name(object));
 }
 
 static const Strategy STRATEGY_NAMESPACE = {
@@ -48,6 +66,7 @@ static const Strategy STRATEGY_NAMESPACE = {
     .group = "",
     .prepare_create = namespace_prepare,
     .prepare_update = namespace_keep,
+    .admit_delete = namespace_admit_delete,
     .created = namespace_created,
 };
 

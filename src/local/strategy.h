@@ -17,6 +17,8 @@ typedef struct Strategy {
     void (*prepare_update)(ApiCall *call, const json_t *old, json_t *object);
     /* 0 or a status: may refuse, may fill in from other objects. */
     int (*admit_create)(ApiCall *call, json_t *object);
+    /* 0 or a status: may refuse. */
+    int (*admit_delete)(ApiCall *call, const json_t *object);
     void (*validate)(ApiCall *call, const json_t *object, const json_t *old, Faults *faults);
     /* After the object is in the store. */
     void (*created)(ApiCall *call, const json_t *object);
@@ -28,6 +30,9 @@ const Strategy *strategy_find(const Resource *resource);
 /* The pod's grace period for a deletion in seconds: what was asked for (-1: nothing), else its
  * own; 0 when nothing runs. */
 int64_t strategy_pod_grace(const json_t *pod, int64_t asked);
+
+/* What every namespace has: its default account and the CA's certificate. Makes what is missing. */
+void strategy_fill_namespace(Api *api, const char *ns);
 
 /* In their own files. */
 extern const Strategy strategy_pod, strategy_service;

@@ -344,12 +344,11 @@ int write_over(ApiCall *call, Object *old_object, json_t *object, bool tracked,
 }
 
 static int check_update_metadata(ApiCall *call, const json_t *body) {
-    const char *name = obj_name(body);
-    if (!str_empty(name) && !str_eq(name, call->name))
+    if (str_empty(obj_name(body)))
         return status_bad_request(&call->status,
-                                  "the name of the object (%s) does not match the name on the URL "
-                                  "(%s)",
-                                  name, call->name);
+                                  "the name of the object (%s based on URL) was undeterminable: "
+                                  "name must be provided",
+                                  call->name);
     if (!call->resource->custom || !str_empty(obj_resource_version(body)))
         return 0;
     _cleanup_faults_ Faults faults = { 0 };
@@ -392,6 +391,26 @@ int api_change(ApiCall *call, ApiChange *change, void *ctx) {
 
 /* Patching. */
 
+/* What apply_merge() said, as an answer. */
+static int apply_status(ApiCall *call, int r) {
+    if (r == APPLY_CONFLICT)
+        return 409;
+    if (r == -EBADMSG)
+        return status_make(&call->status, 500, NULL, NULL, "%s", error_text(r));
+    return r < 0 ? status_bad_request(&call->status, "%s", error_text(r)) : 0;
+}
+
+/* A configuration has to say what it is; unknown fields and wrong types are apply_merge()'s. */
+static int check_applied(ApiCall *call, json_t *applied, const StrList *duplicates) {
+    const char *api_version = obj_api_version(applied), *kind = obj_kind(applied);
+    if (json_is_object(applied) && (str_empty(api_version) || str_empty(kind)))
+        return status_bad_request(&call->status, "invalid object type: %s%s, Kind=%s",
+                                  api_version && strchr(api_version, '/') ? "" : "/",
+                                  api_version ? api_version : "", kind ? kind : "");
+    int r = write_check_identity(call, applied);
+    return r == 0 ? write_check_duplicates(call, duplicates) : r;
+}
+
 static int patched_missing(ApiCall *call, ApiPatch kind, json_t *patch, json_t **ret_object) {
     if (kind != API_PATCH_APPLY || call->subresource)
         return status_not_found(&call->status, api_subject(call), call->name);
@@ -400,16 +419,20 @@ static int patched_missing(ApiCall *call, ApiPatch kind, json_t *patch, json_t *
     json_set_at(patch, json_string(call->name), "metadata", "name");
     int r =
         apply_merge(call->version->schema, NULL, patch, &by, call->force, &object, &call->status);
-    if (r == APPLY_CONFLICT)
-        return 409;
-    if (r < 0)
-        return status_bad_request(&call->status, "%s", error_text(r));
+    r = apply_status(call, r);
+    if (r != 0)
+        return r;
+    r = write_check_fields(call, object, NULL);
+    if (r != 0) {
+        json_decref(object);
+        return r;
+    }
     return write_new(call, object, true, ret_object);
 }
 
-static int unprocessable(ApiCall *call, const char *why) {
-    json_t *details = json_pack("{s:[{s:s}]}", "causes", "message", why);
-    return status_make(&call->status, 422, "Invalid", details,
+/* Kubernetes gives no reason, and kubectl would show ours in place of the sentence. */
+static int unprocessable(ApiCall *call) {
+    return status_make(&call->status, 422, "Invalid", json_object(),
                        "the server rejected our request due to an error in our request");
 }
 
@@ -423,18 +446,29 @@ static int apply_patch(ApiCall *call, ApiPatch kind, const json_t *live, const j
         return 0;
     case API_PATCH_JSON:
         r = patch_json(live, patch, ret_object);
-        return r == 0 ? 0 : unprocessable(call, r < 0 ? error_text(r) : "testing value failed");
+        return r == 0 ? 0 : unprocessable(call);
     case API_PATCH_STRATEGIC:
         r = patch_strategic(call->version->schema, live, patch, ret_object);
         return r == 0 ? 0 : status_bad_request(&call->status, "%s", error_text(r));
     case API_PATCH_APPLY:
         r = apply_merge(call->version->schema, live, patch, &by, call->force, ret_object,
                         &call->status);
-        if (r == APPLY_CONFLICT)
-            return 409;
-        return r == 0 ? 0 : status_bad_request(&call->status, "%s", error_text(r));
+        return apply_status(call, r);
     }
     return status_bad_request(&call->status, "no such patch");
+}
+
+/* A patch may state the uid, but not another one. */
+static int check_patched(ApiCall *call, const json_t *live, json_t *patched) {
+    const char *uid = obj_uid(patched);
+    int r = write_check_identity(call, patched);
+    if (r != 0 || str_empty(uid) || str_eq(uid, obj_uid(live)))
+        return r;
+    _cleanup_faults_ Faults faults = { 0 };
+    faults_add_invalid(&faults, "metadata.uid", json_at(patched, "metadata", "uid"),
+                       "field is immutable");
+    return status_invalid(&call->status, call->resource->group, call->resource->kind, call->name,
+                          &faults);
 }
 
 int api_patch(ApiCall *call, ApiPatch kind, json_t *body, const StrList *duplicates,
@@ -443,9 +477,7 @@ int api_patch(ApiCall *call, ApiPatch kind, json_t *body, const StrList *duplica
     Object *old = api_find(call);
     int r = 0;
     if (kind == API_PATCH_APPLY) {
-        r = write_check_identity(call, patch);
-        if (r == 0)
-            r = write_check_fields(call, patch, duplicates);
+        r = check_applied(call, patch, duplicates);
     } else if (kind == API_PATCH_JSON ? !json_is_array(patch) : !json_is_object(patch)) {
         r = status_bad_request(&call->status, "the patch is no JSON %s",
                                kind == API_PATCH_JSON ? "array" : "object");
@@ -462,14 +494,14 @@ int api_patch(ApiCall *call, ApiPatch kind, json_t *body, const StrList *duplica
         return r;
     json_t *own = json_deep_copy(object); /* what the patch left alone is shared with `live` */
     json_decref(object);
-    if (kind != API_PATCH_APPLY) {
-        r = write_check_identity(call, own);
-        if (r == 0)
-            r = write_check_fields(call, own, duplicates);
-    }
+    bool applies = kind == API_PATCH_APPLY;
+    if (!applies)
+        r = check_patched(call, live, own);
+    if (r == 0)
+        r = write_check_fields(call, own, applies ? NULL : duplicates);
     if (r != 0) {
         json_decref(own);
         return r;
     }
-    return write_over(call, old, own, kind == API_PATCH_APPLY, ret_object);
+    return write_over(call, old, own, applies, ret_object);
 }

@@ -6,6 +6,7 @@
 
 int write_check_identity(ApiCall *call, json_t *body) {
     const ResourceVersion *version = call->version;
+    const char *name = obj_name(body);
     const char *api_version = obj_api_version(body), *kind = obj_kind(body);
     if (!json_is_object(body))
         return status_bad_request(&call->status, "the body is no JSON object");
@@ -24,6 +25,11 @@ int write_check_identity(ApiCall *call, json_t *body) {
     if (metadata && !json_is_object(metadata) && !json_is_null(metadata))
         return status_bad_request(&call->status, "metadata is no JSON object");
     metadata = json_make_object(body, "metadata");
+    if (call->name && !str_empty(name) && !str_eq(name, call->name))
+        return status_bad_request(&call->status,
+                                  "the name of the object (%s) does not match the name on the URL "
+                                  "(%s)",
+                                  name, call->name);
     const char *ns = json_str_at(metadata, "namespace");
     if (!call->resource->namespaced) {
         json_object_del(metadata, "namespace");
@@ -56,6 +62,11 @@ static int judge_fields(ApiCall *call, const StrList *unknown, const StrList *du
                               "error: %s",
                               call->resource->kind, call->version->version, call->resource->kind,
                               text.data);
+}
+
+int write_check_duplicates(ApiCall *call, const StrList *duplicates) {
+    static const StrList none = { 0 };
+    return judge_fields(call, &none, duplicates);
 }
 
 int write_check_fields(ApiCall *call, json_t *body, const StrList *duplicates) {
@@ -93,6 +104,8 @@ int write_validate(ApiCall *call, const json_t *object, const json_t *old) {
                             &faults);
         schema_validate(call->version->schema, object, old, &faults);
     }
+    if (old)
+        kinds_validate_meta_update(object, old, &faults);
     if (strategy->validate)
         strategy->validate(call, object, old, &faults);
     if (faults.len == 0)

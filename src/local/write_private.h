@@ -6,10 +6,12 @@
 #include "local/api.h"
 #include "local/strategy.h"
 
-/* apiVersion, kind and namespace agree with the URL; sets absent ones. */
+/* apiVersion, kind, namespace and name agree with the URL; sets absent ones but the name. */
 _must_check_ int write_check_identity(ApiCall *call, json_t *body);
 /* Decoding rules: wrong types, unknown and repeated fields; prunes. */
 _must_check_ int write_check_fields(ApiCall *call, json_t *body, const StrList *duplicates);
+/* Repeated fields alone. */
+_must_check_ int write_check_duplicates(ApiCall *call, const StrList *duplicates);
 /* Defaults of schema and kind. */
 void write_default(ApiCall *call, json_t *object);
 /* What the server decides from the object alone. */

@@ -123,7 +123,7 @@ def namespace(kubectl):
     # Elsewhere a controller makes the account that pods need a moment later.
     wait_for(lambda: kubectl.run("get", "sa", "default", "-n", name, check=False).returncode == 0)
     yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture(scope="session")
