@@ -276,8 +276,7 @@ class ActorHandle(_mobula.ActorHandle):
 
 def _rebuild_handle(actor_id, counting_ref, meta_bytes):
     meta = _meta_from_bytes(meta_bytes)
-    retries = meta.max_task_retries or 0
-    return _mobula.import_actor(actor_id, counting_ref, meta.unordered, retries, meta)
+    return _mobula.import_actor(actor_id, counting_ref, meta.unordered, meta)
 
 
 _mobula.actor_classes(ActorHandle, ActorMethod)
@@ -360,6 +359,14 @@ class _ActorClassMetadata:
         for name, option in _actor_options().items():
             setattr(self, name, options.get(name, option.default_value))
         self._metas = {}
+
+    def check_groups(self):
+        for name, function in self.methods.items():
+            group = getattr(function, "__ray_concurrency_group__", None)
+            assert group is None or group in (self.concurrency_groups or {}), (
+                f"The method {name} is of the concurrency group {group!r}, which the actor class "
+                "does not have."
+            )
 
     def meta(self, max_task_retries, max_pending_calls, unordered):
         key = (max_task_retries, max_pending_calls, unordered)
@@ -537,6 +544,7 @@ class _CreationSpec:
         if name == "":
             raise ValueError("Actor name cannot be an empty string.")
         validate_namespace(namespace)
+        self.metadata.check_groups()
         auto_init()
         global_worker.check_connected()
         retries = options.get("max_task_retries", 0) or 0

@@ -204,6 +204,16 @@ void actor_pump(Core *core, CoreActor *actor) {
     actor_unref(actor);
 }
 
+void actor_requeue(Core *core, CorePending *p) {
+    CoreActor *actor = p->actor;
+    p->state = PENDING_DEPS;
+    actor->flying--;
+    actor->queued++;
+    list_remove(&p->link);
+    list_push_front(&actor->queue, &p->link);
+    actor_pump(core, actor);
+}
+
 /* Before the record ends: takes the call out of the actor's counts. */
 void actor_on_result(Core *core, CorePending *p, CorePeer *from) {
     CoreActor *actor = TAKE(p->actor);
@@ -236,7 +246,7 @@ void actor_peer_dead(Core *core, const PeerDead *dead) {
         list_init(&again);
         LIST_EACH_SAFE(item, &actor->in_flight) {
             CorePending *p = LIST_ITEM(item, CorePending, link);
-            int32_t max = actor->max_task_retries;
+            int32_t max = p->t->max_retries;
             if (p->cancelled || (max >= 0 && p->attempt >= (uint32_t)max))
                 continue;
             p->attempt++;
@@ -383,7 +393,6 @@ static CoreActor *actor_make(Core *core, const ActorId *id, const CoreActorSpec 
     actor->owner = true;
     actor->strong = 1;
     actor->unordered = spec->unordered;
-    actor->max_task_retries = spec->max_task_retries;
     actor->max_pending_calls = spec->max_pending_calls;
     actor->class_name = str_dup(spec->class_name);
     if (!spec->detached) {
@@ -407,8 +416,7 @@ static int register_named(Core *core, const Buf *body, const CoreActorSpec *spec
     r = actor_info_reply_decode(&reply, out.data, out.len, &arena);
     if (r < 0 || id_equal(&reply.info.actor, id))
         return r;
-    *ret_existing = core_actor_import(core, &reply.info.actor, NULL, spec->unordered,
-                                      reply.info.max_task_retries);
+    *ret_existing = core_actor_import(core, &reply.info.actor, NULL, spec->unordered);
     return CORE_EXISTS;
 }
 
@@ -440,6 +448,7 @@ int core_actor_create(Core *core, CoreTemplate *t, const CoreActorSpec *spec, co
         actor_ask(core, &id, MSG_ACTOR_REGISTER, &body);
     CorePending *p = pending_new(core, t, args, 0);
     p->task = task_id_actor_creation(&id);
+    pending_set_parent(core, p, args->parent);
     p->actor = actor;
     actor->creation = p;
     map_put(&core->tasks, p->task.byte, p);
@@ -452,17 +461,15 @@ int core_actor_create(Core *core, CoreTemplate *t, const CoreActorSpec *spec, co
     return 0;
 }
 
-CoreActor *core_actor_import(Core *core, const ActorId *id, CoreRef *ref, bool unordered,
-                             int32_t max_task_retries) {
+CoreActor *core_actor_import(Core *core, const ActorId *id, CoreRef *ref, bool unordered) {
     core_lock(core);
     CoreActor *actor = map_get(&core->actors, id->byte);
     if (actor) {
         actor->count++;
     } else {
         actor = actor_new(core, id);
-        actor->unordered = unordered;
-        actor->max_task_retries = max_task_retries;
     }
+    actor->unordered |= unordered;
     if (ref)
         actor->strong++;
     if (ref && !actor->ref) {
@@ -491,8 +498,7 @@ int core_actor_find(Core *core, const char *name, const char *namespace_, usec_t
     if (r < 0)
         return r;
     *ret_info = reply.info;
-    *ret_actor =
-        core_actor_import(core, &reply.info.actor, NULL, false, reply.info.max_task_retries);
+    *ret_actor = core_actor_import(core, &reply.info.actor, NULL, false);
     return 0;
 }
 

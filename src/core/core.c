@@ -132,6 +132,10 @@ static int lead(Core *core, usec_t deadline) {
 int core_wait_event(Core *core, usec_t deadline) {
     if (core->lost || core->closed)
         return error_origin(-ECONNRESET, "the connection to the raylet was lost");
+    if (UNLIKELY(core->signalled)) {
+        core->signalled = false;
+        return CORE_INTERRUPTED;
+    }
     return core->leader ? follow(core, deadline) : lead(core, deadline);
 }
 
@@ -421,6 +425,7 @@ static Core *core_new(const CoreOptions *o) {
     core->role = o->role;
     core->interrupted = o->interrupted;
     core->interrupted_context = o->interrupted_context;
+    core->cancel_signal = o->cancel_signal;
     core->info.worker = o->worker;
     if (id_is_unset(&core->info.worker))
         id_random(&core->info.worker);
@@ -472,6 +477,7 @@ static void core_destroy(Core *core) {
     vec_done(&core->logs);
     vec_done(&core->watch_done);
     vec_done(&core->rings);
+    vec_done(&core->cancelled);
     map_done(&core->peers);
     map_done(&core->tasks);
     map_done(&core->actors);

@@ -43,6 +43,9 @@ typedef struct CoreOptions {
     /* Asked, without any lock, when a signal interrupted a call that does not come back at signals by
      * itself (core_call and what is built on it); true ends the call with -EINTR. May be NULL. */
     bool (*interrupted)(void *context);
+    /* Sent to the thread that took a normal task from core_task_next() when that task is cancelled
+     * while it runs; 0 for none. It may arrive late: look at core_task_cancelled(). */
+    int cancel_signal;
     void *interrupted_context;
 } CoreOptions;
 
@@ -93,6 +96,7 @@ enum {
     CORE_INTERRUPTED = 2, /* a signal arrived, or 100 ms went by: look at signals, call again */
     CORE_DUPLICATE = 6,
     CORE_END = 7,
+    CORE_CANCELLED = 8,
 };
 
 /*
@@ -175,13 +179,15 @@ typedef struct CoreArgs {
     size_t top_len;
     CoreRef *const *nested;
     size_t nested_len;
+    const TaskId *parent; /* the call that makes this one; NULL: what the main thread runs */
 } CoreArgs;
 
 /* Never waits. ret_refs gets num_returns owned pointers; of a streaming call one, which stands for
  * the whole of it and is the handle of its stream. */
 _must_check_ int core_submit(Core *core, CoreTemplate *t, const CoreArgs *args, CoreRef **ret_refs);
 
-/* force: kills the worker. 0 also when it had ended. CORE_TIMEOUT never. */
+/* Takes a call back, or asks its worker to end it; `recursive`: and the calls that it has made.
+ * force: kills the worker of a normal task. 0 also when it had ended. Never waits. */
 _must_check_ int core_cancel(Core *core, CoreRef *ref, bool force, bool recursive);
 
 /* ---- streams ---------------------------------------------------------------------------------- */
@@ -241,9 +247,9 @@ void core_actor_drop_weak(CoreActor *actor);
 /* The reference that counts this handle when it travels inside values: borrowed. NULL for a handle
  * that does not count (from core_actor_find or of the actor itself). */
 CoreRef *core_actor_ref(CoreActor *actor);
-/* A handle that arrived inside a value. `ref` may be NULL (weak). Owned. */
-CoreActor *core_actor_import(Core *core, const ActorId *id, CoreRef *ref, bool unordered,
-                             int32_t max_task_retries);
+/* A handle that arrived inside a value. `ref` may be NULL (weak). Owned. `unordered`: see
+ * CoreActorSpec; said once is enough. */
+CoreActor *core_actor_import(Core *core, const ActorId *id, CoreRef *ref, bool unordered);
 /* By name; asks gcs. CORE_NOT_FOUND. *ret_info is decoded into `arena`. Owned, weak. */
 _must_check_ int core_actor_find(Core *core, const char *name, const char *namespace_,
                                  usec_t timeout, Arena *arena, ActorInfo *ret_info,
@@ -266,8 +272,13 @@ struct CoreTask {
 };
 
 /* The next call to run: waits. CORE_INTERRUPTED as in get; -ECONNRESET: the raylet is gone or told
- * us to end: leave the loop. Owned until core_task_done(). One thread at a time. */
+ * us to end: leave the loop. Owned until core_task_done(). One thread at a time.
+ * CORE_CANCELLED: there is a call for core_task_take_cancelled(). */
 _must_check_ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task);
+/* This thread does not run the call itself and takes the next one: another thread will end it. */
+void core_task_detach(Core *core, CoreTask *task);
+/* The next detached call that was cancelled and may run still. False when there is none. */
+bool core_task_take_cancelled(Core *core, TaskId *ret_task);
 
 /* The value of return `index` (from 0). Large blobs go to the store. */
 _must_check_ int core_task_return(Core *core, CoreTask *task, uint32_t index, const CoreBlob *blob);

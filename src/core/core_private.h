@@ -155,8 +155,8 @@ typedef enum PendingState {
 } PendingState;
 
 struct CorePending {
-    List link; /* in its class's queue, its worker's or its actor's list */
-    TaskId task;
+    List link;           /* in its class's queue, its worker's or its actor's list */
+    TaskId task, parent; /* parent: the call here that made this one */
     PendingState state;
     CoreTemplate *t;
     struct CoreActor *actor; /* ACTOR_TASK, ACTOR_CREATE */
@@ -165,7 +165,7 @@ struct CorePending {
     OwnRef **uses;           /* top-level first, then nested */
     uint32_t top_len, uses_len;
     uint32_t missing;        /* top-level arguments that are not there yet */
-    uint32_t attempt;
+    uint32_t attempt, depth;
     uint32_t refs_len;
     uint64_t sequence; /* ACTOR_TASK */
     usec_t sent_at;
@@ -209,7 +209,7 @@ struct CoreActor {
     CoreRef *ref;    /* counts the handles cluster-wide; NULL: all here are weak */
     bool owner;      /* made here */
     bool unordered, subscribed, out_of_scope_told;
-    int32_t max_task_retries, max_pending_calls;
+    int32_t max_pending_calls;
     ActorState state;
     CorePeer *peer;
     uint32_t restarts;
@@ -237,6 +237,8 @@ typedef struct RunTask {
     bool is_call;
     _Atomic bool cancelled;
     usec_t started;
+    pthread_t thread;       /* that took it */
+    bool detached;
     uint64_t yielded, read; /* streaming */
 } RunTask;
 
@@ -282,12 +284,16 @@ struct Core {
     Map exported;
     TaskId main_task;
 
-    List calls;       /* RunTask */
+    List calls;            /* RunTask */
     size_t calls_len;
-    List active;      /* RunTask: taken and not done */
-    RunTask *running; /* what the main thread runs */
-    bool blocked;
-    Buf assigned;     /* body of the last TaskAssign */
+    List active;           /* RunTask: taken and not done */
+    RunTask *running;      /* what the main thread runs */
+    Vec(TaskId) cancelled; /* detached ones, for core_task_take_cancelled() */
+    int cancel_signal;
+    bool signalled;        /* it was sent: the next wait is cut short */
+    uint32_t blocked;      /* threads of ours that wait while calls run here */
+    ActorId self;          /* the actor that this process is */
+    Buf assigned;          /* body of the last TaskAssign */
     Arena assigned_arena;
     TaskAssign assign;
 
@@ -350,6 +356,9 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m);
 void submit_on_taken_back(Core *core, CorePeer *from, const TakenBack *m);
 void submit_worker_dead(Core *core, CoreWorker *worker, const PeerDead *dead);
 void submit_tick(Core *core, usec_t now);
+void submit_cancel_children(Core *core, const TaskId *parent, bool force);
+/* What a call is part of: its parent's id and depth; zero outside of calls. */
+void pending_set_parent(Core *core, CorePending *p, const TaskId *parent);
 CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint32_t returns);
 /* One whose values are references: those in ret_refs, owned by the caller. */
 CorePending *pending_returning(Core *core, CoreTemplate *t, const CoreArgs *args,
@@ -383,6 +392,8 @@ void large_done(Core *core);
 void actor_on_info(Core *core, const ActorInfo *info);
 void actor_on_result(Core *core, CorePending *p, CorePeer *from);
 void actor_pump(Core *core, CoreActor *actor);
+/* A call that ended badly is sent again, before those that have not been sent. */
+void actor_requeue(Core *core, CorePending *p);
 void actor_peer_dead(Core *core, const PeerDead *dead);
 void actor_ref_gone(Core *core, CoreRef *ref);
 void actor_create_ready(Core *core, CorePending *p);
@@ -396,6 +407,7 @@ void execute_on_take_back(Core *core, const FrameHeader *h, const TakeBack *m);
 void execute_blocked(Core *core, bool blocked);
 void execute_tick(Core *core, usec_t now);
 void execute_give_back(Core *core);
+RunTask *execute_find(const Core *core, const TaskId *task);
 void execute_peer_dead(Core *core, PeerId peer);
 void execute_done(Core *core);
 void core_task_id(Core *core, TaskId *ret_task);

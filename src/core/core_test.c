@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -366,7 +367,12 @@ static void worker_run(Worker *w, CoreTask *task) {
         worker_stream(w, task);
         return;
     }
-    if (first == 'e') {
+    if (first == 'c') { /* until it is cancelled */
+        usec_t until = time_mono_now() + 20 * USEC_PER_SEC;
+        while (!core_task_cancelled(task) && time_mono_now() < until)
+            usleep(100 * 1000); /* a signal cuts it short */
+    }
+    if (first == 'e' || first == 'c') {
         ErrorInfo error = { .kind = ERROR_KIND_APPLICATION, .text = SLICE("raised") };
         _cleanup_buf_ Buf body = { 0 };
         error_info_encode(&error, &body);
@@ -622,6 +628,45 @@ static void test_a_dead_worker_is_retried_elsewhere(void **state) {
     mini_stop(&mini);
 }
 
+static void on_signal(int number) {
+    UNUSED(number);
+}
+
+static void test_cancel(void **state) {
+    UNUSED(state);
+    Mini mini;
+    Worker w;
+    mini_start(&mini);
+    worker_start(&w, &mini);
+    struct sigaction action = { .sa_handler = on_signal };
+    sigaction(SIGUSR1, &action, NULL);
+    w.core->cancel_signal = SIGUSR1;
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    CoreArgs args = { .bytes = "c", .bytes_len = 1 };
+    CoreRef *running, *queued;
+    CHECK_OK(core_submit(core, t, &args, &running));
+    CHECK_OK(core_submit(core, t, &args, &queued));
+    while (!w.ran)
+        usleep(1000);
+    CoreValue value;
+    for (int i = 0; i < 2; i++) {
+        CoreRef *ref = i ? running : queued;
+        CHECK_OK(core_cancel(core, ref, false, true));
+        get_one(core, ref, &value);
+        CHECK_INT(value.kind, VALUE_KIND_ERROR);
+        core_value_release(&value);
+        CHECK_OK(core_cancel(core, ref, false, true)); /* nothing is left to cancel */
+        core_ref_drop(ref);
+    }
+    CHECK_INT(w.ran, 1);
+    counts_go_to_zero(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    worker_stop(&w);
+    mini_stop(&mini);
+}
+
 static CoreTemplate *stream_template(Core *core, uint32_t limit) {
     CoreTemplateSpec spec = { .kind = CALL_KIND_TASK,
                               .name = "stream",
@@ -758,5 +803,6 @@ int main(void) {
     return TEST_RUN(TEST(test_calls_one_by_one), TEST(test_many_calls_large_and_small),
                     TEST(test_arguments_by_reference_and_errors), TEST(test_borrowed_references),
                     TEST(test_a_dead_worker_is_retried_elsewhere), TEST(test_streams),
-                    TEST(test_get_times_out_and_the_raylet_goes), TEST(test_functions));
+                    TEST(test_cancel), TEST(test_get_times_out_and_the_raylet_goes),
+                    TEST(test_functions));
 }

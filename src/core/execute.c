@@ -6,6 +6,7 @@
  * waits for.
  */
 
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
@@ -130,9 +131,10 @@ void execute_on_take_back(Core *core, const FrameHeader *h, const TakeBack *m) {
 }
 
 void execute_blocked(Core *core, bool blocked) {
-    if (core->blocked == blocked)
-        return;
-    core->blocked = blocked;
+    bool before = core->blocked > 0;
+    core->blocked += blocked ? 1 : -1;
+    if (before == (core->blocked > 0))
+        return; /* another thread waits as well */
     Blocked m = { .blocked = blocked };
     _cleanup_buf_ Buf body = { 0 };
     blocked_encode(&m, &body);
@@ -171,13 +173,43 @@ static void send_error(Core *core, RunTask *run, const ErrorInfo *error) {
     send_result(core, run, &m);
 }
 
-static RunTask *run_find(Core *core, const TaskId *task, PeerId caller) {
+RunTask *execute_find(const Core *core, const TaskId *task) {
     LIST_EACH(item, &core->active) {
         RunTask *run = LIST_ITEM(item, RunTask, link);
-        if (run->caller == caller && id_equal(&run->task.call.task, task))
+        if (id_equal(&run->task.call.task, task))
             return run;
     }
     return NULL;
+}
+
+static RunTask *run_find(const Core *core, const TaskId *task, PeerId caller) {
+    RunTask *run = execute_find(core, task);
+    return run && run->caller == caller ? run : NULL;
+}
+
+/* A normal task's thread is interrupted; a detached call is reported; an actor's own thread is left
+ * alone: the call may ask. */
+static void run_cancel(Core *core, RunTask *run) {
+    const Call *call = &run->task.call;
+    atomic_store(&run->cancelled, true);
+    if (run->detached)
+        vec_push(&core->cancelled, call->task);
+    else if (call->kind == CALL_KIND_TASK && core->cancel_signal) {
+        core->signalled = true; /* that thread may be this one, and about to sleep */
+        pthread_kill(run->thread, core->cancel_signal);
+    }
+    core_happened(core);
+}
+
+bool core_task_take_cancelled(Core *core, TaskId *ret_task) {
+    core_lock(core);
+    bool any = core->cancelled.len > 0;
+    if (any) {
+        *ret_task = core->cancelled.items[0];
+        vec_remove(&core->cancelled, 0);
+    }
+    core_unlock(core);
+    return any;
 }
 
 void execute_on_stream_read(Core *core, const StreamRead *m, PeerId from) {
@@ -203,10 +235,11 @@ void execute_on_cancel(Core *core, const Cancel *m, PeerId from) {
         return;
     }
     RunTask *run = run_find(core, &m->task, from);
-    if (run) {
-        atomic_store(&run->cancelled, true);
-        core_happened(core);
-    }
+    if (!run)
+        return;
+    if (m->recursive)
+        submit_cancel_children(core, &m->task, m->force);
+    run_cancel(core, run);
 }
 
 bool core_task_cancelled(const CoreTask *task) {
@@ -251,26 +284,38 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
         return r;
     usec_t deadline = timeout == USEC_INFINITY ? timeout : time_mono_now() + timeout;
     core_lock(core);
-    while (!call_ready(core) && r == 0) {
-        if (core->exit_asked && list_empty(&core->calls))
+    while (r == 0 && (core->cancelled.len || !call_ready(core))) {
+        if (core->cancelled.len)
+            r = CORE_CANCELLED;
+        else if (core->exit_asked && list_empty(&core->calls))
             r = error_origin(-ECONNRESET, "the raylet told this worker to end");
         else
             r = core_wait_event(core, deadline);
     }
-    if (call_ready(core)) {
+    if (r != CORE_CANCELLED && call_ready(core)) {
         RunTask *run = LIST_ITEM(list_pop(&core->calls), RunTask, link);
         core->calls_len--;
         /* The raylet wrote what the lease is for before it granted it: it is in the socket. */
         if (!id_equal(&run->task.call.lease, &core->assign.lease) && !core->lost)
             UNUSED(peers_drain_sock(core));
         run->started = time_mono_now();
+        run->thread = pthread_self();
         core->running = run;
+        if (run->task.call.kind == CALL_KIND_ACTOR_CREATE)
+            core->self = run->task.call.actor;
         list_push(&core->active, &run->link);
         *ret_task = &run->task;
         r = 0;
     }
     core_unlock(core);
     return r;
+}
+
+void core_task_detach(Core *core, CoreTask *task) {
+    core_lock(core);
+    run_of(task)->detached = true;
+    core->running = NULL;
+    core_unlock(core);
 }
 
 typedef struct Returned { /* one value of a task, until it is sent */
@@ -489,8 +534,7 @@ void core_current(Core *core, CoreCurrent *ret_current) {
     core_lock(core);
     CoreCurrent c = { .job = core->info.job };
     core_task_id(core, &c.task);
-    if (core->running)
-        c.actor = core->running->task.call.actor;
+    c.actor = core->self;
     c.lease = core->assign.lease;
     core_unlock(core);
     *ret_current = c;

@@ -448,7 +448,7 @@ static usec_t deadline_after(usec_t timeout) {
 }
 
 static int wait_more(Core *core, usec_t deadline, bool *blocked) {
-    if (!*blocked && core->role == ROLE_WORKER && core->running) {
+    if (!*blocked && core->role == ROLE_WORKER && !list_empty(&core->active)) {
         *blocked = true;
         execute_blocked(core, true);
     }

@@ -172,6 +172,14 @@ CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint
     return p;
 }
 
+void pending_set_parent(Core *core, CorePending *p, const TaskId *parent) {
+    const RunTask *run = parent ? execute_find(core, parent) : core->running;
+    if (!run)
+        return;
+    p->parent = run->task.call.task;
+    p->depth = run->task.call.depth + 1;
+}
+
 /* Ends the record: what it used is let go. Its references have their values by now. */
 void submit_end(Core *core, CorePending *p) {
     list_remove(&p->link);
@@ -196,7 +204,7 @@ void submit_end(Core *core, CorePending *p) {
     mem_free(p);
 }
 
-void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
+static void pending_fail_refs(Core *core, CorePending *p, const ErrorInfo *error) {
     for (uint32_t i = 0; i < p->refs_len; i++) {
         CoreRef *ref = p->refs[i] ? ref_of(p->refs[i]) : NULL;
         if (!ref || ref->kind != VALUE_KIND_PENDING)
@@ -205,6 +213,10 @@ void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
         if (ref->stream)
             yields_fail(core, ref);
     }
+}
+
+void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
+    pending_fail_refs(core, p, error);
     if (p->actor)
         actor_on_result(core, p, NULL);
     submit_end(core, p);
@@ -239,6 +251,8 @@ void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *ou
         .values_len = p->top_len,
         .refs_len = nested,
         .stream_limit = t->stream_limit,
+        .parent = p->parent,
+        .depth = p->depth,
     };
     if (t->stream_limit)
         m.stream_read = yields_read(p);
@@ -246,10 +260,6 @@ void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *ou
         m.actor = p->actor->id;
     if (p->worker)
         m.lease = p->worker->lease;
-    if (core->running) {
-        m.parent = core->running->task.call.task;
-        m.depth = core->running->task.call.depth + 1;
-    }
     if (p->top_len)
         m.values = wire_arguments(core, p, arena);
     if (nested)
@@ -470,6 +480,7 @@ CorePending *pending_returning(Core *core, CoreTemplate *t, const CoreArgs *args
     uint32_t returns = stream ? 1 : (uint32_t)t->num_returns;
     CorePending *p = pending_new(core, t, args, returns);
     p->task = *task;
+    pending_set_parent(core, p, args->parent);
     map_put(&core->tasks, p->task.byte, p);
     for (uint32_t i = 0; i < returns; i++) {
         ObjectId id = object_id_return(&p->task, i + 1);
@@ -555,6 +566,14 @@ static void take_results(Core *core, CorePending *p, const Result *m, PeerId fro
             ref_set_error(core, ref_of(p->refs[i]), &missing);
 }
 
+/* An actor's call that saw that it was cancelled, or ended regardless: it has no values. */
+static void fail_cancelled(Core *core, CorePending *p, const Result *m, PeerId from) {
+    ErrorInfo error = { .kind = ERROR_KIND_TASK_CANCELLED };
+    for (size_t i = 0; i < m->values_len; i++)
+        ref_take_value(core, NULL, &m->values[i], from);
+    pending_fail_refs(core, p, &error);
+}
+
 void submit_on_result(Core *core, CorePeer *from, const Result *m) {
     CorePending *p = map_get(&core->tasks, m->task.byte);
     PeerId peer = from ? from->id : 0;
@@ -574,14 +593,19 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
         worker_learn(w, p, time_mono_now());
     bool again = m->application_error && m->retry && p->t->retry_exceptions && !p->cancelled &&
                  (p->t->max_retries < 0 || p->attempt < (uint32_t)p->t->max_retries);
-    if (again && !p->actor) {
+    if (again) {
         for (size_t i = 0; i < m->values_len; i++)
             ref_take_value(core, NULL, &m->values[i], peer);
         p->attempt++;
-        requeue(core, p);
+        if (p->actor)
+            actor_requeue(core, p);
+        else
+            requeue(core, p);
     } else {
         CoreActor *actor = p->actor;
-        if (p->t->num_returns < 0 && m->values_len)
+        if (actor && p->cancelled && !m->application_error)
+            fail_cancelled(core, p, m, peer);
+        else if (p->t->num_returns < 0 && m->values_len)
             yields_on_end(core, p, m, peer);
         else
             take_results(core, p, m, peer);
@@ -612,6 +636,7 @@ void submit_on_taken_back(Core *core, CorePeer *from, const TakenBack *m) {
 
 void submit_worker_dead(Core *core, CoreWorker *w, const PeerDead *dead) {
     CoreClass *c = w->class_;
+    ErrorInfo cancelled = { .kind = ERROR_KIND_TASK_CANCELLED };
     ErrorInfo error = { .kind = dead->oom          ? ERROR_KIND_OUT_OF_MEMORY
                                 : dead->whole_node ? ERROR_KIND_NODE_DIED
                                                    : ERROR_KIND_WORKER_CRASHED,
@@ -626,7 +651,7 @@ void submit_worker_dead(Core *core, CoreWorker *w, const PeerDead *dead) {
         /* Only the oldest can have run; those behind it lose no attempt. */
         bool oldest = lost.next == lost.prev;
         if (oldest || p->cancelled) {
-            submit_retry_or_fail(core, p, &error, true);
+            submit_retry_or_fail(core, p, p->cancelled ? &cancelled : &error, true);
         } else {
             requeue(core, p);
         }
@@ -651,35 +676,58 @@ void submit_tick(Core *core, usec_t now) {
     }
 }
 
+/* ---- cancelling -------------------------------------------------------------------------------- */
+
+/* The one that runs it is told, and killed where `force` says so and it serves no other calls. */
+static void cancel_sent(Core *core, const CorePending *p, PeerId peer, bool force, bool recursive) {
+    Cancel m = { .task = p->task, .force = force && !p->actor, .recursive = recursive };
+    _cleanup_buf_ Buf body = { 0 };
+    cancel_encode(&m, &body);
+    peer_send(core, peer, MSG_CANCEL, 0, 0, body.data, body.len);
+    if (!m.force)
+        return;
+    WorkerKill kill = { .peer = peer, .force = true };
+    buf_clear(&body);
+    worker_kill_encode(&kill, &body);
+    peer_send(core, peer_raylet(peer), MSG_WORKER_KILL, 0, 0, body.data, body.len);
+}
+
+static void pending_cancel(Core *core, CorePending *p, bool force, bool recursive) {
+    const CorePeer *peer = p->worker ? p->worker->peer : p->actor ? p->actor->peer : NULL;
+    p->cancelled = true;
+    if (p->state == PENDING_SENT && peer) {
+        cancel_sent(core, p, peer->id, force, recursive);
+        return;
+    }
+    ErrorInfo error = { .kind = ERROR_KIND_TASK_CANCELLED,
+                        .task = p->task,
+                        .name = slice_str(p->t->name) };
+    if (p->state == PENDING_QUEUED && !p->actor)
+        p->t->class_->queued--;
+    submit_fail(core, p, &error);
+}
+
+void submit_cancel_children(Core *core, const TaskId *parent, bool force) {
+    Vec(TaskId) children = { 0 };
+    CorePending *p;
+    MAP_EACH(&core->tasks, pos, p)
+        if (id_equal(&p->parent, parent) && p->t->kind != CALL_KIND_ACTOR_CREATE)
+            vec_push(&children, p->task);
+    VEC_EACH(id, &children) {
+        p = map_get(&core->tasks, id->byte); /* one's end may end others */
+        if (p)
+            pending_cancel(core, p, force, true);
+    }
+    vec_done(&children);
+}
+
 int core_cancel(Core *core, CoreRef *ref, bool force, bool recursive) {
     int r = core_usable(core);
     if (r < 0)
         return r;
     core_lock(core);
-    CorePending *p = ref->maker;
-    if (p && !p->cancelled) {
-        p->cancelled = true;
-        ErrorInfo error = { .kind = ERROR_KIND_TASK_CANCELLED,
-                            .task = p->task,
-                            .name = slice_str(p->t->name) };
-        if (p->state == PENDING_QUEUED && !p->actor)
-            p->t->class_->queued--;
-        CorePeer *peer = p->worker ? p->worker->peer : p->actor ? p->actor->peer : NULL;
-        if (p->state != PENDING_SENT || !peer) {
-            submit_fail(core, p, &error);
-        } else {
-            Cancel m = { .task = p->task, .force = force, .recursive = recursive };
-            _cleanup_buf_ Buf body = { 0 };
-            cancel_encode(&m, &body);
-            peer_send(core, peer->id, MSG_CANCEL, 0, 0, body.data, body.len);
-            if (force && !p->actor) {
-                WorkerKill kill = { .peer = peer->id, .force = true };
-                buf_clear(&body);
-                worker_kill_encode(&kill, &body);
-                peer_send(core, peer_raylet(peer->id), MSG_WORKER_KILL, 0, 0, body.data, body.len);
-            }
-        }
-    }
+    if (ref->maker)
+        pending_cancel(core, ref->maker, force, recursive);
     core_run_actions(core);
     core_unlock(core);
     return 0;

@@ -507,7 +507,13 @@ void actors_peer_dead(Gcs *gcs, const PeerDead *dead) {
     subscribers_remove(gcs, dead->peer);
     GcsActor *actor = map_get(&gcs->by_worker, &dead->peer);
     if (actor) {
-        _cleanup_free_ char *text = str_dup_slice(dead->text);
+        bool crashed = !dead->intended && !dead->oom;
+        _cleanup_free_ char *text = str_printf(
+            "%s%.*s",
+            crashed ? "The actor is dead because its worker process has died. Worker exit "
+                      "type: SYSTEM_ERROR Worker exit detail: "
+                    : "",
+            (int)dead->text.len, dead->text.data);
         DeathKind kind = dead->oom        ? DEATH_KIND_OOM
                          : dead->intended ? DEATH_KIND_EXITED
                                           : DEATH_KIND_WORKER_DIED;

@@ -531,7 +531,9 @@ static void test_actor_life(void **state) {
     ActorInfo info = actor_get(&a);
     CHECK_INT(info.state, ACTOR_STATE_DEAD);
     CHECK_INT(info.death_kind, DEATH_KIND_WORKER_DIED);
-    CHECK(slice_eq_str(info.death_text, "crashed again"));
+    CHECK(slice_eq_str(info.death_text,
+                       "The actor is dead because its worker process has died. Worker exit type: "
+                       "SYSTEM_ERROR Worker exit detail: crashed again"));
     world_done(&a.w);
 }
 

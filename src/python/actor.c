@@ -348,21 +348,24 @@ static PyObject *find_actor(PyObject *module, PyObject *args) {
         return raise_error(r);
     _cleanup_py_ PyObject *meta =
         PyObject_CallFunction(make_meta, "y#", info.meta.data, (Py_ssize_t)info.meta.len);
-    if (!meta) {
+    _cleanup_py_ PyObject *unordered = meta ? PyObject_GetAttrString(meta, "unordered") : NULL;
+    if (!unordered) {
         core_actor_drop_weak(actor);
         return NULL;
     }
+    if (unordered == Py_True)
+        core_actor_drop_weak(core_actor_import(state->core, core_actor_id(actor), NULL, true));
     return handle_object(state, actor, true, meta);
 }
 
-/* import_actor(id bytes, ObjectRef or None, unordered, max_task_retries, meta) -> handle */
+/* import_actor(id bytes, ObjectRef or None, unordered, meta) -> handle */
 static PyObject *import_actor(PyObject *module, PyObject *args) {
     State *state = state_of(module);
     const char *bytes;
     Py_ssize_t len;
     PyObject *ref, *meta;
-    int unordered, retries;
-    if (!PyArg_ParseTuple(args, "y#OpiO", &bytes, &len, &ref, &unordered, &retries, &meta) ||
+    int unordered;
+    if (!PyArg_ParseTuple(args, "y#OpO", &bytes, &len, &ref, &unordered, &meta) ||
         state_need_core(state))
         return NULL;
     ActorId id;
@@ -372,7 +375,7 @@ static PyObject *import_actor(PyObject *module, PyObject *args) {
     }
     memcpy(&id, bytes, sizeof(id));
     CoreRef *counting = ref_check(state, ref) ? ((RefObject *)ref)->ref : NULL;
-    CoreActor *actor = core_actor_import(state->core, &id, counting, unordered, retries);
+    CoreActor *actor = core_actor_import(state->core, &id, counting, unordered);
     return handle_object(state, actor, !counting, meta);
 }
 

@@ -248,6 +248,17 @@ static PyObject *raise_full(CallObject *call, const CoreActor *actor) {
     return NULL;
 }
 
+/* In a concurrent actor only the caller's context knows which of its calls makes this one. */
+static bool call_parent(State *state, TaskId *ret_task) {
+    _cleanup_py_ PyObject *id = PyObject_CallNoArgs(state->context);
+    if (!id)
+        PyErr_Clear();
+    if (!id || Py_TYPE(id) != state->task_id)
+        return false;
+    memcpy(ret_task, ((IdObject *)id)->byte, sizeof(*ret_task));
+    return true;
+}
+
 PyObject *call_send(CallObject *call, CoreActor *actor, const Arguments *a) {
     if (call_ready(call, a) < 0)
         return NULL;
@@ -259,6 +270,9 @@ PyObject *call_send(CallObject *call, CoreActor *actor, const Arguments *a) {
         return NULL;
     CoreArgs args = packed_args(&p);
     State *state = call->state;
+    TaskId parent;
+    if (UNLIKELY(state->context != NULL) && call_parent(state, &parent))
+        args.parent = &parent;
     if (state_need_core(state) < 0)
         return NULL; /* packing may run user code that shuts down */
     size_t count = (size_t)MAX(call->num_returns, 0);

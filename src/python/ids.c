@@ -161,6 +161,10 @@ static PyObject *id_compare(PyObject *a, PyObject *b, int op) {
 
 static PyObject *id_reduce(PyObject *self, PyObject *none) {
     UNUSED(none);
+    /* Where the type says it is: cloudpickle looks only at modules that are loaded. */
+    _cleanup_py_ PyObject *home = PyImport_ImportModule("ray._raylet");
+    if (!home)
+        return NULL;
     return Py_BuildValue("(O(N))", Py_TYPE(self), id_binary(self, NULL));
 }
 

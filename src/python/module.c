@@ -109,6 +109,8 @@ static int module_exec(PyObject *module) {
     PyObject **const all_[] = { &(state)->functions,                                               \
                                 &(state)->actor,                                                   \
                                 &(state)->dispatch,                                                \
+                                &(state)->cancel,                                                  \
+                                &(state)->context,                                                 \
                                 &(state)->last_function,                                           \
                                 (PyObject **)&(state)->base_id,                                    \
                                 (PyObject **)&(state)->unique_id,                                  \

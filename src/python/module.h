@@ -53,9 +53,12 @@ struct State {
     unsigned users;       /* threads inside the core without the GIL; disconnect waits for them */
 
     const CoreTask *task; /* what the main thread runs now */
+    bool interruptible;   /* and its user's code: a cancellation may raise */
     bool exiting;         /* a call has ended this worker: none is run after it */
     PyObject *actor;      /* the instance that this worker is, or NULL */
     PyObject *dispatch; /* of an async or threaded actor: (token, method, args, kwargs, options) */
+    PyObject *cancel;   /* likewise: (task id), for a dispatched call */
+    PyObject *context;  /* likewise: () -> the id of the task that the calling code is part of */
     Hash last_hash;     /* the function that ran last, found without a dict */
     PyObject *last_function;
 };

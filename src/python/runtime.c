@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <sys/prctl.h>
 
 #include "base/clock.h"
@@ -71,6 +72,7 @@ static PyObject *runtime_connect(PyObject *module, PyObject *args) {
     options.startup_token = startup;
     options.timeout = (usec_t)(seconds * USEC_PER_SEC);
     options.interrupted = interrupted;
+    options.cancel_signal = SIGINT; /* its handler is execution._on_cancel */
     if (worker && worker_len == sizeof(options.worker))
         memcpy(&options.worker, worker, sizeof(options.worker));
     Core *core = NULL;

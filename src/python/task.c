@@ -282,6 +282,20 @@ static Slice slice_of(PyObject *object) {
     return slice;
 }
 
+/* Has the function run here as often as its max_calls allows? */
+static bool is_last_call(Running *run) {
+    const Call *call = &run->task->call;
+    if (call->kind != CALL_KIND_TASK || !call->options.len)
+        return false;
+    _cleanup_py_ PyObject *hash =
+        PyBytes_FromStringAndSize((const char *)call->function.byte, sizeof(call->function));
+    _cleanup_py_ PyObject *options = text_of(call->options);
+    _cleanup_py_ PyObject *last =
+        hash && options ? HOOK_CALL(run->state, HOOK_TASK_DONE, hash, options) : NULL;
+    PyErr_Clear();
+    return last == Py_True;
+}
+
 /* Ends the call with what a hook answered:
  * (kind, data, text, retry, exiting, class name, namespace). */
 static void end_with_error(Running *run, PyObject *answer) {
@@ -298,7 +312,7 @@ static void end_with_error(Running *run, PyObject *answer) {
         info.class_name = slice_of(class_name);
         info.namespace = slice_of(namespace_);
         end.retry = retry;
-        end.exiting = exiting;
+        end.exiting = exiting || is_last_call(run);
     } else {
         PyErr_Clear();
         info.kind = ERROR_KIND_SYSTEM;
@@ -352,15 +366,7 @@ static int end_well(Running *run, PyObject *value) {
             end.repr = PyUnicode_AsUTF8AndSize(repr, NULL);
         PyErr_Clear();
     }
-    if (call->kind == CALL_KIND_TASK && call->options.len) {
-        _cleanup_py_ PyObject *hash =
-            PyBytes_FromStringAndSize((const char *)call->function.byte, sizeof(call->function));
-        _cleanup_py_ PyObject *options = text_of(call->options);
-        _cleanup_py_ PyObject *last =
-            hash && options ? HOOK_CALL(run->state, HOOK_TASK_DONE, hash, options) : NULL;
-        end.exiting = last == Py_True;
-        PyErr_Clear();
-    }
+    end.exiting = is_last_call(run);
     run->state->exiting |= end.exiting;
     core_task_done(run->state->core, run->task, &end);
     return 0;
@@ -390,6 +396,7 @@ static int dispatch(Running *run, PyObject *method, PyObject *args, PyObject *kw
     State *state = run->state;
     _cleanup_py_ PyObject *info = task_info(state, run->task);
     PyObject *token = PyCapsule_New(run->task, TOKEN, NULL);
+    core_task_detach(state->core, run->task);
     _cleanup_py_ PyObject *done =
         info && token ? PyObject_CallFunctionObjArgs(state->dispatch, token, method, args,
                                                      kwargs ? kwargs : Py_None, info, NULL)
@@ -409,7 +416,11 @@ static int run_task(State *state, CoreTask *task) {
     _cleanup_py_ PyObject *args = NULL, *kwargs = NULL, *result = NULL;
     state->task = task;
     _cleanup_py_ PyObject *callable = load_callable(state, call);
-    if (callable && unpack(&u, &args, &kwargs) == 0) {
+    state->interruptible = true;
+    bool early = call->kind == CALL_KIND_TASK && core_task_cancelled(task);
+    if (early)
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+    else if (callable && unpack(&u, &args, &kwargs) == 0) {
         if (call->kind == CALL_KIND_ACTOR_TASK && state->dispatch) {
             if (dispatch(&run, callable, args, kwargs) == 0) {
                 state->task = NULL;
@@ -418,14 +429,29 @@ static int run_task(State *state, CoreTask *task) {
         } else
             result = call_it(state, call, callable, args, kwargs);
     }
+    bool well = result && store_result(&run, result) == 0;
+    state->interruptible = false;
     int r;
-    if (result && store_result(&run, result) == 0)
+    if (well)
         r = end_well(&run, result);
     else
         r = end_failed(&run, u.failed ? HOOK_DEPENDENCY : HOOK_FAILED, u.failed);
     Py_XDECREF(u.failed);
     state->task = NULL;
     return r;
+}
+
+/* Dispatched calls that were cancelled: whoever runs them is told. */
+static int tell_cancelled(State *state) {
+    TaskId id;
+    while (core_task_take_cancelled(state->core, &id)) {
+        _cleanup_py_ PyObject *task = id_object(state->task_id, &id, sizeof(id));
+        _cleanup_py_ PyObject *done =
+            task ? PyObject_CallFunctionObjArgs(state->cancel, task, NULL) : NULL;
+        if (!done)
+            return -1;
+    }
+    return 0;
 }
 
 /* run_tasks(): until the raylet says that it is over. */
@@ -442,7 +468,7 @@ static PyObject *run_tasks(PyObject *module, PyObject *none) {
             Py_RETURN_NONE;
         if (r < 0)
             return raise_error(r);
-        if (PyErr_CheckSignals() < 0)
+        if (PyErr_CheckSignals() < 0 || (r == CORE_CANCELLED && tell_cancelled(state) < 0))
             return NULL;
         if (task && run_task(state, task) < 0)
             return NULL;
@@ -520,6 +546,13 @@ static PyObject *task_cancelled(PyObject *module, PyObject *token) {
     return PyBool_FromLong(task && core_task_cancelled(task));
 }
 
+/* May a signal that says so interrupt the code that the main thread runs? */
+static PyObject *task_interrupted(PyObject *module, PyObject *none) {
+    UNUSED(none);
+    State *state = state_of(module);
+    return PyBool_FromLong(state->interruptible && state->task && core_task_cancelled(state->task));
+}
+
 /* What the main thread runs, or None. */
 static PyObject *current_task(PyObject *module, PyObject *none) {
     UNUSED(none);
@@ -534,9 +567,15 @@ static PyObject *task_name(PyObject *module, PyObject *none) {
     return state->task ? text_of(state->task->call.name) : Py_NewRef(Py_None);
 }
 
-static PyObject *set_dispatch(PyObject *module, PyObject *dispatch_) {
+/* set_dispatch(dispatch, cancel, context): this worker is a concurrent actor from now on. */
+static PyObject *set_dispatch(PyObject *module, PyObject *args) {
     State *state = state_of(module);
-    py_set(&state->dispatch, dispatch_ == Py_None ? NULL : Py_NewRef(dispatch_));
+    PyObject *dispatch_, *cancel, *context;
+    if (!PyArg_ParseTuple(args, "OOO", &dispatch_, &cancel, &context))
+        return NULL;
+    py_set(&state->dispatch, Py_NewRef(dispatch_));
+    py_set(&state->cancel, Py_NewRef(cancel));
+    py_set(&state->context, Py_NewRef(context));
     Py_RETURN_NONE;
 }
 
@@ -553,9 +592,10 @@ PyMethodDef task_functions[] = {
     { "task_yield", task_yield, METH_VARARGS, NULL },
     { "task_room", task_room, METH_O, NULL },
     { "task_cancelled", task_cancelled, METH_O, NULL },
+    { "task_interrupted", task_interrupted, METH_NOARGS, NULL },
     { "current_task", current_task, METH_NOARGS, NULL },
     { "task_name", task_name, METH_NOARGS, NULL },
-    { "set_dispatch", set_dispatch, METH_O, NULL },
+    { "set_dispatch", set_dispatch, METH_VARARGS, NULL },
     { "actor_instance", actor_instance, METH_NOARGS, NULL },
     { NULL, NULL, 0, NULL },
 };

@@ -49,22 +49,34 @@ static void worker_free(Worker *worker) {
 static char *death_sentence(const Worker *worker) {
     if (worker->death_text)
         return str_dup(worker->death_text);
-    if (worker->have_status && WIFSIGNALED(worker->status))
-        return str_printf("Worker unexpectedly exits by signal %d (%s). The process was killed, "
-                          "perhaps because the machine ran out of memory, or it crashed.",
-                          WTERMSIG(worker->status), strsignal(WTERMSIG(worker->status)));
-    if (worker->have_status)
-        return str_printf("Worker exits with an exit code %d.", WEXITSTATUS(worker->status));
-    return str_dup("Worker unexpectedly exits with a connection error code 2. End of file. There "
-                   "are some potential root causes. (1) The process is killed by SIGKILL by OOM "
-                   "killer due to high memory usage. (2) ray stop --force is called. (3) The "
-                   "worker is crashed unexpectedly due to SIGSEGV or other unexpected errors.");
+    if (worker->local && worker->local->goodbye)
+        return str_printf("Worker exits unexpectedly. Worker exits with an exit code %d.",
+                          (int)worker->local->exit_code);
+    /* Users' code matches the peer's words, which know of no exit status: the log has that. */
+    return str_dup(
+        "Worker unexpectedly exits with a connection error code 2. End of file. Some common causes "
+        "include: (1) the process was killed by the OOM killer due to high memory usage, (2) ray "
+        "stop --force was called, or (3) the worker crashed unexpectedly due to SIGSEGV or another "
+        "unexpected error. If the process was killed by the kernel OOM killer (verifiable by "
+        "checking for OOM in dmesg of the OOMing node), consider enabling resource isolation via "
+        "--enable-resource-isolation to prevent node deaths by resource contention and "
+        "significant loss of progress by uninformed kernel OOM killing.");
+}
+
+static void log_death(const Worker *worker) {
+    if (worker->intended || worker->death_text || !worker->have_status)
+        return;
+    if (WIFSIGNALED(worker->status))
+        log_info("worker %d was killed by signal %d", (int)worker->pid, WTERMSIG(worker->status));
+    else
+        log_info("worker %d exited with %d", (int)worker->pid, WEXITSTATUS(worker->status));
 }
 
 static void worker_dead(Worker *worker) {
     Raylet *raylet = worker->raylet;
     bool starting = worker->state == WORKER_STARTING || worker->state == WORKER_FORKING;
     _cleanup_free_ char *text = death_sentence(worker);
+    log_death(worker);
     Lease *lease = worker->lease;
     if (worker->local)
         local_gone(worker->local, text);

@@ -54,13 +54,25 @@ class _Threads:
             name: ThreadPoolExecutor(limit, thread_name_prefix=f"ray-{name or 'actor'}")
             for name, limit in limits.items()
         }
+        self._waiting = {}  # task id -> (future, token): not begun yet, or running
 
     def dispatch(self, token, method, args, kwargs, info):
         pool = self._pools.get(_group_of(method, info))
         if pool is None:
             raise ValueError(f"The actor has no concurrency group {_group_of(method, info)!r}.")
         info["token"] = token
-        pool.submit(self._run, token, method, args, kwargs or {}, info)
+        task = info["task_id"]
+        future = pool.submit(self._run, token, method, args, kwargs or {}, info)
+        self._waiting[task] = future, token
+        future.add_done_callback(lambda done: self._waiting.pop(task, None))
+
+    def cancel(self, task):
+        """Takes a call back that has not begun; one that runs may ask is_canceled()."""
+        from ray.exceptions import TaskCancelledError
+
+        future, token = self._waiting.get(task, (None, None))
+        if future is not None and future.cancel():
+            _fail(token, TaskCancelledError(task))
 
     @staticmethod
     def _run(token, method, args, kwargs, info):
@@ -77,7 +89,7 @@ class _Loop:
         self._limits = limits
         self._loop = asyncio.new_event_loop()
         self._semaphores = {name: asyncio.Semaphore(limit) for name, limit in limits.items()}
-        self._running = set()  # tasks, which the loop itself does not keep alive
+        self._running = {}  # task id -> asyncio.Task, which the loop itself does not keep alive
         threading.Thread(target=self._loop.run_forever, name="ray-asyncio", daemon=True).start()
 
     def dispatch(self, token, method, args, kwargs, info):
@@ -87,12 +99,29 @@ class _Loop:
         info["asyncio"], info["token"] = True, token
         self._loop.call_soon_threadsafe(self._start, token, method, args, kwargs or {}, info, group)
 
+    def cancel(self, task):
+        self._loop.call_soon_threadsafe(self._cancel, task)
+
+    def _cancel(self, task):
+        running = self._running.get(task)
+        if running is not None:
+            running.cancel()  # its code may catch that: the call was cancelled all the same
+
     def _start(self, token, method, args, kwargs, info, group):
         task = self._loop.create_task(self._run(token, method, args, kwargs, info, group))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[info["task_id"]] = task
+        # A task that is cancelled before it runs at all never enters its coroutine.
+        task.add_done_callback(lambda done: self._done(done, token, info["task_id"]))
+
+    def _done(self, done, token, task):
+        import asyncio
+
+        del self._running[task]
+        if done.cancelled():
+            _fail(token, asyncio.CancelledError())
 
     async def _run(self, token, method, args, kwargs, info, group):
+        import asyncio
         import inspect
 
         execution.current.set(info)
@@ -105,9 +134,13 @@ class _Loop:
                     result = await self._stream(token, result)
                 elif inspect.isawaitable(result):
                     result = await result
+            except asyncio.CancelledError:
+                raise
             except BaseException as e:
                 _fail(token, e, in_stream)
             else:
+                if _mobula.task_cancelled(token):
+                    raise asyncio.CancelledError()
                 _mobula.task_finish(token, result)
 
     async def _stream(self, token, generator):

@@ -3,6 +3,7 @@
 import contextvars
 import json
 import os
+import signal
 
 from ray import _mobula
 from ray._private import errors
@@ -92,9 +93,14 @@ def create(cls, args, kwargs, options_text):
         from ray._private import concurrency
 
         runner = concurrency.runner(instance, options.get("asyncio"), limit, groups)
-        _mobula.set_dispatch(runner.dispatch)
+        _mobula.set_dispatch(runner.dispatch, runner.cancel, _current_id)
     _set_title(f"ray::{log_name(instance)}")
     return instance
+
+
+def _current_id():
+    info = current.get()
+    return info["task_id"] if info else None
 
 
 def own_handle(actor_id):
@@ -103,7 +109,7 @@ def own_handle(actor_id):
 
     metadata = _ActorClassMetadata(type(_Self.instance), {})
     meta = metadata.meta(0, -1, _Self.unordered)
-    return _mobula.import_actor(actor_id.binary(), None, _Self.unordered, 0, meta)
+    return _mobula.import_actor(actor_id.binary(), None, _Self.unordered, meta)
 
 
 def _set_title(title):
@@ -167,13 +173,20 @@ def failed(error, info):
         return _exited(info)
     if isinstance(error, SystemExit):
         raise error  # the process ends; the submitter sees a dead worker
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or _is_cancelled(error):
         cancelled = exceptions.TaskCancelledError(info["task_id"])
         return _described(cancelled.with_traceback(error.__traceback__), info, retry=False)
     if info["kind"] == 1:
         answer = _described(error, info, retry=False)
         return (errors.ACTOR_DIED, *answer[1:4], True, *answer[5:])
     return _described(error, info, retry=_may_retry(error, info))
+
+
+def _is_cancelled(error):
+    import sys
+
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def _exited(info):
@@ -261,6 +274,12 @@ def leave():
                 pass
 
 
+def _on_cancel(number, frame):
+    """The signal that a task was cancelled: it may come late, when another one runs."""
+    if _mobula.task_interrupted():
+        raise KeyboardInterrupt
+
+
 def run(config):
     """A worker's life: `config` is what the raylet said at the fork."""
     from ray._private import worker
@@ -278,6 +297,7 @@ def run(config):
         30.0,
     )
     worker.global_worker.mode = worker.WORKER_MODE
+    signal.signal(signal.SIGINT, _on_cancel)
     code = 0
     try:
         _mobula.run_tasks()
