@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """RayClusters and RayJobs as the tests make and read them."""
+import json
+
 from conftest import wait_for
 
 
@@ -23,6 +25,14 @@ def condition(status, name):
     return {c["type"]: c["status"] for c in status.get("conditions", [])}.get(name)
 
 
+ENDS = {"Complete", "Failed", "ValidationFailed"}
+
+
 def wait_state(kubectl, namespace, name, state, seconds=20):
-    return wait_for(lambda: (s := get(kubectl, namespace, "rayjob", name)) and
-                    s.get("jobDeploymentStatus") == state and s, seconds, f"{name} to be {state}")
+    """The status once jobDeploymentStatus is `state`; a job that ended in another never gets there."""
+    def reached():
+        status = get(kubectl, namespace, "rayjob", name)
+        now = status.get("jobDeploymentStatus")
+        assert now == state or now not in ENDS, f"{name} ended: {json.dumps(status, indent=1)}"
+        return now == state and status
+    return wait_for(reached, seconds, f"{name} to be {state}")

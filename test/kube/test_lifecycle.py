@@ -93,10 +93,16 @@ def has_node(kubectl):
 
 
 @pytest.fixture
-def place(kubectl, namespace):
+def place(request, kubectl, namespace):
     """A namespace with the script, empty again when the next test needs the node's CPUs."""
+    failed = request.session.testsfailed
     kubectl("create", "configmap", "code", "-n", namespace, f"--from-literal=script.py={SCRIPT}")
     yield namespace
+    if request.session.testsfailed > failed:
+        print(kubectl("get", "rayjobs,rayclusters,jobs,pods,svc,events", "-n", namespace))
+        for pod in kubectl("get", "pods", "-n", namespace, "-o", "name").split():
+            print(pod, kubectl.run("logs", pod, "-n", namespace, "--all-containers",
+                                   "--tail=50", check=False).stdout)
     kubectl("delete", "rayjobs,rayclusters", "--all", "-n", namespace, "--wait=false")
     wait_empty(kubectl, namespace)
 
