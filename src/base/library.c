@@ -14,7 +14,7 @@ static int unusable(const char *package) {
 }
 
 int library_load(const char *soname, const char *package, const LibrarySymbol *symbols, size_t n) {
-    void *library = dlopen(soname, RTLD_NOW | RTLD_NODELETE);
+    void *library = dlopen(soname, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
     if (!library)
         return unusable(package);
     for (size_t i = 0; i < n; i++) {

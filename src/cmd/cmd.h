@@ -14,6 +14,7 @@ int cmd_gcs(int argc, char **argv);        /* the head's control plane */
 int cmd_raylet(int argc, char **argv);     /* the daemon of one node */
 int cmd_dashboard(int argc, char **argv);  /* HTTP on :8265 */
 int cmd_job_run(int argc, char **argv);    /* supervises one submitted job */
+int cmd_c_worker(int argc, char **argv);   /* a worker that runs code of shared objects */
 int cmd_env_setup(int argc, char **argv);  /* builds one runtime environment, then exits */
 int cmd_apiserver(int argc, char **argv);  /* the embedded Kubernetes API server */
 int cmd_node_agent(int argc, char **argv); /* runs pods of one machine as processes */

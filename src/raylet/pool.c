@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -93,10 +94,13 @@ static void worker_dead(Worker *worker) {
 /* The process is a zombie or gone: no ring of it will be written any more. */
 static void on_process_end(void *ctx, const LoopExit *end) {
     Worker *worker = ctx;
-    UNUSED(end);
     if (worker->local)
         rings_drop(worker->local);
-    if (worker->have_status || !worker->zygote)
+    if (!worker->zygote) { /* our own child */
+        worker->have_status = true;
+        worker->status = end->signal ? end->signal : W_EXITCODE(end->code, 0);
+    }
+    if (worker->have_status)
         worker_dead(worker);
     else
         loop_timer_after(worker->timer, STATUS_GRACE);
@@ -190,12 +194,30 @@ static Worker *worker_new(Raylet *raylet) {
     return worker;
 }
 
+static int worker_spawn(Worker *worker, int out, int err) {
+    Child child;
+    int r = native_start(worker, out, err, &child);
+    if (r < 0)
+        return r;
+    r = loop_child_new(worker->raylet->loop, child.pidfd, on_process_end, worker, &worker->exit);
+    if (r < 0) {
+        child_signal(&child, SIGKILL);
+        child_release(&child);
+        return r;
+    }
+    worker->pid = child.pid;
+    worker->state = WORKER_STARTING;
+    return 0;
+}
+
 static int worker_fork(Worker *worker) {
     _cleanup_close_ int out = -1, err = -1;
     int r = logfile_new(worker->raylet, &worker->id, false, &worker->out, &out);
     if (r == 0)
         r = logfile_new(worker->raylet, &worker->id, true, &worker->err, &err);
     Zygote *zygote = NULL;
+    if (r == 0 && workenv_native(worker->env))
+        return worker_spawn(worker, out, err);
     if (r == 0)
         r = zygote_get(worker->raylet, worker->env, &zygote);
     if (r == 0)

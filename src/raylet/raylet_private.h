@@ -297,6 +297,8 @@ void pool_on_kill(Raylet *raylet, RayletCall *call);
 _must_check_ int zygote_get(Raylet *raylet, const WorkEnv *env, Zygote **ret_zygote);
 _must_check_ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd);
 void zygotes_done(Raylet *raylet);
+/* Starts a worker that runs C code; its process is ours to reap. */
+_must_check_ int native_start(const Worker *worker, int out_fd, int err_fd, Child *ret_child);
 
 /* ---- workenv.c: runtime environments of workers ---- */
 typedef enum WorkEnvState {
@@ -314,6 +316,7 @@ WorkEnvState workenv_ready(WorkEnv *env);
 const char *workenv_error(const WorkEnv *env);
 /* Of a ready one, all borrowed and perhaps NULL: what env-setup answered. */
 const char *workenv_python(const WorkEnv *env);
+bool workenv_native(const WorkEnv *env); /* its workers run C code */
 struct json_t *workenv_answer(const WorkEnv *env);
 void workenvs_done(Raylet *raylet);
 

@@ -122,6 +122,12 @@ static int build(WorkEnv *env) {
     int r = json_parse(env->text, strlen(env->text), NULL, 0, &wanted);
     if (r < 0)
         return error_context(r, "runtime_env");
+    if (str_eq(json_str_at(wanted, "worker"), "c")) {
+        json_t *vars = json_at(wanted, "env_vars");
+        env->answer = json_pack("{s:b, s:O?}", "native", true, "env_vars", vars);
+        env->state = WORKENV_READY;
+        return 0;
+    }
     if (only_variables(wanted)) {
         env->answer = json_pack("{s:O}", "env_vars", json_at(wanted, "env_vars"));
         env->state = WORKENV_READY;
@@ -159,6 +165,10 @@ json_t *workenv_answer(const WorkEnv *env) {
 
 const char *workenv_python(const WorkEnv *env) {
     return json_str_at(workenv_answer(env), "python");
+}
+
+bool workenv_native(const WorkEnv *env) {
+    return json_is_true(json_at(workenv_answer(env), "native"));
 }
 
 void workenvs_done(Raylet *raylet) {
