@@ -487,15 +487,16 @@ class _CreationSpec:
             resources.setdefault("CPU", 0)
         else:
             resources.setdefault("CPU", 1)
+        held = {name: amount for name, amount in resources.items() if amount}
         call.prepare(
             calls.ACTOR_CREATE,
             metadata.export.get(),
             f"{metadata.class_name}.__init__",
             None,
             1,
-            {name: amount for name, amount in resources.items() if amount},
+            held,
             placement,
-            calls.strategy(options),
+            calls.strategy(options, held, placement, metadata.class_name),
             for_call(options.get("runtime_env")),
             0,
             False,

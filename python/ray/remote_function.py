@@ -41,15 +41,16 @@ class _TaskSpec:
             retries = int(os.environ.get("RAY_TASK_MAX_RETRIES", 3))
         retry, allowed = calls.retry_rule(options.get("retry_exceptions", False))
         max_calls = options.get("max_calls") or None
+        resources = resources_of({"num_cpus": task_options["num_cpus"].default_value, **options})
         call.prepare(
             calls.TASK,
             self.export.get(),
             options.get("name") or self.export.thing.__name__,
             None,
             calls.returns(options.get("num_returns"), is_generator(self.export.thing)),
-            resources_of({"num_cpus": task_options["num_cpus"].default_value, **options}),
+            resources,
             None,
-            calls.strategy(options),
+            calls.strategy(options, resources, None, self.export.thing.__name__),
             for_call(options.get("runtime_env")),
             retries if retries is not None else 0,
             retry,

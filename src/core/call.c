@@ -191,7 +191,11 @@ char *core_assigned(Core *core) {
     buf_add_str(&out, "},\"gpu_ids\":[");
     for (size_t i = 0; i < m->gpu_ids_len; i++)
         buf_printf(&out, "%s%u", i ? "," : "", m->gpu_ids[i]);
-    buf_add_str(&out, "],\"namespace\":");
+    buf_add_str(&out, "],\"group\":\"");
+    if (!id_is_unset(&m->group))
+        buf_add_str(&out, ID_HEX(&m->group));
+    buf_printf(&out, "\",\"capture\":%s", m->capture ? "true" : "false");
+    buf_add_str(&out, ",\"namespace\":");
     add_json_text(&out, m->namespace);
     buf_add_str(&out, ",\"job_config\":");
     if (m->job_config.len)

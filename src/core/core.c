@@ -441,6 +441,7 @@ static Core *core_new(const CoreOptions *o) {
     map_init(&core->tasks, sizeof(TaskId));
     map_init(&core->actors, sizeof(ActorId));
     map_init(&core->exported, sizeof(Hash));
+    map_init(&core->groups, sizeof(GroupId));
     map_init(&core->fetches, sizeof(ObjectId));
     list_init(&core->calls);
     list_init(&core->active);
@@ -482,6 +483,7 @@ static void core_destroy(Core *core) {
     map_done(&core->tasks);
     map_done(&core->actors);
     map_done(&core->exported);
+    groups_done(core);
     map_done(&core->fetches);
     buf_done(&core->scratch);
     buf_done(&core->assigned);

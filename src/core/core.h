@@ -261,6 +261,25 @@ _must_check_ int core_actor_kill(Core *core, const ActorId *id, bool no_restart)
 /* Calls sent and not answered. */
 size_t core_actor_pending(const CoreActor *actor);
 
+/* ---- placement groups ------------------------------------------------------------------------- */
+
+/* Asks gcs for a group: it gets its place in time. A named one waits for the answer (CORE_EXISTS: the
+ * name is taken; error_text() is the sentence), others never wait. */
+_must_check_ int core_group_create(Core *core, const GroupInfo *info, usec_t timeout);
+/* Waits until gcs knows of a group that this process made, so that others may ask for it. */
+_must_check_ int core_group_settle(Core *core, const GroupId *id, usec_t timeout);
+/* Waits for the group's place. 0: it has one; CORE_TIMEOUT; CORE_NOT_FOUND: there is none such, any
+ * more; CORE_INTERRUPTED as in get. */
+_must_check_ int core_group_wait(Core *core, const GroupId *id, usec_t timeout);
+/* A reference that gets the value once the group has its place, or an error when it is removed. The
+ * value is small and contains no references. Owned. */
+_must_check_ int core_group_ready(Core *core, const GroupId *id, const CoreBlob *value,
+                                  CoreRef **ret_ref);
+/* Never waits. */
+_must_check_ int core_group_remove(Core *core, const GroupId *id);
+/* Changes with the group that what this worker submits runs in; 0 on a driver. Cheap: one load. */
+uint32_t core_capture_epoch(const Core *core);
+
 /* ---- running calls (workers) --------------------------------------------------------------------- */
 
 struct CoreTask {

@@ -282,6 +282,8 @@ struct Core {
     StrMap classes;
     Map actors; /* ActorId -> CoreActor */
     Map exported;
+    Map groups; /* GroupId -> CoreGroup: placement groups made here */
+    _Atomic uint32_t capture_epoch;
     TaskId main_task;
 
     List calls;            /* RunTask */
@@ -305,6 +307,10 @@ struct Core {
     CoreCounts counts;
     Buf scratch;
 };
+
+/* group.c */
+void groups_done(Core *core);
+void group_on_info(Core *core, const GroupInfo *info);
 
 /* core.c: lock, waiting */
 void core_lock(Core *core);

@@ -335,7 +335,10 @@ static void on_assign(Core *core, const FrameHeader *h, const void *body) {
     TaskAssign m;
     if (task_assign_decode(&m, core->assigned.data, core->assigned.len, &core->assigned_arena) < 0)
         return;
+    bool same = core->assign.capture == m.capture && id_equal(&core->assign.group, &m.group);
     core->assign = m;
+    if (!same)
+        atomic_fetch_add(&core->capture_epoch, 1);
     core->info.job = m.job;
     core->main_task = task_id_driver(&m.job);
 }
@@ -428,6 +431,11 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
     case MSG_ACTOR_INFO_REPLY: {
         DECODED(ActorInfoReply, actor_info_reply, m)
         actor_on_info(core, &m.info);
+        break;
+    }
+    case MSG_GROUP_INFO_REPLY: {
+        DECODED(GroupInfoReply, group_info_reply, m)
+        group_on_info(core, &m.info);
         break;
     }
     case MSG_TASK_ASSIGN:

@@ -336,6 +336,8 @@ static ErrorKind lease_error_kind(const RpcReply *reply) {
         return ERROR_KIND_TASK_UNSCHEDULABLE;
     case STATUS_CODE_INVALID:
         return ERROR_KIND_ENV_SETUP;
+    case STATUS_CODE_REMOVED:
+        return ERROR_KIND_GROUP_REMOVED;
     default:
         return ERROR_KIND_SYSTEM;
     }

@@ -23,8 +23,9 @@ int actor_set_create(GcsActor *actor, const ActorCreate *create) {
     if (r < 0)
         return r;
     const Strategy *strategy = &create->strategy;
-    if (strategy->kind == STRATEGY_KIND_PLACEMENT_GROUP)
-        return error_origin(-EINVAL, "placement groups are not supported yet");
+    actor->in_group = strategy->kind == STRATEGY_KIND_PLACEMENT_GROUP;
+    actor->group = strategy->group;
+    actor->bundle = strategy->bundle;
     actor->request = (SchedRequest){
         .kind = strategy->kind == STRATEGY_KIND_SPREAD          ? SCHED_SPREAD
                 : strategy->kind == STRATEGY_KIND_NODE_AFFINITY ? SCHED_AFFINITY
@@ -95,6 +96,11 @@ static void not_started(Gcs *gcs, GcsActor *actor, const RpcReply *reply) {
     /* BUSY: the node's next report makes us look again. A lost connection: it is back soon, or
      * dead. */
     if (reply->result < 0 || reply->status.code == STATUS_CODE_BUSY) {
+        GcsGroup *group = actor->in_group ? groups_get(gcs, &actor->group) : NULL;
+        if (group && reply->result > 0) {
+            group_no_room(group, actor->bundle, &actor->node, &actor->held);
+            loop_task_arm(gcs->schedule_task); /* another of its nodes may have */
+        }
         wait_for_place(gcs, actor);
         return;
     }
@@ -149,14 +155,36 @@ static void start_on(Gcs *gcs, GcsActor *actor, GcsNode *node) {
     actor->starting = mem_new(struct ActorStarting);
     *actor->starting = (struct ActorStarting){ gcs, actor->id };
     actor->node = node->sched.id;
-    nodes_charge(gcs, node, &actor->held);
+    if (!actor->in_group)
+        nodes_charge(gcs, node, &actor->held);
     actor->start_call =
         rpc_call(gcs->rpc, peer_make(node->index, node->incarnation, 0), MSG_ACTOR_START, &body,
                  USEC_INFINITY, on_start_done, actor->starting);
 }
 
+/* In a placement group: its bundles are a matter of the nodes that hold them. */
+static bool try_place_in_group(Gcs *gcs, GcsActor *actor) {
+    GcsGroup *group = groups_get(gcs, &actor->group);
+    if (!group || group->state == GROUP_STATE_REMOVED) {
+        _cleanup_free_ char *text =
+            str_printf("Could not create the actor because its associated placement group was "
+                       "removed.\nRequired placement group %s is removed.",
+                       ID_HEX(&actor->group));
+        actor_lost(gcs, actor, false, DEATH_KIND_UNSCHEDULABLE, text);
+        return true;
+    }
+    GcsNode *node = group_place_in(group, actor->bundle, &actor->held);
+    if (!node)
+        return false;
+    list_remove(&actor->pending);
+    start_on(gcs, actor, node);
+    return true;
+}
+
 /* False: it still waits. */
 static bool try_place(Gcs *gcs, GcsActor *actor) {
+    if (actor->in_group)
+        return try_place_in_group(gcs, actor);
     NodeId none = { 0 };
     const SchedNode *found = NULL;
     SchedAnswer answer = sched_pick(&gcs->sched, nodes_view(gcs), &none, &actor->request, &found);
@@ -182,6 +210,7 @@ void actor_schedule(Gcs *gcs, GcsActor *actor) {
 
 void actors_schedule_pending(void *ctx) {
     Gcs *gcs = ctx;
+    groups_schedule_pending(gcs);
     List todo;
     list_init(&todo);
     list_splice(&todo, &gcs->pending);
@@ -211,6 +240,8 @@ size_t actors_demands(const Gcs *gcs, Arena *arena, Demand **ret_demands) {
     size_t len = 0;
     LIST_EACH(item, &gcs->pending) {
         const GcsActor *actor = LIST_ITEM(item, GcsActor, pending);
+        if (actor->in_group)
+            continue; /* its group is shown */
         size_t i = 0;
         while (i < len && !resources_equal(shapes[i], &actor->placement))
             i++;

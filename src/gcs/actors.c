@@ -160,6 +160,7 @@ static void actor_die(Gcs *gcs, GcsActor *actor, DeathKind kind, const char *tex
     actors_changed(gcs, actor);
     vec_done(&actor->subscribers); /* nothing can follow */
     gcs->actors_dead++;
+    groups_actor_dead(gcs, &actor->id);
     forget_old(gcs);
 }
 

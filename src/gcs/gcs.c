@@ -281,6 +281,16 @@ static Handler *handler_of(unsigned type) {
         return actors_on_list;
     case MSG_ACTOR_EXITED:
         return actors_on_exited;
+    case MSG_GROUP_CREATE:
+        return groups_on_create;
+    case MSG_GROUP_REMOVE:
+        return groups_on_remove;
+    case MSG_GROUP_GET:
+        return groups_on_get;
+    case MSG_GROUP_LIST:
+        return groups_on_list;
+    case MSG_BUNDLE_FREED:
+        return groups_on_freed;
     case MSG_KV_PUT:
         return space_on_put;
     case MSG_KV_GET:
@@ -403,6 +413,8 @@ static int load(Gcs *gcs) {
     if (r == 0)
         r = actors_load(gcs);
     if (r == 0)
+        r = groups_load(gcs);
+    if (r == 0)
         r = submissions_load(gcs);
     return r;
 }
@@ -428,6 +440,7 @@ int gcs_new(Loop *loop, Kv *kv, const GcsOptions *options, const GcsPort *port, 
     nodes_init(gcs);
     jobs_init(gcs);
     actors_init(gcs);
+    groups_init(gcs);
     int r = load(gcs);
     if (r < 0)
         return error_context(r, "reading the cluster's records");
@@ -445,6 +458,7 @@ Gcs *gcs_free(Gcs *gcs) {
     submissions_done(gcs);
     pubsub_done(gcs);
     actors_done(gcs);
+    groups_done(gcs);
     jobs_done(gcs);
     nodes_done(gcs);
     GcsConn *conn;

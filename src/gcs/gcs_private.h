@@ -9,7 +9,7 @@
 #include "gcs/gcs.h"
 #include "model/convert.h"
 #include "rpc/rpc.h"
-#include "sched/pick.h"
+#include "sched/group.h"
 
 enum {
     GCS_NODES_MAX = 65000, /* alive; a node's number has 16 bits */
@@ -19,6 +19,8 @@ enum {
     GCS_ACTORS_MAX = 1000000,
     GCS_EARLY_MAX = 100000, /* subscriptions to actors that nobody registered yet */
     GCS_SUBMISSIONS_MAX = 10000,
+    GCS_GROUPS_MAX = 100000, /* placement groups that are not removed */
+    GCS_REMOVED_GROUPS_KEPT = 1000,
     GCS_SUBSCRIPTIONS_MAX = 1000000,
     GCS_NAME_MAX = 1024, /* of actors, namespaces, channels, nodes */
 };
@@ -50,8 +52,9 @@ typedef struct GcsNode {
     bool head;
     uint32_t agent_port, metrics_port;
     uint64_t started_ms, ended_ms;
-    Buf demands; /* encoded NodeReport with nothing but its demands */
-    bool dirty;  /* its view goes out at the end of the tick */
+    ResourceSet reserved, reserved_used; /* by placement groups */
+    Buf demands;                         /* encoded NodeReport with nothing but its demands */
+    bool dirty;                          /* its view goes out at the end of the tick */
 } GcsNode;
 
 /* ---- jobs.c ---- */
@@ -88,7 +91,10 @@ typedef struct GcsActor {
     bool created;                   /* ActorCreate has come */
     uint32_t start_call;            /* under way to `node`; 0: none */
     struct ActorStarting *starting; /* of that call */
-    List pending;                   /* in Gcs.pending while it waits for a place */
+    bool in_group;
+    GroupId group;
+    int32_t bundle; /* -1: any */
+    List pending;   /* in Gcs.pending while it waits for a place */
     Vec(PeerId) subscribers;
 } GcsActor;
 
@@ -98,6 +104,48 @@ typedef struct GcsEarly {
     PeerId peer;
     usec_t until; /* then there is none */
 } GcsEarly;
+
+/* ---- groups.c ---- */
+typedef struct GcsBundle {
+    ResourceSet resources;
+    LabelSelector labels;
+    NodeId node;         /* that holds it; zero: none */
+    NodeId planned;      /* in the attempt under way; zero: it takes no part */
+    ResourceSet refused; /* what its node had no room for; empty: nothing since it told of room */
+} GcsBundle;
+
+/* A node's part in the attempt under way. */
+typedef struct GroupPart {
+    struct GcsGroup *group;
+    NodeId node;
+    uint32_t call; /* 0: answered */
+} GroupPart;
+
+typedef struct GcsGroup {
+    Gcs *gcs;
+    GroupId id;
+    GroupState state;
+    char *name, *namespace_, *topology;
+    GroupPolicy policy;
+    GcsBundle *bundles;
+    size_t len;
+    bool detached, infeasible;
+    JobId job;
+    ActorId actor;
+    PeerId creator;
+    NodeId soft_target;
+    uint32_t attempts;
+    usec_t asked_at, attempt_at;
+    uint64_t created_usec, reserve_usec;
+    /* the attempt under way */
+    GroupPart *parts;
+    size_t parts_len, awaited;
+    bool refused, committing;
+    uint32_t next; /* where the search of a place for an actor begins */
+    Vec(PeerId) watchers;
+    List waiting;  /* GroupGet calls, answered once it is created or removed */
+    List link;     /* in Gcs.groups_pending, or Gcs.groups_removed */
+} GcsGroup;
 
 /* ---- submissions.c ---- */
 typedef struct GcsSubmission GcsSubmission;
@@ -148,6 +196,11 @@ struct Gcs {
     LoopTask *schedule_task;
     Vec(GcsEarly) early; /* the oldest first */
     LoopTimer *early_timer;
+
+    Map groups;                          /* GroupId -> GcsGroup */
+    StrMap group_names;                  /* "namespace/name" -> GcsGroup */
+    List groups_pending, groups_removed; /* the oldest first */
+    size_t groups_removed_len;
 
     StrMap submissions; /* id -> GcsSubmission */
 
@@ -245,6 +298,41 @@ void actors_schedule_pending(void *gcs);
 /* What actors that have no place yet wait for, equal ones counted. */
 size_t actors_demands(const Gcs *gcs, Arena *arena, Demand **ret_demands);
 _must_check_ int actor_set_create(GcsActor *actor, const ActorCreate *create);
+
+/* ---- groups.c: the table ---- */
+void groups_init(Gcs *gcs);
+_must_check_ int groups_load(Gcs *gcs);
+void groups_done(Gcs *gcs);
+void groups_on_create(Gcs *gcs, GcsCall *call);
+void groups_on_remove(Gcs *gcs, GcsCall *call);
+void groups_on_get(Gcs *gcs, GcsCall *call);
+void groups_on_list(Gcs *gcs, GcsCall *call);
+void groups_on_freed(Gcs *gcs, GcsCall *call);
+void groups_job_ended(Gcs *gcs, const JobId *job);
+void groups_actor_dead(Gcs *gcs, const ActorId *actor);
+void groups_node_dead(Gcs *gcs, const GcsNode *node);
+/* The bundles that a node holds. */
+KeptBundle *groups_kept(const Gcs *gcs, const GcsNode *node, Arena *arena, size_t *ret_len);
+GcsGroup *groups_get(const Gcs *gcs, const GroupId *id);
+void group_changed(GcsGroup *group); /* logs and tells */
+/* All bundles have a node: answers those that wait. */
+void group_created(GcsGroup *group);
+/* What groups that have no place yet wait for, equal ones counted. */
+size_t groups_demands(const Gcs *gcs, Arena *arena, GroupDemand **ret_demands);
+
+/* ---- group_reserve.c: finding a place ---- */
+void group_schedule(GcsGroup *group);
+/* Ends the attempt under way; what it has reserved is returned. */
+void group_give_up(GcsGroup *group);
+/* The same for one whose nodes have all answered: nothing is returned. */
+void group_attempt_end(GcsGroup *group);
+/* All bundles, and those of the attempt, are returned. */
+void group_return_all(GcsGroup *group);
+void groups_schedule_pending(Gcs *gcs);
+/* A node of the group that may have room for `want` in that bundle (-1: any), or NULL. */
+GcsNode *group_place_in(GcsGroup *group, int32_t bundle, const ResourceSet *want);
+/* The node had none after all: it is not asked again until it tells of room. */
+void group_no_room(GcsGroup *group, int32_t bundle, const NodeId *node, const ResourceSet *want);
 
 /* ---- submissions.c ---- */
 _must_check_ int submissions_load(Gcs *gcs);

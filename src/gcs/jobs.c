@@ -92,6 +92,7 @@ static void job_finish(Gcs *gcs, GcsJob *job) {
     if (job_store(gcs, job) == 0)
         gcs_log(gcs);
     actors_job_ended(gcs, &job->id);
+    groups_job_ended(gcs, &job->id);
     JobFinished message = { .job = job->id };
     _cleanup_buf_ Buf body = { 0 };
     job_finished_encode(&message, &body);

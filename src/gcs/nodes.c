@@ -50,6 +50,8 @@ static void node_free(GcsNode *node) {
                       node->raylet_socket, node->death_reason };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
+    resources_done(&node->reserved);
+    resources_done(&node->reserved_used);
     buf_done(&node->demands);
     free(node);
 }
@@ -77,6 +79,8 @@ static void node_info(const GcsNode *node, Arena *arena, NodeInfo *ret_info) {
     info.total = resources_to_wire(&node->sched.total, arena, &info.total_len);
     info.available = resources_to_wire_clamped(&node->sched.available, arena, &info.available_len);
     info.labels = labels_to_wire(&node->sched.labels, arena, &info.labels_len);
+    info.reserved = resources_to_wire(&node->reserved, arena, &info.reserved_len);
+    info.reserved_used = resources_to_wire(&node->reserved_used, arena, &info.reserved_used_len);
     NodeReport demands;
     if (node_report_decode(&demands, node->demands.data, node->demands.len, arena) == 0) {
         info.demands = demands.demands;
@@ -247,6 +251,7 @@ static void node_die(Gcs *gcs, GcsNode *node, const char *reason) {
         gcs_log(gcs);
     tell_of_death(gcs, node);
     rpc_peer_lost(gcs->rpc, raylet);
+    groups_node_dead(gcs, node);
     actors_node_dead(gcs, node, reason);
     jobs_node_dead(gcs, node);
     submissions_node_dead(gcs, node);
@@ -353,6 +358,7 @@ static void answer_registration(Gcs *gcs, GcsCall *call, const GcsNode *node) {
         .dashboard_url = slice_str(gcs->dashboard_url),
     };
     reply.nodes = all_nodes(gcs, call->arena, &reply.nodes_len);
+    reply.bundles = groups_kept(gcs, node, call->arena, &reply.bundles_len);
     _cleanup_buf_ Buf body = { 0 };
     node_registered_encode(&reply, &body);
     gcs_reply_logged(gcs, call, MSG_NODE_REGISTERED, &body, KV_LOGGED);
@@ -406,6 +412,11 @@ void nodes_on_report(Gcs *gcs, GcsCall *call) {
     int r = resources_from_wire(&node->sched.available, report.available, report.available_len);
     if (r == 0 && report.total_len > 0)
         r = resources_from_wire(&node->sched.total, report.total, report.total_len);
+    if (r == 0)
+        r = resources_from_wire(&node->reserved, report.reserved, report.reserved_len);
+    if (r == 0)
+        r = resources_from_wire(&node->reserved_used, report.reserved_used,
+                                report.reserved_used_len);
     if (r < 0) {
         log_warn("a report of node %.12s was dropped: %s", ID_HEX(&node->sched.id), error_text(r));
         return;
@@ -476,6 +487,7 @@ void nodes_on_cluster_status(Gcs *gcs, GcsCall *call) {
     };
     status.nodes = all_nodes(gcs, call->arena, &status.nodes_len);
     status_add_actors(gcs, call->arena, &status);
+    status.groups_len = groups_demands(gcs, call->arena, &status.groups);
     _cleanup_buf_ Buf body = { 0 };
     cluster_status_encode(&status, &body);
     gcs_reply(gcs, call, MSG_CLUSTER_STATUS, &body);

@@ -105,3 +105,26 @@ int label_selector_from_wire(LabelSelector *to, const Pair *items, size_t len) {
     selector = (LabelSelector){ 0 };
     return 0;
 }
+
+static Slice condition_text(const LabelTerm *term, Arena *arena) {
+    _cleanup_buf_ Buf text = { 0 };
+    bool many = term->values.len > 1;
+    buf_printf(&text, "%s%s", term->negated ? "!" : "", many ? "in(" : "");
+    for (size_t i = 0; i < term->values.len; i++)
+        buf_printf(&text, "%s%s", i ? "," : "", term->values.items[i]);
+    if (many)
+        buf_add_char(&text, ')');
+    char *kept = arena_array(arena, char, text.len + 1);
+    if (text.len)
+        memcpy(kept, text.data, text.len);
+    return (Slice){ kept, text.len };
+}
+
+Pair *label_selector_to_wire(const LabelSelector *selector, Arena *arena, size_t *ret_len) {
+    Pair *items = arena_array(arena, Pair, selector->len + 1);
+    for (uint32_t i = 0; i < selector->len; i++)
+        items[i] = (Pair){ .key = slice_str(selector->terms[i].key),
+                           .value = condition_text(&selector->terms[i], arena) };
+    *ret_len = selector->len;
+    return items;
+}

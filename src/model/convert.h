@@ -21,6 +21,8 @@ Resource *resources_to_wire_clamped(const ResourceSet *set, Arena *arena, size_t
 _must_check_ int labels_from_wire(Labels *to, const Pair *items, size_t len);
 Pair *labels_to_wire(const Labels *labels, Arena *arena, size_t *ret_len);
 _must_check_ int label_selector_from_wire(LabelSelector *to, const Pair *items, size_t len);
+/* The conditions are the arena's. */
+Pair *label_selector_to_wire(const LabelSelector *selector, Arena *arena, size_t *ret_len);
 
 /* For strings out of messages: -EINVAL with the field's name if it has a NUL or is longer than
  * `max`. *ret_text is owned. */

@@ -2,6 +2,7 @@
 #include "python/call.h"
 
 #include "model/ids.h"
+#include "python/convert.h"
 #include "python/value.h"
 
 enum {
@@ -93,12 +94,18 @@ static int bind_slowly(CallObject *call, const Arguments *a) {
     return done ? 0 : -1;
 }
 
+/* In this session, and in the placement group that is inherited now. */
+static bool prepared(const CallObject *call) {
+    return call->template_ && call->session == call->state->session &&
+           (!call->state->core || call->capture_epoch == core_capture_epoch(call->state->core));
+}
+
 int call_ready(CallObject *call, const Arguments *a) {
-    if (UNLIKELY(!call->template_ || call->session != call->state->session)) {
+    if (UNLIKELY(!prepared(call))) {
         _cleanup_py_ PyObject *done = HOOK_CALL(call->state, HOOK_PREPARE, (PyObject *)call);
         if (!done)
             return -1;
-        if (!call->template_ || call->session != call->state->session) {
+        if (!prepared(call)) {
             PyErr_SetString(PyExc_SystemError, "the call was not prepared");
             return -1;
         }
@@ -369,61 +376,29 @@ static PyObject *call_signature(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* Resources from {name: number}. Names are borrowed from the dict's keys. */
-static int resources_argument(PyObject *dict, Arena *arena, const Resource **ret, size_t *ret_len) {
-    Resource *list = arena_array(arena, Resource, (size_t)PyDict_Size(dict) + 1);
-    size_t len = 0;
-    PyObject *name, *number;
-    for (Py_ssize_t pos = 0; PyDict_Next(dict, &pos, &name, &number);) {
-        Py_ssize_t name_len;
-        const char *text = PyUnicode_AsUTF8AndSize(name, &name_len);
-        double amount = PyFloat_AsDouble(number);
-        if (!text || PyErr_Occurred())
-            return -1;
-        if (!(amount >= 0 && amount < 9e14)) {
-            PyErr_Format(PyExc_ValueError, "resource %R: %R is not an amount", name, number);
-            return -1;
-        }
-        list[len++] = (Resource){ { text, (size_t)name_len }, (int64_t)(amount * 10000 + 0.5) };
-    }
-    *ret = list;
-    *ret_len = len;
-    return 0;
-}
-
-/* (kind, node bytes or None, soft, group bytes or None, bundle, labels dict or None, spill, fail) */
+/* (kind, node bytes or None, soft, group bytes or None, bundle, labels dict or None, spill, fail,
+ * capture) */
 static int strategy_argument(PyObject *tuple, Arena *arena, Strategy *ret) {
     const char *node = NULL, *group = NULL;
     Py_ssize_t node_len, group_len;
-    int kind, soft, bundle, spill, fail;
-    PyObject *labels, *key, *value;
+    int kind, soft, bundle, spill, fail, capture;
+    PyObject *labels;
     *ret = (Strategy){ .bundle = -1 };
-    if (!PyArg_ParseTuple(tuple, "iz#pz#iOpp", &kind, &node, &node_len, &soft, &group, &group_len,
-                          &bundle, &labels, &spill, &fail))
+    if (!PyArg_ParseTuple(tuple, "iz#pz#iOppp", &kind, &node, &node_len, &soft, &group, &group_len,
+                          &bundle, &labels, &spill, &fail, &capture))
         return -1;
     ret->kind = (uint8_t)kind;
     ret->soft = soft;
     ret->bundle = bundle;
     ret->spill_on_unavailable = spill;
     ret->fail_on_unavailable = fail;
+    ret->capture = capture;
     if (node && node_len == sizeof(ret->node))
         memcpy(&ret->node, node, sizeof(ret->node));
     if (group && group_len == sizeof(ret->group))
         memcpy(&ret->group, group, sizeof(ret->group));
-    if (!PyDict_Check(labels))
-        return 0;
-    ret->labels = arena_array(arena, Pair, (size_t)PyDict_Size(labels) + 1);
-    for (Py_ssize_t pos = 0; PyDict_Next(labels, &pos, &key, &value); ret->labels_len++) {
-        Pair *pair = &ret->labels[ret->labels_len];
-        Py_ssize_t key_len, value_len = 0;
-        pair->key.data = PyUnicode_AsUTF8AndSize(key, &key_len);
-        pair->value.data = value == Py_None ? "" : PyUnicode_AsUTF8AndSize(value, &value_len);
-        if (!pair->key.data || !pair->value.data)
-            return -1;
-        pair->key.len = (size_t)key_len;
-        pair->value.len = (size_t)value_len;
-    }
-    return 0;
+    return PyDict_Check(labels) ? labels_argument(labels, arena, &ret->labels, &ret->labels_len)
+                                : 0;
 }
 
 /* prepare(kind, function, name, method, num_returns, resources, placement, strategy, runtime_env,
@@ -456,6 +431,7 @@ static PyObject *call_prepare(PyObject *self, PyObject *args) {
     call_drop_template(call);
     call->template_ = core_template_new(call->state->core, &spec);
     call->session = call->state->session;
+    call->capture_epoch = core_capture_epoch(call->state->core);
     call->num_returns = spec.num_returns;
     Py_RETURN_NONE;
 }

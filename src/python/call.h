@@ -13,7 +13,8 @@ enum {
 typedef struct CallObject {
     PyObject_HEAD State *state;
     PyObject *spec, *dict;
-    uint64_t session; /* the prepared template's */
+    uint64_t session;       /* the prepared template's */
+    uint32_t capture_epoch; /* likewise */
     CoreTemplate *template_;
     int32_t num_returns;
 

@@ -135,7 +135,7 @@ int actor_init(PyObject *module, State *state);
 int value_init(PyObject *module, State *state);
 
 extern PyMethodDef get_functions[], task_functions[], runtime_functions[], query_functions[],
-    actor_functions[], value_functions[], stream_functions[];
+    actor_functions[], value_functions[], stream_functions[], group_functions[];
 /* After a slice of waiting: are we to go on? -1 with an exception if not. */
 int between_slices(State *state, uint64_t session);
 /* None and -1: no limit. -1 with an exception if it is no number. */

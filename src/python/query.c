@@ -1,60 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/ids.h"
 #include "model/resources.h"
-#include "python/module.h"
+#include "python/convert.h"
 
 /* Questions to gcs: nodes, actors, its key-value table. Each waits for the answer. */
-
-static PyObject *text_of(Slice slice) {
-    return PyUnicode_DecodeUTF8(slice.data, (Py_ssize_t)slice.len, "replace");
-}
-
-/* 0, CORE_NOT_FOUND, or -1 with an exception. */
-static int ask(State *state, MessageType type, const Buf *body, Buf *out) {
-    int r;
-    if (state_need_core(state) < 0)
-        return -1;
-    CORE_WAIT(state, r = core_call(core, PEER_GCS, type, body, 60 * USEC_PER_SEC, out));
-    if (r == CORE_TIMEOUT)
-        r = error_origin(-ETIMEDOUT, "gcs did not answer within 60 s");
-    if (r < 0)
-        raise_error(r);
-    return r < 0 ? -1 : r;
-}
-
-static PyObject *resources_dict(const Resource *list, size_t len) {
-    _cleanup_py_ PyObject *dict = PyDict_New();
-    for (size_t i = 0; dict && i < len; i++) {
-        _cleanup_py_ PyObject *name = text_of(list[i].name);
-        _cleanup_py_ PyObject *amount =
-            PyFloat_FromDouble((double)list[i].amount / (double)QUANTITY_ONE);
-        if (!name || !amount || PyDict_SetItem(dict, name, amount) < 0)
-            return NULL;
-    }
-    return TAKE(dict);
-}
-
-static PyObject *labels_dict(const Pair *list, size_t len) {
-    _cleanup_py_ PyObject *dict = PyDict_New();
-    for (size_t i = 0; dict && i < len; i++) {
-        _cleanup_py_ PyObject *key = text_of(list[i].key), *value = text_of(list[i].value);
-        if (!key || !value || PyDict_SetItem(dict, key, value) < 0)
-            return NULL;
-    }
-    return TAKE(dict);
-}
 
 static PyObject *node_dict(State *state, const NodeInfo *n) {
     UNUSED(state);
     return Py_BuildValue(
         "{s:y#,s:i,s:N,s:N,s:N,s:N,s:O,s:N,s:N,s:N,s:N,s:I,s:I,s:N,s:K}", "node_id", n->node.byte,
-        (Py_ssize_t)sizeof(n->node), "state", (int)n->state, "address", text_of(n->address), "ip",
-        text_of(n->ip), "hostname", text_of(n->hostname), "name", text_of(n->name), "head",
-        n->head ? Py_True : Py_False, "total", resources_dict(n->total, n->total_len), "available",
+        (Py_ssize_t)sizeof(n->node), "state", (int)n->state, "address", text_object(n->address),
+        "ip", text_object(n->ip), "hostname", text_object(n->hostname), "name",
+        text_object(n->name), "head", n->head ? Py_True : Py_False, "total",
+        resources_dict(n->total, n->total_len), "available",
         resources_dict(n->available, n->available_len), "labels",
-        labels_dict(n->labels, n->labels_len), "raylet_socket", text_of(n->raylet_socket),
+        labels_dict(n->labels, n->labels_len), "raylet_socket", text_object(n->raylet_socket),
         "agent_port", n->agent_port, "metrics_port", n->metrics_port, "death_reason",
-        text_of(n->death_reason), "started_ms", (unsigned long long)n->started_wall);
+        text_object(n->death_reason), "started_ms", (unsigned long long)n->started_wall);
 }
 
 /* nodes() -> [dict], dead ones too */
@@ -66,7 +28,7 @@ static PyObject *nodes(PyObject *module, PyObject *none) {
     NodeList question = { 0 };
     NodeView view;
     node_list_encode(&question, &body);
-    if (ask(state, MSG_NODE_LIST, &body, &out) != 0)
+    if (ask_gcs(state, MSG_NODE_LIST, &body, &out) != 0)
         return PyErr_Occurred() ? NULL : PyList_New(0);
     int r = node_view_decode(&view, out.data, out.len, &arena);
     if (r < 0)
@@ -85,11 +47,12 @@ static PyObject *nodes(PyObject *module, PyObject *none) {
 static PyObject *actor_dict(const ActorInfo *a) {
     return Py_BuildValue("{s:y#,s:i,s:N,s:N,s:N,s:y#,s:y#,s:I,s:I,s:N,s:N,s:O}", "actor_id",
                          a->actor.byte, (Py_ssize_t)sizeof(a->actor), "state", (int)a->state,
-                         "name", text_of(a->name), "namespace", text_of(a->namespace), "class_name",
-                         text_of(a->class_name), "job_id", a->job.byte, (Py_ssize_t)sizeof(a->job),
-                         "node_id", a->node.byte, (Py_ssize_t)sizeof(a->node), "restarts",
-                         a->restarts, "pid", a->pid, "ip", text_of(a->ip), "death_text",
-                         text_of(a->death_text), "detached", a->detached ? Py_True : Py_False);
+                         "name", text_object(a->name), "namespace", text_object(a->namespace),
+                         "class_name", text_object(a->class_name), "job_id", a->job.byte,
+                         (Py_ssize_t)sizeof(a->job), "node_id", a->node.byte,
+                         (Py_ssize_t)sizeof(a->node), "restarts", a->restarts, "pid", a->pid, "ip",
+                         text_object(a->ip), "death_text", text_object(a->death_text), "detached",
+                         a->detached ? Py_True : Py_False);
 }
 
 /* actors(names only, all namespaces, namespace) -> [dict] */
@@ -106,7 +69,7 @@ static PyObject *actors(PyObject *module, PyObject *args) {
                            .namespace = slice_str(namespace_) };
     Actors answer;
     actor_list_encode(&question, &body);
-    if (ask(state, MSG_ACTOR_LIST, &body, &out) != 0)
+    if (ask_gcs(state, MSG_ACTOR_LIST, &body, &out) != 0)
         return PyErr_Occurred() ? NULL : PyList_New(0);
     int r = actors_decode(&answer, out.data, out.len, &arena);
     if (r < 0)
@@ -127,7 +90,7 @@ static PyObject *actors(PyObject *module, PyObject *args) {
 static int kv_ask(State *state, MessageType type, const Buf *body, Buf *out, Arena *arena,
                   KvReply *ret) {
     *ret = (KvReply){ 0 };
-    int r = ask(state, type, body, out);
+    int r = ask_gcs(state, type, body, out);
     if (r)
         return r;
     r = kv_reply_decode(ret, out->data, out->len, arena);

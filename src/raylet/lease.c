@@ -25,6 +25,8 @@ enum {
 
 static bool resources_take(Lease *lease) {
     Raylet *raylet = lease->raylet;
+    if (lease->in_group)
+        return bundle_take(lease);
     if (!resources_fit(&raylet->here.available, &lease->resources) ||
         !devices_take(&raylet->gpus, lease->resources.known[RESOURCE_GPU], &lease->gpus))
         return false;
@@ -34,8 +36,8 @@ static bool resources_take(Lease *lease) {
 }
 
 static void cpus_lend(Lease *lease, bool lend) {
-    Quantity *available = &lease->raylet->here.available.known[RESOURCE_CPU];
-    *available += (lend ? 1 : -1) * lease->resources.known[RESOURCE_CPU];
+    ResourceSet *pool = lease->held ? &lease->held->available : &lease->raylet->here.available;
+    pool->known[RESOURCE_CPU] += (lend ? 1 : -1) * lease->resources.known[RESOURCE_CPU];
     upstream_changed(lease->raylet);
 }
 
@@ -44,8 +46,12 @@ static void resources_release(Lease *lease) {
     if (lease->blocked)
         cpus_lend(lease, false);
     lease->blocked = false;
-    resources_add(&raylet->here.available, &lease->resources);
-    devices_give(&raylet->gpus, &lease->gpus);
+    if (lease->held) {
+        bundle_give(lease);
+    } else {
+        resources_add(&raylet->here.available, &lease->resources);
+        devices_give(&raylet->gpus, &lease->gpus);
+    }
     upstream_changed(raylet);
     loop_task_arm(raylet->dispatch_task);
 }
@@ -75,8 +81,7 @@ void lease_free(Lease *lease) {
 
 /* ---- answers ---- */
 
-/* Ends the lease with a status for whoever asked. */
-static void lease_refuse(Lease *lease, StatusCode code, const char *text) {
+void lease_refuse(Lease *lease, StatusCode code, const char *text) {
     if (lease->birth) /* `text` may be its environment's, which is let go last */
         actor_lease_failed(lease, code, text);
     else
@@ -85,6 +90,16 @@ static void lease_refuse(Lease *lease, StatusCode code, const char *text) {
     if (lease->birth || lease->spilled > 0)
         upstream_report_anew(lease->raylet);
     lease_free(lease);
+}
+
+/* The node's numbers of its GPUs. */
+static uint32_t *gpu_ids(const Lease *lease, Arena *arena) {
+    uint32_t *ids = arena_array(arena, uint32_t, lease->gpus.len + 1);
+    for (uint32_t i = 0; i < lease->gpus.len; i++) {
+        uint32_t at = lease->gpus.index[i];
+        ids[i] = lease->held ? lease->held->gpus.index[at] : at;
+    }
+    return ids;
 }
 
 static void assign_worker(Lease *lease, const Job *job) {
@@ -96,8 +111,10 @@ static void assign_worker(Lease *lease, const Job *job) {
     TaskAssign message = {
         .lease = lease->id,
         .job = lease->job,
-        .gpu_ids = lease->gpus.index,
+        .gpu_ids = gpu_ids(lease, &arena),
         .gpu_ids_len = lease->gpus.len,
+        .group = lease->group,
+        .capture = lease->capture,
         .job_config = slice_str(job->config),
         .namespace = slice_str(job->namespace_),
         .driver = job->driver,
@@ -136,7 +153,7 @@ static void grant(Lease *lease) {
         .node = raylet->id,
         .node_ip = slice_str(raylet->node_ip),
         .pid = (uint32_t)worker->pid,
-        .gpu_ids = lease->gpus.index,
+        .gpu_ids = gpu_ids(lease, &arena),
         .gpu_ids_len = lease->gpus.len,
     };
     message.resources = resources_to_wire(&lease->resources, &arena, &message.resources_len);
@@ -231,10 +248,32 @@ static void place_passed_on(Lease *lease) {
         return;
     if (raylet->starting_len >= starting_bound(raylet))
         return; /* soon */
-    if (resources_take(lease))
+    if (resources_take(lease)) {
         place_here(lease);
-    else
-        lease_refuse(lease, STATUS_CODE_BUSY, "no room on this node now");
+        return;
+    }
+    if (lease->in_group)
+        bundle_refused(lease);
+    lease_refuse(lease, STATUS_CODE_BUSY, "no room on this node now");
+}
+
+/* False: it waits on. */
+static bool place_in_group(Lease *lease) {
+    Raylet *raylet = lease->raylet;
+    bool failed;
+    lease->feasible = true; /* a matter of its group */
+    if (!env_ready(lease, &failed))
+        return failed;
+    if (raylet->starting_len >= starting_bound(raylet))
+        return false;
+    if (resources_take(lease)) {
+        place_here(lease);
+        return true;
+    }
+    const SchedNode *node = bundle_elsewhere(lease);
+    if (node)
+        spill(lease, node);
+    return node != NULL;
 }
 
 /* False: it waits on. */
@@ -285,7 +324,8 @@ void leases_dispatch(void *ctx) {
         uint64_t shape = lease->shape;
         if (passed_on)
             place_passed_on(lease);
-        else if (!place(lease) && stuck_len < SHAPES_SEEN)
+        else if (!(lease->in_group ? place_in_group(lease) : place(lease)) &&
+                 stuck_len < SHAPES_SEEN)
             stuck[stuck_len++] = shape;
     }
     upstream_changed(raylet);
@@ -311,6 +351,8 @@ static void on_spill_done(void *argument, const RpcReply *reply) {
         lease_refuse(lease, (StatusCode)reply->status.code, text);
         return;
     }
+    if (lease->in_group)
+        bundle_busy_elsewhere(lease);
     lease->state = LEASE_WAITING; /* the view was old: news make us look again */
     list_remove(&lease->link);
     list_push_front(&raylet->waiting, &lease->link);
@@ -331,7 +373,8 @@ static void spill(Lease *lease, const SchedNode *node) {
     lease->spill_node = node->id;
     list_remove(&lease->link);
     list_push(&raylet->granted, &lease->link);
-    resources_sub(&remote->sched.available, &lease->resources); /* until its next report */
+    if (!lease->in_group)
+        resources_sub(&remote->sched.available, &lease->resources); /* until its next report */
     lease->spill_call = raylet_call(raylet, peer_make(remote->index, remote->incarnation, 0),
                                     MSG_LEASE_REQUEST, &body, USEC_INFINITY, on_spill_done, lease);
 }
@@ -359,12 +402,14 @@ static SchedKind sched_kind(const Strategy *strategy) {
 }
 
 static uint64_t shape_of(const Lease *lease) {
-    uint64_t parts[6] = { resources_hash(&lease->resources),
+    uint64_t parts[8] = { resources_hash(&lease->resources),
                           (uint64_t)lease->sched.kind,
                           base_hash(&lease->sched.node, sizeof(NodeId)),
                           lease->sched.soft,
                           0,
-                          base_hash(lease->runtime_env, strlen(lease->runtime_env)) };
+                          base_hash(lease->runtime_env, strlen(lease->runtime_env)),
+                          base_hash(&lease->group, sizeof(GroupId)),
+                          (uint64_t)(int64_t)lease->bundle };
     for (uint32_t i = 0; i < lease->labels.len; i++)
         parts[4] = parts[4] * 31 + base_hash(lease->labels.terms[i].values.items[0],
                                              strlen(lease->labels.terms[i].values.items[0]));
@@ -373,8 +418,6 @@ static uint64_t shape_of(const Lease *lease) {
 
 static int lease_set(Lease *lease, const LeaseRequest *request) {
     const Strategy *strategy = &request->strategy;
-    if (strategy->kind == STRATEGY_KIND_PLACEMENT_GROUP)
-        return error_origin(-EINVAL, "placement groups are not supported yet");
     int r = resources_from_wire(&lease->resources, request->resources, request->resources_len);
     if (r == 0)
         r = devices_check(lease->resources.known[RESOURCE_GPU]);
@@ -384,6 +427,11 @@ static int lease_set(Lease *lease, const LeaseRequest *request) {
         r = text_from_wire(request->name, 4096, "the task's name", &lease->name);
     if (r == 0)
         r = text_from_wire(request->runtime_env, 1 << 20, "runtime_env", &lease->runtime_env);
+    lease->in_group = strategy->kind == STRATEGY_KIND_PLACEMENT_GROUP;
+    if (lease->in_group)
+        lease->group = strategy->group;
+    lease->bundle = strategy->bundle;
+    lease->capture = strategy->capture;
     lease->sched = (SchedRequest){
         .kind = sched_kind(strategy),
         .resources = &lease->resources,
@@ -548,6 +596,8 @@ size_t leases_demands(const Raylet *raylet, Arena *arena, Demand **ret_demands) 
     size_t len = 0;
     LIST_EACH(item, &raylet->waiting) {
         const Lease *lease = LIST_ITEM(item, Lease, link);
+        if (lease->in_group)
+            continue; /* its group is shown */
         size_t i = 0;
         while (i < len && shapes[i] != lease->shape)
             i++;

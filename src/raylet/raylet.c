@@ -117,6 +117,7 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     raylet->rpc_timer = loop_timer_new(loop, rpc_tick, raylet);
     resend_init(raylet);
     job_cache_init(raylet);
+    bundles_init(raylet);
     leases_init(raylet);
     pool_init(raylet);
     peers_init(raylet);
@@ -140,6 +141,7 @@ Raylet *raylet_free(Raylet *raylet) {
     raylet->gcs.registered = false;
     rpc_free(raylet->rpc);
     leases_done(raylet);
+    bundles_done(raylet);
     pool_done(raylet);
     workenvs_done(raylet);
     jobrun_done(raylet);

@@ -93,6 +93,32 @@ struct Worker {
     List idle;        /* in Raylet.idle, the longest idle first */
 };
 
+/* ---- bundles.c: placement groups ---- */
+typedef struct HeldBundle { /* resources set aside on this node */
+    uint32_t index;
+    bool committed;
+    ResourceSet total, available;
+    DeviceShare gpus; /* of the node's */
+    Devices devices;  /* device i is gpus.index[i] */
+} HeldBundle;
+
+typedef struct BundlePlace { /* one bundle, as gcs told */
+    NodeId node;
+    ResourceSet total;
+    ResourceSet refused; /* what its node had no room for; empty: nothing since it told of room */
+} BundlePlace;
+
+typedef struct RayletGroup {
+    Raylet *raylet;
+    GroupId id;
+    Vec(HeldBundle *) held;
+    uint32_t asked;      /* the call to gcs */
+    bool known;          /* gcs has told where its bundles are */
+    BundlePlace *places; /* by index */
+    size_t places_len;
+    Vec(PeerId) refused; /* who heard BUSY from us, and waits for room */
+} RayletGroup;
+
 /* ---- lease.c ---- */
 typedef enum LeaseState {
     LEASE_WAITING,  /* for resources */
@@ -119,9 +145,14 @@ struct Lease {
     LabelSelector labels;
     SchedRequest sched; /* points to the above */
     DeviceShare gpus;
+    bool in_group;
+    GroupId group;
+    int32_t bundle;   /* -1: any */
+    bool capture;     /* what it submits runs in the group as well */
+    HeldBundle *held; /* what its resources were taken from; NULL: the node */
     Worker *worker;
-    bool feasible; /* some node could take it with time */
-    bool blocked;  /* its CPUs are lent out */
+    bool feasible;    /* some node could take it with time */
+    bool blocked;     /* its CPUs are lent out */
     uint32_t spill_call;
     NodeId spill_node;
     uint64_t shape;           /* equal ones find a place or not alike */
@@ -202,11 +233,13 @@ struct Raylet {
     Devices gpus;
     SchedState sched;
     List waiting, granted;
-    Map leases;  /* LeaseId -> Lease */
+    Map leases;                          /* LeaseId -> Lease */
     LoopTask *dispatch_task;
-    Map births;  /* TaskId -> Lease: creations under way */
+    Map groups;                          /* GroupId -> RayletGroup */
+    ResourceSet reserved, reserved_used; /* by bundles held here; of that, by leases */
+    Map births;                          /* TaskId -> Lease: creations under way */
 
-    Map remotes; /* NodeId -> Remote */
+    Map remotes;                         /* NodeId -> Remote */
     Remote **by_index;
     Vec(const SchedNode *) view;
     List incoming;           /* connections of raylets that are not known yet */
@@ -349,6 +382,29 @@ void lease_free(Lease *lease);
 _must_check_ int lease_add(Raylet *raylet, const LeaseRequest *request, const FrameHeader *call,
                            Lease **ret_lease);
 size_t leases_demands(const Raylet *raylet, Arena *arena, Demand **ret_demands);
+
+/* Ends it with a status for whoever asked. */
+void lease_refuse(Lease *lease, StatusCode code, const char *text);
+
+/* ---- bundles.c ---- */
+void bundles_init(Raylet *raylet);
+void bundles_done(Raylet *raylet);
+void bundles_on_reserve(Raylet *raylet, RayletCall *call);
+void bundles_on_commit(Raylet *raylet, RayletCall *call);
+void bundles_on_return(Raylet *raylet, RayletCall *call);
+void bundles_on_freed(Raylet *raylet, RayletCall *call);
+void bundles_on_group(Raylet *raylet, RayletCall *call);
+/* After a registration: these are ours, all others are returned; what was asked is asked again. */
+void bundles_registered(Raylet *raylet, const KeptBundle *kept, size_t len);
+/* Takes the lease's resources from a bundle here; false: no room. */
+bool bundle_take(Lease *lease);
+void bundle_give(Lease *lease);
+/* The lease was refused here for want of room: whoever asked is told when there is some. */
+void bundle_refused(Lease *lease);
+/* Another node that may have room for the lease, or NULL: it waits for news. */
+const SchedNode *bundle_elsewhere(Lease *lease);
+/* That node had none. */
+void bundle_busy_elsewhere(Lease *lease);
 
 /* ---- job_cache.c ---- */
 void job_cache_init(Raylet *raylet);

@@ -151,6 +151,8 @@ static Handler *handler_of(unsigned type) {
         return objects_on_fetch;
     case MSG_OBJECT_PULL:
         return objects_on_pull;
+    case MSG_BUNDLE_FREED:
+        return bundles_on_freed;
     default:
         return NULL;
     }
@@ -167,6 +169,14 @@ static Handler *gcs_handler_of(unsigned type) {
         return peers_on_dead;
     case MSG_JOB_FINISHED:
         return on_job_finished;
+    case MSG_BUNDLES_RESERVE:
+        return bundles_on_reserve;
+    case MSG_BUNDLES_COMMIT:
+        return bundles_on_commit;
+    case MSG_BUNDLES_RETURN:
+        return bundles_on_return;
+    case MSG_GROUP_INFO_REPLY:
+        return bundles_on_group;
     case MSG_JOB_RUN:
         return jobrun_on_run;
     case MSG_JOB_RUN_STOP:

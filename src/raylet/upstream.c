@@ -81,6 +81,9 @@ static void report(void *ctx) {
     NodeReport message = { .node = raylet->id, .changed = true };
     message.available =
         resources_to_wire_clamped(&raylet->here.available, &arena, &message.available_len);
+    message.reserved = resources_to_wire(&raylet->reserved, &arena, &message.reserved_len);
+    message.reserved_used =
+        resources_to_wire_clamped(&raylet->reserved_used, &arena, &message.reserved_used_len);
     message.demands_len = leases_demands(raylet, &arena, &message.demands);
     _cleanup_buf_ Buf body = { 0 };
     node_report_encode(&message, &body);
@@ -181,6 +184,7 @@ static void on_registered(Raylet *raylet, const NodeRegistered *message) {
     gcs->retry = 0;
     buf_clear(&gcs->last_report);
     peers_update(raylet, message->nodes, message->nodes_len);
+    bundles_registered(raylet, message->bundles, message->bundles_len);
     resend_all(raylet, gcs->frames);
     send_held(gcs);
     loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));

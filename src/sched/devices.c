@@ -15,6 +15,13 @@ int devices_init(Devices *devices, uint32_t count) {
     return 0;
 }
 
+void devices_init_share(Devices *devices, const DeviceShare *share) {
+    devices->free_share = mem_array(Quantity, share->len);
+    devices->len = share->len;
+    for (uint32_t i = 0; i < share->len; i++)
+        devices->free_share[i] = share->each;
+}
+
 void devices_done(Devices *devices) {
     free(devices->free_share);
     *devices = (Devices){ 0 };

@@ -27,6 +27,8 @@ typedef struct DeviceShare {
 
 /* -E2BIG beyond DEVICES_MAX. */
 _must_check_ int devices_init(Devices *devices, uint32_t count);
+/* Those of a share, to be shared out again: device i is share->index[i]. */
+void devices_init_share(Devices *devices, const DeviceShare *share);
 void devices_done(Devices *devices);
 /* -EINVAL: neither a whole number nor below one. */
 _must_check_ int devices_check(Quantity want);

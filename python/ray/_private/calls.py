@@ -5,7 +5,7 @@ from ray import _mobula
 TASK, ACTOR_CREATE, ACTOR_TASK = 0, 1, 2  # CallKind
 DEFAULT, SPREAD, NODE_AFFINITY, PLACEMENT_GROUP, NODE_LABEL = range(5)  # StrategyKind
 
-DEFAULT_STRATEGY = (DEFAULT, None, False, None, -1, None, False, False)
+DEFAULT_STRATEGY = (DEFAULT, None, False, None, -1, None, False, False, False)
 
 # Exported things larger than this are an error, from a tenth of it on a warning.
 _EXPORT_MAX = 100 * 1024 * 1024
@@ -88,16 +88,27 @@ class Export:
         logging.getLogger(__name__).warning(text)
 
 
-def strategy(options):
-    """The Strategy of a task or actor with these options, as RemoteCall.prepare() takes it."""
+def strategy(options, resources, placement, name):
+    """The Strategy of a task or actor with these options, as RemoteCall.prepare() takes it.
+
+    `placement` is what an actor needs to be placed, if more than `resources`; `name` is for messages.
+    """
     wanted = options.get("scheduling_strategy")
     labels = options.get("label_selector") or None
+    if _may_have_group(options, wanted):
+        from ray.util.placement_group import group_of_call
+
+        group, index, capture = group_of_call(options, resources, placement, name)
+        if group is not None:
+            return (
+                PLACEMENT_GROUP, None, False, group.id.binary(), index, labels, False, False, capture
+            )
     if wanted in (None, "DEFAULT"):
         if labels is None:
             return DEFAULT_STRATEGY
-        return (DEFAULT, None, False, None, -1, labels, False, False)
+        return (DEFAULT, None, False, None, -1, labels, False, False, False)
     if wanted == "SPREAD":
-        return (SPREAD, None, False, None, -1, labels, False, False)
+        return (SPREAD, None, False, None, -1, labels, False, False, False)
     from ray.util import scheduling_strategies as strategies
 
     if isinstance(wanted, strategies.NodeAffinitySchedulingStrategy):
@@ -110,17 +121,30 @@ def strategy(options):
             labels,
             wanted._spill_on_unavailable,
             wanted._fail_on_unavailable,
+            False,
         )
     if isinstance(wanted, strategies.PlacementGroupSchedulingStrategy):
-        from ray.util.placement_group import refuse
-
-        refuse()
+        return DEFAULT_STRATEGY  # an empty group
     if isinstance(wanted, strategies.NodeLabelSchedulingStrategy):
         selector = dict(labels or {})
         for expression in wanted.hard:
             selector[expression.key] = _label_condition(expression.operator)
-        return (NODE_LABEL, None, False, None, -1, selector, False, False)
-    raise ValueError(f"Unknown scheduling strategy {wanted!r}: use 'DEFAULT' or 'SPREAD'.")
+        return (NODE_LABEL, None, False, None, -1, selector, False, False, False)
+    raise ValueError(
+        f"Invalid scheduling_strategy value {wanted}. "
+        'Valid values are ["DEFAULT" | "SPREAD" | PlacementGroupSchedulingStrategy | '
+        "NodeAffinitySchedulingStrategy]"
+    )
+
+
+def _may_have_group(options, wanted):
+    if wanted is not None:
+        return not isinstance(wanted, str)
+    if "placement_group" in options or "placement_group_bundle_index" in options:
+        return True
+    from ray._private.worker import WORKER_MODE, global_worker
+
+    return global_worker.mode == WORKER_MODE
 
 
 def _label_condition(operator):

@@ -99,11 +99,12 @@ class Worker:
     def placement_group_id(self):
         from ray._mobula import PlacementGroupID
 
-        return PlacementGroupID.nil()
+        group = assigned().get("group") if self.mode == WORKER_MODE else None
+        return PlacementGroupID.from_hex(group) if group else PlacementGroupID.nil()
 
     @property
     def should_capture_child_tasks_in_placement_group(self):
-        return False
+        return self.mode == WORKER_MODE and bool(assigned().get("capture"))
 
     @property
     def current_cluster_and_job(self):

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is built on tasks, actors and objects. Each module loads at its first use."""
 
+# Not lazily: the function has the name of its module.
+from ray.util.placement_group import (
+    get_current_placement_group,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+
 _LAZY = {
     "ActorPool": "ray.util.actor_pool",
     "PublicAPI": "ray.util.annotations",
     "as_completed": "ray.util.helpers",
     "deregister_serializer": "ray.util.serialization",
-    "get_current_placement_group": "ray.util.placement_group",
-    "get_placement_group": "ray.util.placement_group",
     "inspect_serializability": "ray.util.check_serialize",
     "map_unordered": "ray.util.helpers",
-    "placement_group": "ray.util.placement_group",
-    "placement_group_table": "ray.util.placement_group",
     "register_serializer": "ray.util.serialization",
-    "remove_placement_group": "ray.util.placement_group",
 }
 
 
@@ -62,4 +66,14 @@ def __getattr__(name):
     return value
 
 
-__all__ = [*_LAZY, "get_node_instance_id", "get_node_ip_address", "list_named_actors"]
+__all__ = [
+    *_LAZY,
+    "get_current_placement_group",
+    "get_node_instance_id",
+    "get_node_ip_address",
+    "get_placement_group",
+    "list_named_actors",
+    "placement_group",
+    "placement_group_table",
+    "remove_placement_group",
+]
