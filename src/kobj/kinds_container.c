@@ -142,6 +142,13 @@ static bool is_standard_resource(const char *name) {
            str_starts(name, "hugepages-");
 }
 
+/* What is somebody's device, as nvidia.com/gpu: it is counted, and never lent twice. */
+static bool is_extended_resource(const char *name) {
+    const char *slash = strchr(name, '/');
+
+    return slash && !str_starts(name, "kubernetes.io/") && !str_starts(name, "requests.");
+}
+
 static void resource_validate(Place *place, const char *name, const json_t *value) {
     size_t len = place_map_key(place, name);
     Quantity quantity;
@@ -150,8 +157,11 @@ static void resource_validate(Place *place, const char *name, const json_t *valu
         place_invalid_text(place, "", name, "must be a standard resource type or fully qualified");
         place_invalid_text(place, "", name, "must be a standard resource for containers");
     }
-    if (quantity_from_json(value, &quantity) == 0 && quantity_compare(quantity, QUANTITY_ZERO) < 0)
+    bool known = quantity_from_json(value, &quantity) == 0;
+    if (known && quantity_compare(quantity, QUANTITY_ZERO) < 0)
         place_invalid(place, "", value, "must be greater than or equal to 0");
+    if (known && is_extended_resource(name) && quantity_ceil_milli(quantity) % 1000 != 0)
+        place_invalid(place, "", value, "must be an integer");
     place_pop(place, len);
 }
 
@@ -177,6 +187,21 @@ static void request_within_limit(Place *place, const char *name, const json_t *r
     place_invalid(place, "requests", request, why);
 }
 
+static void extended_within_limit(Place *place, const char *name, const json_t *request,
+                                  const json_t *limit) {
+    if (!limit) {
+        place_required(place, "limits", "Limit must be set for non overcommitable resources");
+        return;
+    }
+    Quantity asked, most;
+    if (quantity_from_json(request, &asked) < 0 || quantity_from_json(limit, &most) < 0 ||
+        quantity_compare(asked, most) == 0)
+        return;
+    _cleanup_free_ char *why = str_printf("must be equal to %s limit of %s", name,
+                                          json_is_string(limit) ? json_string_value(limit) : "");
+    place_invalid(place, "requests", request, why);
+}
+
 static void resources_validate(Place *place, const json_t *resources) {
     size_t len = place_key(place, "resources");
     const char *name;
@@ -184,8 +209,13 @@ static void resources_validate(Place *place, const json_t *resources) {
 
     resource_list_validate(place, resources, "limits");
     resource_list_validate(place, resources, "requests");
-    json_object_foreach(json_object_get(resources, "requests"), name, request)
-        request_within_limit(place, name, request, json_at(resources, "limits", name));
+    json_object_foreach(json_object_get(resources, "requests"), name, request) {
+        const json_t *limit = json_at(resources, "limits", name);
+        if (is_extended_resource(name))
+            extended_within_limit(place, name, request, limit);
+        else
+            request_within_limit(place, name, request, limit);
+    }
     place_pop(place, len);
 }
 
@@ -237,6 +267,9 @@ static void handlers_validate(Place *place, const json_t *container) {
         size_t len = place_key(place, probes[i]);
         if (probe)
             handler_validate(place, probe);
+        const json_t *successes = json_object_get(probe, "successThreshold");
+        if (successes && json_integer_value(successes) != 1 && !str_eq(probes[i], "readinessProbe"))
+            place_invalid(place, "successThreshold", successes, "must be 1");
         place_pop(place, len);
     }
     size_t len = place_key(place, "lifecycle");

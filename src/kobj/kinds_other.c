@@ -6,6 +6,11 @@
 #include "kobj/kinds_private.h"
 #include "kobj/meta.h"
 #include "kobj/names.h"
+#include "kobj/quantity.h"
+
+enum {
+    VALUES_BYTES_MAX = 1 << 20 /* of one ConfigMap or Secret */
+};
 
 /* --- Job --- */
 
@@ -47,8 +52,27 @@ void job_prepare(json_t *job) {
     json_t *spec = json_make_object(job, "spec");
 
     if (obj_uid(job) && !json_bool_at(spec, false, "manualSelector") &&
-        !json_at(spec, "selector", "matchLabels"))
+        !json_at(spec, "selector", "matchLabels", "batch.kubernetes.io/controller-uid"))
         job_labels_fill(job, obj_uid(job));
+}
+
+/* Unless the user takes over, the selector is the server's alone. */
+static void job_selector_validate(Place *place, const json_t *spec) {
+    const json_t *selector = json_object_get(spec, "selector"),
+                 *labels = json_at(spec, "template", "metadata", "labels"), *wanted;
+    const json_t *match = json_object_get(selector, "matchLabels");
+    bool matches = true;
+    const char *key;
+
+    if (json_bool_at(spec, false, "manualSelector") || !selector)
+        return;
+    if (json_object_size(match) > 1 || json_object_get(selector, "matchExpressions"))
+        place_invalid(place, "selector", selector, "`selector` not auto-generated");
+    json_object_foreach((json_t *)(uintptr_t)match, key, wanted)
+        matches &= json_same(wanted, json_object_get(labels, key));
+    if (!matches)
+        place_invalid(place, "template.metadata.labels", labels,
+                      "`selector` does not match template `labels`");
 }
 
 void job_validate(Place *place, const json_t *job) {
@@ -62,7 +86,28 @@ void job_validate(Place *place, const json_t *job) {
     if (str_empty(policy) || str_eq(policy, "Always"))
         place_required(place, "restartPolicy", "valid values: \"OnFailure\", \"Never\"");
     place_pop(place, below);
+    job_selector_validate(place, json_object_get(job, "spec"));
     place_pop(place, len);
+}
+
+/* An indexed Job may grow and shrink, both counts together. */
+static bool is_elastic(const json_t *spec, const json_t *before) {
+    return str_eq(json_str_at(spec, "completionMode"), "Indexed") &&
+           json_same(json_object_get(spec, "completions"), json_object_get(spec, "parallelism")) &&
+           json_object_get(before, "completions");
+}
+
+/* The template without what a queue may set on a Job that has not started. */
+static json_t *settled_template(const json_t *spec) {
+    static const char *const placed[] = { "nodeSelector", "affinity", "tolerations",
+                                          "schedulingGates" };
+    json_t *template = json_deep_copy(json_object_get(spec, "template"));
+
+    json_remove_at(template, "metadata", "labels");
+    json_remove_at(template, "metadata", "annotations");
+    for (size_t i = 0; i < ARRAY_LEN(placed); i++)
+        json_remove_at(template, "spec", placed[i]);
+    return template;
 }
 
 void job_validate_update(Place *place, const json_t *job, const json_t *old) {
@@ -71,7 +116,12 @@ void job_validate_update(Place *place, const json_t *job, const json_t *old) {
 
     place_immutable(place, "selector", spec, before);
     place_immutable(place, "completionMode", spec, before);
-    if (!json_bool_at(before, false, "suspend") || json_at(old, "status", "startTime"))
+    if (!is_elastic(spec, before))
+        place_immutable(place, "completions", spec, before);
+    bool waits = json_bool_at(before, false, "suspend") && !json_at(old, "status", "startTime");
+    _cleanup_json_ json_t *now = waits ? settled_template(spec) : NULL;
+    _cleanup_json_ json_t *then = waits ? settled_template(before) : NULL;
+    if (!waits || !json_same(now, then))
         place_immutable(place, "template", spec, before);
     place_pop(place, len);
 }
@@ -89,6 +139,10 @@ void service_fill(json_t *service) {
         if (unset && json_object_get(port, "port"))
             json_object_set(port, "targetPort", json_object_get(port, "port"));
     }
+    const char *type = json_str_at(spec, "type");
+    bool outside = str_eq(type, "NodePort") || str_eq(type, "LoadBalancer");
+    if (outside && str_empty(json_str_at(spec, "externalTrafficPolicy")))
+        json_set_at(spec, json_string("Cluster"), "externalTrafficPolicy");
 }
 
 void service_prepare(json_t *service) {
@@ -186,9 +240,26 @@ static void keys_validate(Place *place, const json_t *object, const char *field,
     place_pop(place, len);
 }
 
+/* Bytes of all values; base64 counts for what it holds. */
+static size_t values_size(const json_t *map, bool base64) {
+    size_t total = 0;
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)map, key, value) {
+        size_t len = json_string_length(value);
+        total += base64 ? len / 4 * 3 : len;
+    }
+    return total;
+}
+
 void configmap_validate(Place *place, const json_t *configmap) {
     keys_validate(place, configmap, "data", "binaryData");
     keys_validate(place, configmap, "binaryData", NULL);
+    if (values_size(json_object_get(configmap, "data"), false) +
+            values_size(json_object_get(configmap, "binaryData"), true) >
+        VALUES_BYTES_MAX)
+        faults_add_too_long(place->faults, "[]", VALUES_BYTES_MAX);
 }
 
 static void frozen_validate(Place *place, const json_t *object, const json_t *old) {
@@ -229,6 +300,8 @@ void secret_validate(Place *place, const json_t *secret) {
 
     keys_validate(place, secret, "data", NULL);
     size_t len = place_key(place, "data");
+    if (values_size(json_object_get(secret, "data"), true) > VALUES_BYTES_MAX)
+        faults_add_too_long(place->faults, place->path.data, VALUES_BYTES_MAX);
     for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
         if (!str_eq(json_str_at(secret, "type"), needed[i].type))
             continue;
@@ -270,6 +343,7 @@ void node_fill(json_t *node) {
 }
 
 void node_validate(Place *place, const json_t *node) {
+    _cleanup_(strmap_done) StrMap seen = { 0 };
     size_t i, len = place_key(place, "metadata.taints");
     json_t *taint;
 
@@ -279,6 +353,14 @@ void node_validate(Place *place, const json_t *node) {
         size_t at = place_index(place, i);
         if (why)
             place_invalid_text(place, "key", key, why);
+        const char *value = json_str_at(taint, "value"), *effect = json_str_at(taint, "effect");
+        _cleanup_free_ char *pair = str_printf("%s:%s", key ? key : "", effect ? effect : "");
+        if (strmap_put(&seen, pair, place)) {
+            _cleanup_json_ json_t *shown =
+                json_pack("{s:s, s:s, s:s, s:n}", "Key", key ? key : "", "Value",
+                          value ? value : "", "Effect", effect ? effect : "", "TimeAdded");
+            faults_add_duplicate(place->faults, place->path.data, shown);
+        }
         place_pop(place, at);
     }
     place_pop(place, len);
@@ -326,6 +408,29 @@ void claim_validate(Place *place, const json_t *claim) {
         place_required(place, "", "");
     place_pop(place, at);
     place_pop(place, len);
+}
+
+/* A bound claim may ask for more room, and nothing else. */
+void claim_validate_update(Place *place, const json_t *claim, const json_t *old) {
+    _cleanup_json_ json_t *now = json_deep_copy(json_object_get(claim, "spec"));
+    _cleanup_json_ json_t *before = json_deep_copy(json_object_get(old, "spec"));
+    Quantity asked, had;
+
+    json_remove_at(now, "resources", "requests");
+    json_remove_at(before, "resources", "requests");
+    if (!json_object_get(before, "volumeName"))
+        json_object_del(now, "volumeName");
+    if (!json_same(now, before))
+        place_forbidden(place, "spec",
+                        "spec is immutable after creation except resources.requests and "
+                        "volumeAttributesClassName for bound claims");
+    if (quantity_from_json(json_at(claim, "spec", "resources", "requests", "storage"), &asked) <
+            0 ||
+        quantity_from_json(json_at(old, "spec", "resources", "requests", "storage"), &had) < 0)
+        return;
+    if (quantity_compare(asked, had) < 0)
+        place_forbidden(place, "spec.resources.requests.storage",
+                        "field can not be less than status.capacity");
 }
 
 /* --- RBAC --- */

@@ -183,6 +183,10 @@ static void volume_validate(Place *place, const json_t *volume) {
     for (size_t i = 0; i < ARRAY_LEN(sources); i++)
         if (json_object_get(volume, sources[i]) && found++ > 0)
             place_forbidden(place, sources[i], "may not specify more than 1 volume type");
+    if (json_object_get(volume, "configMap") && str_empty(json_str_at(volume, "configMap", "name")))
+        place_required(place, "configMap.name", "");
+    if (json_object_get(volume, "secret") && str_empty(json_str_at(volume, "secret", "secretName")))
+        place_required(place, "secret.secretName", "");
 }
 
 static void volumes_validate(Place *place, const json_t *volumes) {
@@ -250,6 +254,17 @@ static void names_validate(Place *place, const json_t *spec) {
     place_pop(place, len);
 }
 
+static void host_names_validate(Place *place, const json_t *spec) {
+    static const char *const fields[] = { "hostname", "subdomain" };
+
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        const char *text = json_str_at(spec, fields[i]);
+        const char *why = str_empty(text) ? NULL : name_check_dns1123_label(text);
+        if (why)
+            place_invalid_text(place, fields[i], text, why);
+    }
+}
+
 void pod_spec_validate(Place *place, const json_t *spec) {
     const json_t *volumes = json_object_get(spec, "volumes");
     size_t i;
@@ -270,6 +285,7 @@ void pod_spec_validate(Place *place, const json_t *spec) {
     size_t len = place_key(place, "nodeSelector");
     place_labels(place, json_object_get(spec, "nodeSelector"));
     place_pop(place, len);
+    host_names_validate(place, spec);
 }
 
 void pod_validate(Place *place, const json_t *pod) {
@@ -310,6 +326,15 @@ static json_t *comparable_spec(const json_t *spec, const json_t *like) {
 
 void pod_validate_update(Place *place, const json_t *pod, const json_t *old) {
     const json_t *before = json_object_get(old, "spec");
+    for (size_t list = 0; list < 2; list++) {
+        const char *name = container_lists[list];
+        if (json_array_size(json_at(pod, "spec", name)) ==
+            json_array_size(json_object_get(before, name)))
+            continue;
+        _cleanup_free_ char *path = str_printf("spec.%s", name);
+        place_forbidden(place, path, "pod updates may not add or remove containers");
+        return;
+    }
     _cleanup_json_ json_t *now = comparable_spec(json_object_get(pod, "spec"), before);
 
     if (!json_same(now, before))

@@ -60,6 +60,7 @@ void node_validate(Place *place, const json_t *node);
 void event_prepare(json_t *event);
 void event_validate(Place *place, const json_t *event);
 void claim_validate(Place *place, const json_t *claim);
+void claim_validate_update(Place *place, const json_t *claim, const json_t *old);
 void role_validate(Place *place, const json_t *role);
 void binding_fill(json_t *binding);
 void binding_validate(Place *place, const json_t *binding);
@@ -67,3 +68,4 @@ void binding_validate_update(Place *place, const json_t *binding, const json_t *
 void slice_validate(Place *place, const json_t *slice);
 void crd_fill(json_t *crd);
 void crd_validate(Place *place, const json_t *crd);
+void crd_validate_update(Place *place, const json_t *crd, const json_t *old);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/map.h"
+#include "base/vec.h"
 #include "kobj/cel.h"
 #include "kobj/schema.h"
 #include "kobj/schema_private.h"
@@ -110,8 +111,13 @@ static void build_type(Builder *builder, const json_t *json, bool facet, Schema 
             schema->flags |= SCHEMA_ANY_OF_INT;
         return;
     }
+    if (json_object_get(json, "$ref")) {
+        faults_add_forbidden(builder->faults, fault_at(builder, "$ref"), "$ref is not supported");
+        return;
+    }
     if (!name || !*name) {
-        if (!facet && !json_bool_at(json, false, "x-kubernetes-preserve-unknown-fields"))
+        if (!facet && builder->depth > 1 &&
+            !json_bool_at(json, false, "x-kubernetes-preserve-unknown-fields"))
             faults_add_required(builder->faults, fault_at(builder, "type"),
                                 "must not be empty for specified object fields");
         return;
@@ -275,6 +281,14 @@ static void build_list_map(Builder *builder, const json_t *json, Schema *schema)
     if (!schema->list_keys)
         faults_add_required(builder->faults, fault_at(builder, "x-kubernetes-list-map-keys"),
                             "must not be empty if x-kubernetes-list-type is map");
+    for (const char *const *key = schema->list_keys; key && *key; key++) {
+        if (json_at(json, "items", "properties", *key))
+            continue;
+        faults_add_invalid(builder->faults, fault_at(builder, "x-kubernetes-list-map-keys"),
+                           json_object_get(json, "x-kubernetes-list-map-keys"),
+                           "entries must all be names of item properties");
+        break;
+    }
     const json_t *type = json_at(json, "items", "type");
     if (type && !str_eq(json_string_value(type), "object"))
         faults_add_invalid(builder->faults, fault_at(builder, "items.type"), type,
@@ -377,6 +391,24 @@ static void build_node(Builder *builder, const json_t *json, bool facet, Schema 
     build_logic(builder, json, schema);
 }
 
+/* A default has to be a value of its own type. */
+static void check_default(Builder *builder, const json_t *json, const Schema *schema) {
+    const json_t *value = json_object_get(json, "default");
+    _cleanup_faults_ Faults found = { 0 };
+
+    if (!value || (json_is_null(value) && (schema->flags & SCHEMA_NULLABLE)))
+        return;
+    schema_validate(schema, value, NULL, &found);
+    VEC_EACH(fault, &found) {
+        const char *below = fault->field ? fault->field : "";
+        _cleanup_free_ char *place =
+            str_printf("default%s%s", *below && *below != '.' && *below != '[' ? "." : "", below);
+        free(fault->field);
+        fault->field = str_dup(fault_at(builder, place));
+        faults_add_copy(builder->faults, fault);
+    }
+}
+
 /* `facet`: below allOf and the like, where no type is needed. */
 static const Schema *build(Builder *builder, const json_t *json, bool facet) {
     Schema node;
@@ -390,6 +422,7 @@ static const Schema *build(Builder *builder, const json_t *json, bool facet) {
     builder->depth++;
     build_node(builder, json, facet, &node);
     builder->depth--;
+    check_default(builder, json, &node);
     return shared_node(builder, &node);
 }
 
