@@ -4,6 +4,7 @@
 #include "kobj/meta.h"
 #include "local/controllers.h"
 #include "local/controllers_private.h"
+#include "local/strategy.h"
 
 /*
  * Serves what CRDs say. Events reach this before the client that wrote the CRD hears of it, so
@@ -12,24 +13,29 @@
  */
 
 #define CRD_FINALIZER "customresourcecleanup.apiextensions.k8s.io"
-#define CRD_TABLE     "customresourcedefinitions.apiextensions.k8s.io"
+
+static bool is_established(const json_t *crd) {
+    return str_eq(json_str_at(obj_condition(crd, "Established"), "status"), "True");
+}
 
 static void serve(Api *api, Object *object) {
     _cleanup_json_ json_t *crd = object_value(object);
+    if (!is_established(crd))
+        return;
     int r = registry_put_crd(&api->registry, crd);
     if (r < 0)
         log_warn("CRD %s is not served: %s", object->name, error_text(r));
 }
 
 void crd_serve_all(Api *api) {
-    StoreTable *table = store_table(api->store, CRD_TABLE);
+    StoreTable *table = store_table(api->store, STRATEGY_CRD_TABLE);
     VEC_EACH(object, &table->objects)
         serve(api, *object);
 }
 
 static void on_event(Controller *controller, const StoreEvent *event) {
     Api *api = controller->api;
-    if (!str_eq(event->table->name, CRD_TABLE)) {
+    if (!str_eq(event->table->name, STRATEGY_CRD_TABLE)) {
         Resource *resource =
             event->type == STORE_DELETED ? registry_of_table(&api->registry, event->table) : NULL;
         if (resource && resource->custom && event->table->objects.len == 0)
@@ -38,8 +44,10 @@ static void on_event(Controller *controller, const StoreEvent *event) {
     }
     if (event->type == STORE_DELETED) {
         _cleanup_json_ json_t *crd = object_value(event->now);
-        registry_remove(&api->registry, json_str_at(crd, "spec", "group"),
-                        json_str_at(crd, "spec", "names", "plural"));
+        if (is_established(crd))
+            registry_remove(&api->registry, json_str_at(crd, "spec", "group"),
+                            json_str_at(crd, "spec", "names", "plural"));
+        controller_mark_all(controller, "apiextensions.k8s.io", "customresourcedefinitions");
         return;
     }
     serve(api, event->now);
@@ -63,14 +71,27 @@ static void delete_objects(Controller *controller, const Resource *resource) {
     }
 }
 
+/* Another CRD is gone: its names may be free. */
+static bool accept_names(void *ctx, json_t *crd) {
+    strategy_crd_accept(ctx, crd);
+    return is_established(crd);
+}
+
 static void work_on(Controller *controller, const char *ns, const char *name) {
     Api *api = controller->api;
     _cleanup_json_ json_t *crd =
         api_peek(api, "apiextensions.k8s.io", "customresourcedefinitions", "", name);
+    if (crd && !is_established(crd) && !obj_is_deleting(crd)) {
+        _cleanup_call_ ApiCall call = controller_call(controller, "apiextensions.k8s.io",
+                                                      "customresourcedefinitions", "", name);
+        controller_report(controller, &call, api_change(&call, accept_names, api), "accepting");
+    }
     if (!crd || !obj_is_deleting(crd))
         return;
-    const Resource *resource = registry_find(&api->registry, json_str_at(crd, "spec", "group"),
-                                             json_str_at(crd, "spec", "names", "plural"));
+    const Resource *resource =
+        is_established(crd) ? registry_find(&api->registry, json_str_at(crd, "spec", "group"),
+                                            json_str_at(crd, "spec", "names", "plural"))
+                            : NULL;
     if (resource && resource->table->objects.len > 0)
         delete_objects(controller, resource);
     if (resource && resource->table->objects.len > 0)

@@ -74,8 +74,30 @@ static bool add_taint(json_t *node, const char *key, usec_t now) {
     return changed;
 }
 
+/* kubectl cordon sets the field; the taint is what others see. */
+static bool show_cordon(json_t *node, usec_t now) {
+    static const char cordoned[] = "node.kubernetes.io/unschedulable";
+    json_t *taints = json_at(node, "spec", "taints");
+    bool wanted = json_bool_at(node, false, "spec", "unschedulable");
+    if (wanted == has_taint(taints, cordoned, "NoSchedule"))
+        return false;
+    if (wanted) {
+        taints = json_make_array(json_make_object(node, "spec"), "taints");
+        json_array_append_new(taints, json_pack("{s:s, s:s, s:o}", "key", cordoned, "effect",
+                                                "NoSchedule", "timeAdded", meta_time_json(now)));
+        return true;
+    }
+    for (size_t i = json_array_size(taints); i-- > 0;)
+        if (str_eq(json_str_at(json_array_get(taints, i), "key"), cordoned))
+            json_array_remove(taints, i);
+    if (json_array_size(taints) == 0)
+        json_remove_at(node, "spec", "taints");
+    return true;
+}
+
 bool node_plan_edit(json_t *node, bool lost, usec_t now) {
     bool changed = lost && lose(node, now);
+    changed |= show_cordon(node, now);
     const char *ready = json_str_at(obj_condition(node, "Ready"), "status");
     if (!ready)
         return changed; /* one that nobody has spoken for yet: as it was made */

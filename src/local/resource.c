@@ -306,6 +306,11 @@ int registry_put_crd(Registry *registry, const json_t *crd) {
     int r = make_crd(registry->store, crd, &resource);
     if (r < 0)
         return r;
+    const Resource *there = registry_find(registry, resource->group, resource->plural);
+    if (there && !there->custom) {
+        resource_unref(resource);
+        return error_origin(-EEXIST, "the server has that resource itself");
+    }
     registry_remove(registry, resource->group, resource->plural);
     registry_add(registry, resource);
     return 0;

@@ -99,6 +99,30 @@ static char *target_url(const Rest *rest, const char *agent, const char *contain
     return buf_steal(&url);
 }
 
+static void check_number(const Rest *rest, const char *name, int64_t least, Faults *faults) {
+    const char *text = rest_query(rest, name);
+    int64_t number;
+    if (str_empty(text) || (str_to_i64(text, &number) == 0 && number >= least))
+        return;
+    _cleanup_json_ json_t *value =
+        str_to_i64(text, &number) == 0 ? json_integer(number) : json_string(text);
+    faults_add_invalid(faults, name, value,
+                       least ? "must be greater than 0" : "must be greater than or equal to 0");
+}
+
+static int check_options(Rest *rest) {
+    _cleanup_faults_ Faults faults = { 0 };
+    check_number(rest, "tailLines", 0, &faults);
+    check_number(rest, "limitBytes", 1, &faults);
+    if (rest_query(rest, "sinceSeconds") && rest_query(rest, "sinceTime"))
+        faults_add_forbidden(&faults, "[]",
+                             "at most one of `sinceTime` or `sinceSeconds` may be specified");
+    check_number(rest, "sinceSeconds", 1, &faults);
+    if (faults.len == 0)
+        return 0;
+    return status_invalid(&rest->call.status, "", "PodLogOptions", rest->call.name, &faults);
+}
+
 static void start(Rest *rest, const char *url) {
     LogCall *log = mem_new(LogCall);
     log->rest = rest;
@@ -128,6 +152,13 @@ void rest_log(Rest *rest) {
     const char *container = NULL;
     int r = pod ? agent_pick_container(call, pod, rest_query(rest, "container"), &container)
                 : status_not_found(&call->status, api_subject(call), call->name);
+    if (r == 0)
+        r = check_options(rest);
+    /* Nothing was said yet where nothing runs yet. */
+    if (r == 0 && str_empty(json_str_at(pod, "spec", "nodeName"))) {
+        rest_reply_text(rest, 200, "");
+        return;
+    }
     if (r == 0)
         r = agent_url(call, pod, &agent);
     if (r != 0) {

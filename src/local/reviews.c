@@ -35,8 +35,9 @@ static void review_token(Rest *rest, json_t *body) {
             json_pack("{s:b, s:s}", "authenticated", 0, "error", "the token is not valid"));
         return;
     }
-    json_t *user = json_pack("{s:s, s:[s, s]}", "uid", subject.uid, "groups",
-                             "system:serviceaccounts", "system:authenticated");
+    _cleanup_free_ char *group = str_printf("system:serviceaccounts:%s", subject.ns);
+    json_t *user = json_pack("{s:s, s:[s, s, s]}", "uid", subject.uid, "groups",
+                             "system:serviceaccounts", group, "system:authenticated");
     json_set_printf(user, "username", "system:serviceaccount:%s:%s", subject.ns, subject.account);
     json_object_set_new(body, "status", json_pack("{s:b, s:o}", "authenticated", 1, "user", user));
     token_subject_done(&subject);

@@ -70,10 +70,24 @@ static const Strategy STRATEGY_NAMESPACE = {
     .created = namespace_created,
 };
 
+/* Who registers a node without saying that it is ready says so later. */
+static void node_prepare(ApiCall *call, json_t *node) {
+    if (str_eq(json_str_at(obj_condition(node, "Ready"), "status"), "True"))
+        return;
+    json_t *taints = json_make_array(json_make_object(node, "spec"), "taints"), *taint;
+    size_t i;
+    json_array_foreach(taints, i, taint)
+        if (str_eq(json_str_at(taint, "key"), "node.kubernetes.io/not-ready"))
+            return;
+    json_array_append_new(taints, json_pack("{s:s, s:s}", "key", "node.kubernetes.io/not-ready",
+                                            "effect", "NoSchedule"));
+}
+
 static const Strategy STRATEGY_NODE = {
     .plural = "nodes",
     .group = "",
     .keeps_status = true,
+    .prepare_create = node_prepare,
 };
 
 /* Claims: bound at once to a directory that the node agent makes. */
@@ -100,53 +114,11 @@ static const Strategy STRATEGY_CLAIM = {
     .prepare_create = claim_prepare,
 };
 
-/* CRDs. */
-
-static void crd_add_stored_version(json_t *status, const json_t *versions) {
-    json_t *stored = json_make_array(status, "storedVersions");
-    const json_t *version, *item;
-    size_t i, j;
-    json_array_foreach(versions, i, version) {
-        const char *name = json_str_at(version, "name");
-        bool known = false;
-        json_array_foreach(stored, j, item)
-            known |= str_eq(json_string_value(item), name);
-        if (json_bool_at(version, false, "storage") && !known)
-            json_array_append_new(stored, json_string(name));
-    }
-}
-
-/* Accepted and served within the same call: the conditions say so from the start. */
-static void crd_prepare(ApiCall *call, json_t *object) {
-    usec_t now = loop_wall_now(call->api->loop);
-    if (!json_at(object, "spec", "conversion"))
-        json_set_at(object, json_string("None"), "spec", "conversion", "strategy");
-    if (!obj_is_deleting(object))
-        obj_add_finalizer(object, "customresourcecleanup.apiextensions.k8s.io");
-    json_t *status = json_make_object(object, "status");
-    condition_set(status, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now);
-    condition_set(status, "Established", "True", "InitialNamesAccepted",
-                  "the initial names have been accepted", now);
-    json_object_set(status, "acceptedNames", json_at(object, "spec", "names"));
-    crd_add_stored_version(status, json_at(object, "spec", "versions"));
-}
-
-static void crd_update(ApiCall *call, const json_t *old, json_t *object) {
-    crd_prepare(call, object);
-}
-
-static const Strategy STRATEGY_CRD = {
-    .plural = "customresourcedefinitions",
-    .group = "apiextensions.k8s.io",
-    .prepare_create = crd_prepare,
-    .prepare_update = crd_update,
-};
-
 static const Strategy STRATEGY_NONE = { 0 };
 
 const Strategy *strategy_find(const Resource *resource) {
     static const Strategy *const all[] = { &strategy_pod, &strategy_service, &STRATEGY_NAMESPACE,
-                                           &STRATEGY_CRD, &STRATEGY_NODE,    &STRATEGY_CLAIM };
+                                           &strategy_crd, &STRATEGY_NODE,    &STRATEGY_CLAIM };
     for (size_t i = 0; !resource->custom && i < ARRAY_LEN(all); i++)
         if (str_eq(all[i]->plural, resource->plural) && str_eq(all[i]->group, resource->group))
             return all[i];

@@ -34,5 +34,9 @@ int64_t strategy_pod_grace(const json_t *pod, int64_t asked);
 /* What every namespace has: its default account and the CA's certificate. Makes what is missing. */
 void strategy_fill_namespace(Api *api, const char *ns);
 
+/* Judges a CRD's names and says so in its status. */
+void strategy_crd_accept(Api *api, json_t *crd);
+#define STRATEGY_CRD_TABLE "customresourcedefinitions.apiextensions.k8s.io"
+
 /* In their own files. */
-extern const Strategy strategy_pod, strategy_service;
+extern const Strategy strategy_pod, strategy_service, strategy_crd;

@@ -25,6 +25,23 @@ static bool is_taken(Api *api, const char *address) {
     return false;
 }
 
+/* Why a client may not have the address it asks for; NULL: it may. Owned. */
+static char *refuse_address(Api *api, const char *address, const char **ret_field) {
+    struct in_addr parsed;
+    *ret_field = "spec.clusterIPs[0]";
+    if (inet_pton(AF_INET, address, &parsed) != 1)
+        return str_dup("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+    *ret_field = "spec.clusterIPs";
+    if (ntohl(parsed.s_addr) - api->service_base >= api->service_count)
+        return str_printf(
+            "failed to allocate IP %s: the provided IP (%s) is not in the valid range. "
+            "The range of valid IPs is %s",
+            address, address, api->settings.service_cidr);
+    if (is_taken(api, address))
+        return str_printf("failed to allocate IP %s: provided IP is already allocated", address);
+    return NULL;
+}
+
 static bool allocate_address(Api *api, char out[static INET_ADDRSTRLEN]) {
     for (uint32_t tries = 0; tries + 2 < api->service_count; tries++) {
         /* The first is the API server's own, the last a broadcast address. */
@@ -65,13 +82,37 @@ static void allocate_node_ports(Api *api, json_t *service) {
     }
 }
 
+static void prepare_create(ApiCall *call, json_t *service) {
+    json_set_at(service, json_object(), "status", "loadBalancer");
+}
+
 static bool has_node_ports(const json_t *service) {
     const char *type = json_str_at(service, "spec", "type");
     return str_eq(type, "NodePort") || str_eq(type, "LoadBalancer");
 }
 
-static void prepare_create(ApiCall *call, json_t *service) {
-    json_set_at(service, json_object(), "status", "loadBalancer");
+/* Ports that the client chose. */
+static int check_node_ports(ApiCall *call, const json_t *service) {
+    _cleanup_faults_ Faults faults = { 0 };
+    const json_t *port;
+    size_t i;
+    json_array_foreach(json_at(service, "spec", "ports"), i, port) {
+        const json_t *given = json_object_get(port, "nodePort");
+        int64_t number = json_integer_value(given);
+        _cleanup_free_ char *field = str_printf("spec.ports[%zu].nodePort", i);
+        if (number == 0)
+            continue;
+        if (number < NODE_PORT_FIRST || number > NODE_PORT_LAST)
+            faults_add_invalid(
+                &faults, field, given,
+                "provided port is not in the valid range. The range of valid ports is "
+                "30000-32767");
+        else if (port_is_taken(call->api, number))
+            faults_add_invalid(&faults, field, given, "provided port is already allocated");
+    }
+    return faults.len == 0
+               ? 0
+               : status_invalid(&call->status, "", "Service", obj_name(service), &faults);
 }
 
 static int admit_create(ApiCall *call, json_t *service) {
@@ -84,13 +125,19 @@ static int admit_create(ApiCall *call, json_t *service) {
         if (!allocate_address(call->api, address))
             return status_internal(&call->status, "failed to allocate a serviceIP: range is full");
         json_object_set_new(spec, "clusterIP", json_string(address));
-    } else if (!str_eq(given, "None") && is_taken(call->api, given)) {
+    } else if (!str_eq(given, "None")) {
+        const char *field;
+        _cleanup_free_ char *why = refuse_address(call->api, given, &field);
         _cleanup_faults_ Faults faults = { 0 };
-        _cleanup_json_ json_t *list = json_pack("[s]", given);
-        faults_add_invalid(&faults, "spec.clusterIPs", list,
-                           "failed to allocate IP: provided IP is already allocated");
-        return status_invalid(&call->status, "", "Service", obj_name(service), &faults);
+        _cleanup_json_ json_t *text = json_string(given), *list = json_pack("[s]", given);
+        if (why) {
+            faults_add_invalid(&faults, field, str_ends(field, "]") ? text : list, why);
+            return status_invalid(&call->status, "", "Service", obj_name(service), &faults);
+        }
     }
+    int r = has_node_ports(service) ? check_node_ports(call, service) : 0;
+    if (r != 0)
+        return r;
     json_object_set_new(spec, "clusterIPs", json_pack("[O]", json_object_get(spec, "clusterIP")));
     if (has_node_ports(service))
         allocate_node_ports(call->api, service);
