@@ -43,10 +43,10 @@ def shared_cluster():
 @pytest.fixture(scope="session")
 def peer():
     """The interpreter of a venv with the peer's release (make peer)."""
-    python = pathlib.Path(PEER) / "bin" / "python"
-    if not python.exists():
+    folder = pathlib.Path(PEER) / "bin"
+    if not (folder / "ray").exists():
         pytest.skip("no peer: `make peer` installs ray[default]==2.60.0 beside the build")
-    return python
+    return folder / "python"
 
 
 def peer_text(text):
