@@ -2,12 +2,28 @@
 
 /* Ray's command line. */
 
+#include <signal.h>
+#include <unistd.h>
+
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/ray_job.h"
 #include "cmd/ray_start.h"
 #include "cmd/ray_status.h"
 #include "cmd/version.h"
+
+static void end_now(int signo) {
+    _exit(128 + signo);
+}
+
+/* bash makes the last command of `bash -c` the first process of its container, for which signals have
+ * no default action: `ray job logs --follow` of a submitter would sit out the pod's grace period. */
+static void let_signals_end_us(void) {
+    static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+    const struct sigaction action = { .sa_handler = end_now };
+    for (size_t i = 0; getpid() == 1 && i < ARRAY_LEN(signals); i++)
+        (void)!sigaction(signals[i], &action, NULL);
+}
 
 int cmd_ray(int argc, char **argv) {
     static const Command commands[] = {
@@ -24,5 +40,6 @@ int cmd_ray(int argc, char **argv) {
         .commands = commands,
         .len = ARRAY_LEN(commands),
     };
+    let_signals_end_us();
     return commands_run(&group, argc, argv);
 }

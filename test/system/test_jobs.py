@@ -352,6 +352,25 @@ def test_a_job_outlives_a_killed_service(home, role):
     assert f"{'gcs_server' if role == 'gcs' else role} [exit code=-9]" in head.stdout.read()
 
 
+def test_a_follower_that_is_its_containers_first_process_ends_when_told(cluster):
+    """bash runs the last command of a pod's submitter in its own place."""
+    submit(cluster, "--submission-id", "j", "--no-wait", "--", "sleep", "300")
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    shell = subprocess.Popen(["unshare", *user, "--pid", "--fork", "bash", "-ce", "true; ray job "
+                              f"logs --follow --address {cluster.url} j"], env=cluster.env,
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        for line in shell.stdout:
+            if "Running entrypoint" in line:
+                break
+        children = pathlib.Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text()
+        os.kill(int(children), signal.SIGTERM)
+        assert shell.wait(10) == 128 + signal.SIGTERM
+    finally:
+        shell.kill()
+        cluster.job("stop", "j")
+
+
 def test_job_run_killed_fails_the_job(cluster):
     submit(cluster, "--submission-id", "orphan", "--no-wait", "--", "sleep", "300")
     wait_until(lambda: status(cluster, "orphan") == "RUNNING", "the job to run")
