@@ -222,6 +222,13 @@ void agent_pods_synced(Agent *agent) {
     loop_task_arm(agent->sweep_claims);
 }
 
+void agent_node_found_again(Agent *agent, const char *node) {
+    size_t pos = 0;
+    for (AgentEntry *entry; (entry = strmap_next(&agent->entries, &pos, NULL));)
+        if (str_eq(agent_pod_def(entry->pod)->node, node))
+            agent_pod_say_again(entry->pod);
+}
+
 static void wake_pods(void *ctx) {
     Agent *agent = ctx;
     size_t pos = 0;

@@ -75,6 +75,8 @@ void agent_pod_seen(Agent *agent, json_t *object);
 void agent_pod_deleted(Agent *agent, json_t *object);
 void agent_pods_synced(Agent *agent);
 void agent_rules_changed(void *ctx);
+/* The API server took the node for lost and told so in its pods' statuses. */
+void agent_node_found_again(Agent *agent, const char *node);
 
 /* agent_claims.c: a LoopFn */
 void agent_claims_sweep(void *ctx);

@@ -32,6 +32,16 @@ static void node_failed(AgentNode *node, const KubeReply *reply) {
     loop_timer_after(node->timer, RETRY_AFTER);
 }
 
+/* The taint goes a moment after our status has come. */
+static bool was_lost(const json_t *node) {
+    size_t i;
+    json_t *taint;
+    json_array_foreach(json_at(node, "spec", "taints"), i, taint)
+        if (str_eq(json_str_at(taint, "key"), "node.kubernetes.io/unreachable"))
+            return true;
+    return false;
+}
+
 static void status_done(void *ctx, const KubeReply *reply) {
     AgentNode *node = ctx;
     node->call = NULL;
@@ -42,6 +52,8 @@ static void status_done(void *ctx, const KubeReply *reply) {
     }
     if (!node->registered)
         log_info("node %s is ready", node->shape->name);
+    if (was_lost(reply->body))
+        agent_node_found_again(node->agent, node->shape->name);
     node->registered = true;
     loop_timer_after(node->timer, LEASE_EVERY);
 }

@@ -4,12 +4,12 @@
 #include "local/controllers_private.h"
 
 enum {
-    PLAIN_MAX = 6
+    PLAIN_MAX = 5
 };
 
 struct Controllers {
     Controller *plain[PLAIN_MAX]; /* nothing but the common part */
-    Controller *scheduler, *garbage;
+    Controller *scheduler, *nodes, *garbage;
 };
 
 Controllers *controllers_new(Api *api) {
@@ -21,7 +21,7 @@ Controllers *controllers_new(Api *api) {
     controllers->plain[3] = endpoints_controller_new(api);
     controllers->scheduler = scheduler_controller_new(api);
     controllers->plain[4] = event_controller_new(api);
-    controllers->plain[5] = node_controller_new(api);
+    controllers->nodes = node_controller_new(api);
     controllers->garbage = garbage_controller_new(api);
     return controllers;
 }
@@ -34,6 +34,7 @@ Controllers *controllers_free(Controllers *controllers) {
         free(controllers->plain[i]);
     }
     scheduler_controller_free(controllers->scheduler);
+    node_controller_free(controllers->nodes);
     garbage_controller_free(controllers->garbage);
     free(controllers);
     return NULL;

@@ -2,6 +2,7 @@
 #include "local/node_plan.h"
 
 #include "local/meta.h"
+#include "local/scheduler.h"
 
 static const char not_ready[] = "node.kubernetes.io/not-ready";
 static const char unreachable[] = "node.kubernetes.io/unreachable";
@@ -108,4 +109,39 @@ bool node_plan_edit(json_t *node, bool lost, usec_t now) {
     if (key)
         changed |= add_taint(node, key, now);
     return changed;
+}
+
+/* How long the pod stays with the taint: the least that one of its tolerations says; USEC_INFINITY
+ * if they say nothing, 0 without any. */
+static usec_t tolerated_for(const json_t *pod, const json_t *taint) {
+    bool any = false;
+    usec_t least = USEC_INFINITY;
+    size_t i;
+    json_t *toleration;
+    json_array_foreach(json_at(pod, "spec", "tolerations"), i, toleration) {
+        const json_t *seconds = json_object_get(toleration, "tolerationSeconds");
+        if (!toleration_matches(toleration, taint))
+            continue;
+        any = true;
+        if (json_is_integer(seconds))
+            least = MIN(least,
+                        CLAMP(json_integer_value(seconds), (json_int_t)0, (json_int_t)INT32_MAX) *
+                            USEC_PER_SEC);
+    }
+    return any ? least : 0;
+}
+
+usec_t node_plan_eviction(const json_t *pod, const json_t *node) {
+    usec_t due = USEC_INFINITY;
+    size_t i;
+    json_t *taint;
+    json_array_foreach(json_at(node, "spec", "taints"), i, taint) {
+        if (!str_eq(json_str_at(taint, "effect"), "NoExecute"))
+            continue;
+        usec_t stays = tolerated_for(pod, taint);
+        usec_t added = meta_time(json_object_get(taint, "timeAdded"));
+        if (stays != USEC_INFINITY)
+            due = MIN(due, MAX(added, (usec_t)0) + stays);
+    }
+    return due;
 }

@@ -17,3 +17,7 @@ usec_t node_plan_due(const json_t *node, const json_t *lease, usec_t since, usec
 /* Edits the node: if it is `lost`, its conditions become Unknown; its taints follow its Ready
  * condition (not-ready, unreachable). Says whether anything changed. */
 bool node_plan_edit(json_t *node, bool lost, usec_t now);
+
+/* When (wall) a pod has to leave a node for its NoExecute taints: each may be tolerated for some
+ * seconds from when it was added. USEC_INFINITY: never. */
+usec_t node_plan_eviction(const json_t *pod, const json_t *node);

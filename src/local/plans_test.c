@@ -273,11 +273,28 @@ static void test_node_comes_back(void **state) {
     CHECK(!node_plan_edit(back, false, 1));
 }
 
+static void test_pods_leave_lost_nodes(void **state) {
+    const usec_t second = USEC_PER_SEC;
+    _cleanup_json_ json_t *node =
+        yaml("spec: {taints: [{key: mine, effect: NoSchedule},\n"
+             " {key: lost, effect: NoExecute, timeAdded: '1970-01-01T00:01:40Z'}]}");
+    _cleanup_json_ json_t *stranger = yaml("spec: {}");
+    _cleanup_json_ json_t *patient = yaml("spec: {tolerations: [{key: lost, operator: Exists}]}");
+    _cleanup_json_ json_t *usual =
+        yaml("spec: {tolerations: [{key: lost, operator: Exists, tolerationSeconds: 300},\n"
+             " {operator: Exists}, {key: lost, operator: Exists, tolerationSeconds: 20}]}");
+    CHECK_INT(node_plan_eviction(stranger, node), 100 * second);
+    CHECK(node_plan_eviction(patient, node) == USEC_INFINITY);
+    CHECK_INT(node_plan_eviction(usual, node), 120 * second);
+    json_array_remove(json_at(node, "spec", "taints"), 1);
+    CHECK(node_plan_eviction(stranger, node) == USEC_INFINITY);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_places_on_the_emptiest), TEST(test_says_why_not),
                     TEST(test_counts_init_containers), TEST(test_tolerates), TEST(test_job_starts),
                     TEST(test_job_counts_once_and_completes), TEST(test_job_backs_off_then_fails),
                     TEST(test_job_expires), TEST(test_job_suspends), TEST(test_indexed_job),
                     TEST(test_endpoints), TEST(test_node_is_heard_of), TEST(test_lost_node),
-                    TEST(test_node_comes_back));
+                    TEST(test_node_comes_back), TEST(test_pods_leave_lost_nodes));
 }

@@ -168,7 +168,7 @@ typedef struct Reasons {
     StrList list;
 } Reasons;
 
-static bool toleration_matches(const json_t *toleration, const json_t *taint) {
+bool toleration_matches(const json_t *toleration, const json_t *taint) {
     const char *key = json_str_at(toleration, "key");
     const char *effect = json_str_at(toleration, "effect");
     const char *operator= json_str_at(toleration, "operator");

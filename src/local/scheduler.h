@@ -37,6 +37,8 @@ void placement_add_pod(Placement *placement, json_t *pod);
 _must_check_ int placement_choose(Placement *placement, json_t *pod, const char **ret_node,
                                   Buf *why);
 
+bool toleration_matches(const json_t *toleration, const json_t *taint);
+
 /* What a pod asks for, in thousandths: the larger of its containers' sum and each init container,
  * and the overhead. Calls once a resource. */
 void pod_requests_each(const json_t *pod, void (*visit)(void *ctx, const char *name, int64_t milli),

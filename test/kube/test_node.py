@@ -4,6 +4,7 @@ their objects, claims, the eviction of pods from a node that is lost."""
 import json
 import os
 import re
+import signal
 import subprocess
 import textwrap
 
@@ -167,3 +168,48 @@ def test_the_folder_of_a_claim_goes_with_it(node):
     node("exec", "files", "--", "cat", "/claim/f")  # as long as a pod has it
     node("delete", "pod", "files")
     wait_for(lambda: not list(claims.iterdir()), what="the folder to go")
+
+
+@pytest.fixture
+def losable(embedded, tmp_path):
+    """kubectl for a server that misses a node after 2 s, and the node's agent."""
+    skip_without_rights()
+    server = embedded
+    assert server.stop() == 0
+    server.start("--node-monitor-grace-period", "2")
+    command = [BUILD / "bin/mobula", "node-agent", "--kubeconfig", server.kubeconfig,
+               "--state", tmp_path / "node", "--nodes", "1x2cpu,2Gi",
+               "--token-file", server.state / "agent.token"]
+    agent = subprocess.Popen(command, stderr=open(tmp_path / "agent.log", "ab"))
+    try:
+        yield Kubectl(server.kubeconfig), agent
+    finally:
+        agent.send_signal(signal.SIGCONT)
+        agent.kill()
+        agent.wait()
+        subprocess.run([*command[:2], "--state", tmp_path / "node", "--purge"], check=True)
+
+
+def ready_of(pod):
+    return {c["type"]: c["status"] for c in pod["status"].get("conditions", [])}.get("Ready")
+
+
+def test_pods_leave_a_lost_node(losable):
+    kubectl, agent = losable
+    tolerations = [{"key": f"node.kubernetes.io/{key}", "operator": "Exists",
+                    "effect": "NoExecute", "tolerationSeconds": 1}
+                   for key in ("not-ready", "unreachable")]
+    objects = [pod("stays", "sleep", "1000"),
+               pod("leaves", "sleep", "1000", spec={"tolerations": tolerations})]
+    kubectl("create", "-f", "-", stdin={"apiVersion": "v1", "kind": "List", "items": objects})
+    kubectl("wait", "pod", "--all", "--for=condition=Ready", "--timeout=30s")
+    agent.send_signal(signal.SIGSTOP)
+    wait_for(lambda: "deletionTimestamp" in kubectl.json("get", "pod", "leaves")["metadata"], 30,
+             "the eviction")
+    assert ready_of(kubectl.json("get", "pod", "stays")) == "False"
+    assert "deletionTimestamp" not in kubectl.json("get", "pod", "stays")["metadata"]
+    reasons = {e["reason"] for e in kubectl.json("get", "events")["items"]}
+    assert {"TaintManagerEviction", "NodeNotReady"} <= reasons
+    agent.send_signal(signal.SIGCONT)
+    wait_for(lambda: ready_of(kubectl.json("get", "pod", "stays")) == "True", 30, "the node")
+    wait_for(lambda: kubectl.run("get", "pod", "leaves", check=False).returncode, 30, "the end")
