@@ -16,7 +16,7 @@ enum {
     RUNS_MAX = 99 /* at once, of one user */
 };
 
-char *run_folder_default(void) {
+static char *default_path(void) {
     const char *own = getenv("MOBULA_RUN_DIR"), *state = getenv("XDG_STATE_HOME");
     const char *home = getenv("HOME");
     if (!str_empty(own))
@@ -24,6 +24,13 @@ char *run_folder_default(void) {
     if (!str_empty(state))
         return str_printf("%s/mobula/run", state);
     return str_printf("%s/.local/state/mobula/run", str_empty(home) ? "/root" : home);
+}
+
+char *run_folder_path(const char *given) {
+    _cleanup_free_ char *path = given ? str_dup(given) : default_path();
+    char here[4096];
+    return path[0] != '/' && getcwd(here, sizeof(here)) ? str_printf("%s/%s", here, path)
+                                                        : TAKE(path);
 }
 
 void run_folder_done(RunFolder *folder) {
@@ -71,6 +78,15 @@ bool run_entry_lives(const json_t *entry) {
     pid_t pid = (pid_t)json_int_at(entry, 0, "pid");
     return pid > 0 && process_alive(pid) && process_start_time(pid, &started) == 0 &&
            started == (uint64_t)json_int_at(entry, 0, "started");
+}
+
+pid_t run_record_living(const json_t *record) {
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(record, "processes"), i, entry)
+        if (run_entry_lives(entry) && !str_eq(json_str_at(entry, "name"), "slirp4netns"))
+            return (pid_t)json_int_at(entry, 0, "pid");
+    return 0;
 }
 
 /* Whether the path still leads to the folder that is open: a run removes its own at its end. */

@@ -12,8 +12,9 @@
 
 #include "codec/json.h"
 
-/* $MOBULA_RUN_DIR, else $XDG_STATE_HOME/mobula/run, else ~/.local/state/mobula/run. Owned. */
-char *run_folder_default(void);
+/* `given`, else $MOBULA_RUN_DIR, else $XDG_STATE_HOME/mobula/run, else ~/.local/state/mobula/run;
+ * absolute. Owned. */
+char *run_folder_path(const char *given);
 
 typedef struct RunFolder {
     char *dir;
@@ -42,5 +43,7 @@ void run_record_remove(const char *dir);
 
 /* The entry of a process; NULL: none. */
 const json_t *run_record_find(const json_t *record, const char *name);
+/* Some process of the cluster that lives; 0: none. */
+pid_t run_record_living(const json_t *record);
 /* Whether that very process lives, not another one of its number. NULL does not. */
 bool run_entry_lives(const json_t *entry);

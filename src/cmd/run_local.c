@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -41,17 +42,24 @@ typedef enum LocalRole {
 } LocalRole;
 
 static const char *const ROLE_NAMES[LOCAL_ROLES] = { "apiserver", "node-agent", "operator" };
+static const char HELPER[] = "slirp4netns";
 
 struct LocalCluster {
     Loop *loop;
     LocalOptions options;
     char *kubeconfig, *nodes;
-    bool keep, ready, adopted;
+    bool keep, ready, adopted, rootless;
+    json_t *helper; /* its entry in the record */
     LocalProcess processes[LOCAL_ROLES];
 };
 
 static char *role_dir(const char *dir, LocalRole role) {
     return str_printf("%s/%s", dir, ROLE_NAMES[role]);
+}
+
+static json_t *entry_new(const char *name, pid_t pid, uint64_t started) {
+    return json_pack("{s:s,s:i,s:I}", "name", name, "pid", (int)pid, "started",
+                     (json_int_t)started);
 }
 
 static int record_write(const LocalCluster *cluster) {
@@ -60,15 +68,15 @@ static int record_write(const LocalCluster *cluster) {
     json_object_set_new(record, "nodes", json_string(cluster->nodes));
     json_object_set_new(record, "keep", json_boolean(cluster->keep));
     json_object_set_new(record, "ready", json_boolean(cluster->ready));
+    json_object_set_new(record, "rootless", json_boolean(cluster->rootless));
+    if (cluster->helper)
+        json_array_append(json_make_array(record, "processes"), cluster->helper);
     for (size_t i = 0; i < LOCAL_ROLES; i++) {
         const LocalProcess *process = &cluster->processes[i];
         if (process->pid == 0)
             continue;
-        json_t *entry = json_object();
-        json_object_set_new(entry, "name", json_string(process->name));
-        json_object_set_new(entry, "pid", json_integer(process->pid));
-        json_object_set_new(entry, "started", json_integer((json_int_t)process->started));
-        json_array_append_new(json_make_array(record, "processes"), entry);
+        json_array_append_new(json_make_array(record, "processes"),
+                              entry_new(process->name, process->pid, process->started));
     }
     return run_record_write(cluster->options.dir, record);
 }
@@ -189,6 +197,8 @@ static int take_over(LocalCluster *cluster) {
     if (r < 0 || !cluster->adopted)
         return r;
     cluster->keep = true;
+    cluster->rootless = json_bool_at(record, false, "rootless");
+    cluster->helper = json_copy((json_t *)(uintptr_t)run_record_find(record, HELPER));
     if (nodes)
         str_set(&cluster->nodes, nodes);
     cluster->ready = json_bool_at(record, false, "ready");
@@ -201,8 +211,15 @@ int local_cluster_new(Loop *loop, const LocalOptions *options, LocalCluster **re
     _cleanup_(local_cluster_freep) LocalCluster *cluster = mem_new(LocalCluster);
     _cleanup_strlist_ StrList arguments = { 0 };
     *cluster = (LocalCluster){
-        .loop = loop, .options = *options, .nodes = str_dup(options->nodes), .keep = options->keep
+        .loop = loop,
+        .options = *options,
+        .nodes = str_dup(options->nodes),
+        .keep = options->keep,
+        .rootless = options->rootless,
     };
+    uint64_t started;
+    if (options->helper && process_start_time(options->helper, &started) == 0)
+        cluster->helper = entry_new(HELPER, options->helper, started);
     _cleanup_free_ char *dir = role_dir(options->dir, LOCAL_API);
     cluster->kubeconfig = str_printf("%s/kubeconfig", dir);
     int r = take_over(cluster);
@@ -212,6 +229,10 @@ int local_cluster_new(Loop *loop, const LocalOptions *options, LocalCluster **re
         r = record_write(cluster);
     if (r == 0 && !cluster->processes[LOCAL_API].pid) {
         add_common(&arguments, cluster, LOCAL_API);
+        if (cluster->rootless) { /* the network is its own; the helper comes from outside */
+            strlist_add(&arguments, "--listen");
+            strlist_add(&arguments, "0.0.0.0:0");
+        }
         r = start_role(cluster, LOCAL_API, &arguments);
     }
     if (r < 0)
@@ -264,6 +285,13 @@ static void add_python(StrList *arguments) {
     if (spawn_run(SPAWN_LIST(python, "-c", PROBE), NULL, PYTHON_LIMIT, &output) < 0 ||
         output.len == 0 || output.data[0] != '/')
         return;
+    if (str_starts(output.data, "/tmp/") || str_starts(output.data, "/run/")) {
+        fprintf(stderr,
+                "mobula run: pods have a /tmp and a /run of their own, so they do not see %s and "
+                "take the machine's python3\n",
+                output.data);
+        return;
+    }
     strlist_add(arguments, "--python");
     strlist_add(arguments, output.data);
 }
@@ -311,6 +339,7 @@ LocalCluster *local_cluster_free(LocalCluster *cluster) {
         loop_child_free(cluster->processes[i].watch);
     mem_free(cluster->kubeconfig);
     mem_free(cluster->nodes);
+    json_decref(cluster->helper);
     mem_free(cluster);
     return NULL;
 }
@@ -354,6 +383,7 @@ int local_end(const char *dir, bool remove) {
     end_entry(run_record_find(record, ROLE_NAMES[LOCAL_NODE]));
     int r = purge_pods(dir);
     end_entry(run_record_find(record, ROLE_NAMES[LOCAL_API]));
+    end_entry(run_record_find(record, HELPER));
     run_record_remove(dir);
     if (r < 0)
         return r;

@@ -15,6 +15,8 @@ typedef struct LocalOptions { /* borrowed for life */
     const char *dir;          /* the run folder */
     const char *nodes;        /* "3x8cpu,32Gi" */
     bool keep;                /* outlives this process */
+    bool rootless;            /* in namespaces of its own (rootless.h) */
+    pid_t helper;             /* that connects them; 0: none, or the record knows */
     /* One of the processes ended by itself: its name, how, and the end of its log. */
     void (*died)(void *ctx, const char *name, const char *how, const char *log);
     void *ctx;

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -18,6 +19,30 @@ static const char ABOUT[] =
     "of its own on this machine, or with --kubeconfig or --context on another cluster. FILE may be "
     "a folder, or - for standard input. The job's log comes on standard output; the exit status is "
     "0 when every job has SUCCEEDED.";
+
+static int run_inside(void *ctx, RootlessNet *net) {
+    RunOptions *options = ctx;
+    options->net = net;
+    fprintf(stderr,
+            "Not root: the cluster has a user namespace of its own%s%s. Limits on CPU and "
+            "memory hold only where control groups may be made.\n",
+            net->lacks[0] ? ". " : "", net->lacks);
+    return run_session(options);
+}
+
+/* The cluster's processes see this machine through namespaces of theirs: new ones, or those of the
+ * cluster that is there. */
+static int run_without_root(RunOptions *options) {
+    _cleanup_json_ json_t *record = run_record_read(options->run_dir);
+    pid_t there = json_bool_at(record, false, "keep") ? run_record_living(record) : 0;
+    options->rootless = true;
+    int r = there ? rootless_join(there) : rootless_run(true, options->keep, run_inside, options);
+    if (r < 0) {
+        fprintf(stderr, "mobula run: %s\n", error_text(r));
+        return 1;
+    }
+    return there ? run_session(options) : r;
+}
 
 int cmd_run(int argc, char **argv) {
     RunOptions run = { .nodes = "3x8cpu,32Gi" };
@@ -47,7 +72,7 @@ int cmd_run(int argc, char **argv) {
     log_setup("run", LOG_WARN, false);
     signal(SIGPIPE, SIG_IGN);
     _cleanup_json_ json_t *documents = json_array();
-    _cleanup_free_ char *chosen = dir ? str_dup(dir) : run_folder_default();
+    _cleanup_free_ char *chosen = run_folder_path(dir);
     for (int i = first; r == 0 && i < argc; i++)
         r = manifests_load(argv[i], documents);
     if (r == 0 && json_array_size(documents) == 0)
@@ -59,5 +84,6 @@ int cmd_run(int argc, char **argv) {
     run.documents = documents;
     run.run_dir = chosen;
     run.json = str_eq(output, "json");
-    return run_session(&run);
+    bool outside = run.kubeconfig || run.context;
+    return outside || geteuid() == 0 ? run_session(&run) : run_without_root(&run);
 }

@@ -195,6 +195,19 @@ static int connect_client(RunSession *session, const char *kubeconfig) {
     return r;
 }
 
+/* This machine's kubectl reaches an API server that has a network of its own. */
+static void let_in(RunSession *session) {
+    RootlessNet *net = session->options->net;
+    const char *server = kube_client_config(session->client)->server;
+    const char *colon = strrchr(server, ':');
+    int64_t port;
+    if (!net || !net->socket[0] || !colon || str_to_i64(colon + 1, &port) < 0)
+        return;
+    int r = rootless_forward(net, (unsigned)port);
+    if (r < 0)
+        fprintf(stderr, "mobula run: kubectl does not reach the cluster: %s\n", error_text(r));
+}
+
 static void on_ready(void *ctx, const KubeRawReply *reply) {
     RunSession *session = ctx;
     session->call = NULL;
@@ -205,6 +218,7 @@ static void on_ready(void *ctx, const KubeRawReply *reply) {
     session->up = loop_now(session->loop);
     follow_say(session->loop, session->begun, "Kubernetes is up at %s",
                kube_client_config(session->client)->server);
+    let_in(session);
     apply_crds(session);
     int r = local_cluster_join_nodes(session->local);
     if (r < 0)
@@ -233,6 +247,8 @@ static int use_folder(RunSession *session) {
         .dir = session->folder.dir,
         .nodes = options->nodes,
         .keep = options->keep,
+        .rootless = options->rootless,
+        .helper = options->net ? options->net->helper : 0,
         .died = on_died,
         .ctx = session,
     };

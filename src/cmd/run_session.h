@@ -4,6 +4,7 @@
 /* One `mobula run`: a cluster (ours or an outside one), the manifests applied to it, and following
  * them to their end. */
 
+#include "cmd/rootless.h"
 #include "codec/json.h"
 #include "loop/loop.h"
 
@@ -13,6 +14,8 @@ typedef struct RunOptions {           /* borrowed */
     const char *namespace_;
     const char *nodes;
     const char *run_dir; /* of a local cluster */
+    bool rootless;       /* in namespaces of rootless.h */
+    RootlessNet *net;    /* how those are connected, if they are new */
     bool keep, json;
 } RunOptions;
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -305,6 +306,39 @@ static int tops_mount(RootFs *rootfs) {
             r = top_mount(rootfs, entry->d_name);
     }
     return r;
+}
+
+/* The folder of the machine, links resolved, on the upper side; those above it are there. */
+static int claim_folder(const RootFs *rootfs, const char *real, const struct stat *st) {
+    _cleanup_free_ char *path = str_printf("%s%s", rootfs->upper, real);
+    if (mkdir(path, (st->st_mode & 0777) | 0700) < 0 && errno != EEXIST)
+        return error_last("make folder %s", path);
+    return 0;
+}
+
+int rootfs_claim(const RootFs *rootfs, const char *inside) {
+    struct stat st;
+    if (stat("/", &st) < 0 || st.st_uid == geteuid())
+        return 0;
+    _cleanup_free_ char *path = str_dup(inside);
+    for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        int r = 0;
+        if (lstat(path, &st) < 0)
+            return 0; /* from here on all is made in the overlay */
+        if (S_ISLNK(st.st_mode)) {
+            char *real = realpath(path, NULL);
+            _cleanup_free_ char *rest = real ? str_printf("%s/%s", real, at + 1) : NULL;
+            mem_free(real);
+            return rest ? rootfs_claim(rootfs, rest) : 0;
+        }
+        if (S_ISDIR(st.st_mode))
+            r = claim_folder(rootfs, path, &st);
+        *at = '/';
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 int rootfs_mount(RootFs *rootfs) {

@@ -21,6 +21,11 @@ typedef struct RootFs {
 /* Stops mounts from travelling between this namespace and the host's. */
 _must_check_ int mount_isolate(void);
 
+/* Before rootfs_mount(): something will be made at `inside`. In a user namespace the machine's
+ * folders are nobody's and nothing can be made in them; those above `inside` become ours by being
+ * on the upper side too. */
+_must_check_ int rootfs_claim(const RootFs *rootfs, const char *inside);
+
 /* The overlay, and over it what the host has mounted beyond its root (as far as it holds data):
  * each again as an overlay on a tmpfs, or read-only where that cannot be. */
 _must_check_ int rootfs_mount(RootFs *rootfs);

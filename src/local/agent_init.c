@@ -217,6 +217,10 @@ static int build_root(const ContainerSpec *spec, const ContainerPlace *place, co
     _cleanup_free_ char *work = str_printf("%s/work", place->dir);
     RootFs rootfs = { .root = root, .upper = upper, .work = work, .fd = -1 };
     int r = mount_isolate();
+    for (size_t i = 0; r == 0 && i < spec->mounts.len; i++)
+        r = rootfs_claim(&rootfs, spec->mounts.items[i].target);
+    if (r == 0 && spec->cwd)
+        r = rootfs_claim(&rootfs, spec->cwd);
     if (r == 0)
         r = rootfs_mount(&rootfs);
     if (r == 0)

@@ -80,7 +80,10 @@ static int listen_tls(ApiServer *server, const Bootstrap *bootstrap) {
         return r;
     char text[NET_ADDRESS_TEXT_MAX];
     net_address_format(&bound, text);
-    server->url = str_printf("https://%s", text);
+    if (str_starts(text, "0.0.0.0:")) /* everywhere: so also here */
+        server->url = str_printf("https://127.0.0.1:%u", net_address_port(&bound));
+    else
+        server->url = str_printf("https://%s", text);
     return bootstrap_write_kubeconfig(bootstrap, server->options.state_dir, server->url);
 }
 
