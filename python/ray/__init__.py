@@ -64,6 +64,7 @@ _MODULES = (
     "autoscaler",
     "client_builder",
     "cloudpickle",
+    "cluster_utils",
     "cross_language",
     "data",
     "exceptions",

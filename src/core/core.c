@@ -183,6 +183,8 @@ void core_run_actions(Core *core) {
         OwnAction a = core->own.actions.items[i];
         if (a.kind == OWN_GONE)
             ref_gone(core, ref_of(a.ref));
+        else if (a.kind == OWN_RELEASE)
+            lineage_release(core, ref_of(a.ref));
         else if (a.kind == OWN_GOT)
             act_got(core, &a);
         else
@@ -444,6 +446,7 @@ static Core *core_new(const CoreOptions *o) {
     map_init(&core->groups, sizeof(GroupId));
     map_init(&core->fetches, sizeof(ObjectId));
     list_init(&core->calls);
+    lineage_init(core);
     list_init(&core->active);
     core->rpc = rpc_new(rpc_transport, core);
     return core;
@@ -462,6 +465,7 @@ void core_release(Core *core) {
 
 static void core_destroy(Core *core) {
     execute_done(core);
+    lineage_done(core);
     actors_done(core);
     submit_done(core);
     peers_done(core);

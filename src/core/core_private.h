@@ -35,6 +35,7 @@ enum {
     LEASES_ASKED_MAX = 16, /* lease requests of one class at a time */
     LOG_FRAMES_MAX = 1024, /* kept for a driver that reads late */
     DRAIN_BATCH = 128,     /* frames read in one go under the lock */
+    LOSSES_MAX = 100,      /* of one value, until it is given up */
 };
 
 #define WINDOW_TIME    (2 * USEC_PER_MSEC)  /* work in flight to one worker, by its mean call */
@@ -80,7 +81,13 @@ struct CoreRef {
     bool fetching;             /* borrowed: asked its owner */
     bool is_actor;             /* counts an actor's handles; never gets a value */
     CoreBytes *value;
+    bool released;             /* owned: its value went when only calls to run again needed it */
+    bool lineage_gone;         /* owned: its call was kept until there were too many */
+    uint8_t losses;
+    PeerId lost_location;      /* where the value was missing last: its owner may not know */
+    uint64_t lost_generation;
     CorePending *maker;        /* owned: the call in flight that makes it */
+    CorePending *lineage;      /* owned: the ended call that may make it again */
     struct CoreActor *actor;
     struct CoreStream *stream; /* of the streaming call that this stands for */
     Vec(uint64_t) watches;
@@ -151,7 +158,8 @@ struct CoreTemplate {
 typedef enum PendingState {
     PENDING_DEPS,
     PENDING_QUEUED,
-    PENDING_SENT
+    PENDING_SENT,
+    PENDING_KEPT, /* ended; it may run again (lineage.c) */
 } PendingState;
 
 struct CorePending {
@@ -286,6 +294,9 @@ struct Core {
     _Atomic uint32_t capture_epoch;
     TaskId main_task;
 
+    List lineage; /* CorePending, the oldest first */
+    size_t lineage_bytes, lineage_max;
+
     List calls;            /* RunTask */
     size_t calls_len;
     List active;           /* RunTask: taken and not done */
@@ -346,6 +357,8 @@ void ref_fetch(Core *core, CoreRef *ref);
 void ref_gone(Core *core, CoreRef *ref);
 /* A value from `from` for `ref`: takes its bytes and its contained references. */
 void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from);
+/* The same of a borrowed object, which is not ours to free when nobody wants it. */
+void ref_take_borrowed(Core *core, CoreRef *ref, const Value *value, PeerId from);
 /* What to put on the wire for `ref`, ready: refs go to `arena`; opens hand-overs to `to`. */
 Value ref_wire_value(Core *core, CoreRef *ref, PeerId to, Arena *arena);
 Ref *refs_wire(Core *core, OwnRef *const *refs, size_t len, Arena *arena);
@@ -380,6 +393,25 @@ void yields_on_item(Core *core, CorePending *p, const Result *m, PeerId from);
 void yields_on_end(Core *core, CorePending *p, const Result *m, PeerId from);
 void yields_fail(Core *core, CoreRef *whole);
 uint64_t yields_read(const CorePending *p);
+
+void pending_free(CorePending *p);
+
+/* lineage.c: calls that may run again */
+void lineage_init(Core *core);
+bool lineage_wanted(const CorePending *p);
+/* Of a settled call that has run. */
+void lineage_keep(Core *core, CorePending *p);
+void lineage_ref_gone(Core *core, CoreRef *ref);
+/* OWN_RELEASE: its value, if it is large, goes. */
+void lineage_release(Core *core, CoreRef *ref);
+/* `ref` is ours and has no value: the call that made it runs again, or it becomes an error. */
+void lineage_make(Core *core, CoreRef *ref);
+/* A call in no queue: queued when its arguments are there. */
+void lineage_requeue(Core *core, CorePending *p);
+void lineage_done(Core *core);
+/* The value of `ref` is not where it was: made again if it is ours, asked for anew if not. */
+void ref_lost(Core *core, CoreRef *ref);
+bool ref_is_at(const CoreRef *ref, PeerId location, uint64_t generation);
 
 /* large.c: values in the store */
 CoreBytes *large_from_wire(Core *core, const Value *value);

@@ -45,28 +45,94 @@ static void run_values(RunTask *run) {
     run->task.values = run->values;
 }
 
-/* Large arguments in place before the call runs: 0 all are, 1 some are on their way. One that is
- * gone becomes an error value: the executor raises it. */
+static void argument_error(CoreValue *value, const ObjectId *object, ErrorKind kind) {
+    ErrorInfo error = { .kind = (uint8_t)kind, .object = *object };
+    _cleanup_buf_ Buf body = { 0 };
+    error_info_encode(&error, &body);
+    bytes_drop(value->hold);
+    CoreBytes *bytes = bytes_new(body.data, body.len);
+    *value = (CoreValue){ VALUE_KIND_ERROR, bytes->data, bytes->size, bytes };
+}
+
+typedef struct ArgumentGet { /* the caller is asked again for a value that is gone */
+    Core *core;
+    TaskId task;
+    uint32_t index;
+} ArgumentGet;
+
+static RunTask *run_waiting(Core *core, const TaskId *task) {
+    LIST_EACH(item, &core->calls) {
+        RunTask *run = LIST_ITEM(item, RunTask, link);
+        if (id_equal(&run->task.call.task, task))
+            return run;
+    }
+    return NULL;
+}
+
+static void on_argument(void *argument, const RpcReply *reply) {
+    ArgumentGet *get = argument;
+    Core *core = get->core;
+    RunTask *run = reply->result == -ECANCELED ? NULL : run_waiting(core, &get->task);
+    uint32_t index = get->index;
+    mem_free(get);
+    if (!run)
+        return;
+    CoreValue *value = &run->values[index];
+    _cleanup_arena_ Arena arena = { 0 };
+    ObjectValue m;
+    if (reply->result != 0 || object_value_decode(&m, reply->body, reply->len, &arena) < 0) {
+        argument_error(value, &run->task.call.values[index].object, ERROR_KIND_OBJECT_LOST);
+    } else {
+        bool large = m.value.kind == VALUE_KIND_ARENA;
+        CoreBytes *bytes = large ? large_from_wire(core, &m.value)
+                                 : bytes_new(m.value.data.data, m.value.data.len);
+        bytes_drop(value->hold);
+        *value = (CoreValue){ m.value.kind, large ? NULL : bytes->data, bytes->size, bytes };
+        ref_take_borrowed(core, NULL, &m.value, reply->header->source);
+    }
+    core_happened(core);
+}
+
+/* An actor's call keeps its place: its caller says where the value is once it is there again. */
+static void argument_ask(Core *core, RunTask *run, uint32_t index) {
+    CoreValue *value = &run->values[index];
+    const CoreBytes *bytes = value->hold;
+    ArgumentGet *get = mem_new(ArgumentGet);
+    *get = (ArgumentGet){ core, run->task.call.task, index };
+    ObjectGet m = { .object = bytes->object,
+                    .lost_location = bytes->location,
+                    .lost_generation = bytes->generation };
+    _cleanup_buf_ Buf body = { 0 };
+    object_get_encode(&m, &body);
+    value->kind = VALUE_KIND_PENDING;
+    rpc_call(core->rpc, run->caller, MSG_OBJECT_GET, &body, USEC_INFINITY, on_argument, get);
+}
+
+/* Large arguments in place before the call runs: 0 all are, 1 some are on their way, -ENOENT a
+ * task's are gone: its submitter has them made again. */
 static int run_localize(Core *core, RunTask *run) {
-    for (size_t i = 0; i < run->task.call.values_len; i++) {
+    int on_the_way = 0;
+    bool lost = false;
+    for (uint32_t i = 0; i < run->task.call.values_len; i++) {
         CoreValue *value = &run->values[i];
         CoreBytes *bytes = value->hold;
+        on_the_way |= value->kind == VALUE_KIND_PENDING;
         if (value->kind != VALUE_KIND_ARENA || value->data)
             continue;
         int r = large_localize(core, bytes, run->caller);
-        if (r > 0)
-            return 1;
-        if (r < 0) {
-            ErrorInfo error = { .kind = ERROR_KIND_OBJECT_LOST, .object = bytes->object };
-            _cleanup_buf_ Buf body = { 0 };
-            error_info_encode(&error, &body);
-            bytes_drop(bytes);
-            bytes = bytes_new(body.data, body.len);
-            value->kind = VALUE_KIND_ERROR;
-        }
-        *value = (CoreValue){ value->kind, bytes->data, bytes->size, bytes };
+        if (r == -ENOENT && run->task.call.kind == CALL_KIND_TASK) {
+            value->kind = VALUE_KIND_FREED;
+            lost = true;
+        } else if (r == -ENOENT && !run->is_call)
+            argument_ask(core, run, i);
+        else if (r < 0)
+            argument_error(value, &bytes->object,
+                           r == -ENOSPC ? ERROR_KIND_STORE_FULL : ERROR_KIND_OBJECT_LOST);
+        else if (r == 0)
+            *value = (CoreValue){ value->kind, bytes->data, bytes->size, bytes };
+        on_the_way |= value->kind == VALUE_KIND_PENDING || r > 0;
     }
-    return 0;
+    return lost ? -ENOENT : on_the_way;
 }
 
 void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
@@ -273,9 +339,30 @@ void execute_done(Core *core) {
 
 /* ---- running ------------------------------------------------------------------------------------ */
 
+/* Those that are not in place are named; the call is its submitter's again. */
+static void run_hand_back(Core *core, RunTask *run) {
+    Vec(Value) lost = { 0 };
+    for (uint32_t i = 0; i < run->task.call.values_len; i++) {
+        if (run->values[i].kind == VALUE_KIND_FREED)
+            vec_push(&lost, run->task.call.values[i]);
+    }
+    Result m = { .lost = lost.items, .lost_len = lost.len };
+    send_result(core, run, &m);
+    vec_done(&lost);
+    list_remove(&run->link);
+    core->calls_len--;
+    run_free(run);
+}
+
 static bool call_ready(Core *core) {
-    return !list_empty(&core->calls) &&
-           run_localize(core, LIST_ITEM(core->calls.next, RunTask, link)) == 0;
+    while (!list_empty(&core->calls)) {
+        RunTask *run = LIST_ITEM(core->calls.next, RunTask, link);
+        int r = run_localize(core, run);
+        if (r != -ENOENT)
+            return r == 0;
+        run_hand_back(core, run);
+    }
+    return false;
 }
 
 int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {

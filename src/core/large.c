@@ -20,7 +20,7 @@ enum {
 typedef struct Fetching { /* a copy on its way, and the bytes that wait for it */
     Core *core;
     ObjectId object;
-    bool done, lost;
+    bool done, lost, no_room;
     uint64_t offset, generation;
 } Fetching;
 
@@ -102,6 +102,7 @@ static void on_local(void *argument, const RpcReply *reply) {
         f->generation = m.generation;
     } else {
         f->lost = true;
+        f->no_room = reply->result == 1 && reply->status.code == STATUS_CODE_FULL;
     }
     core_happened(core);
 }
@@ -125,12 +126,12 @@ static void fetch_start(Core *core, const CoreBytes *bytes, PeerId owner) {
 
 /* Not where its owner wrote it: copied here, or read back. It may go again before it is pinned. */
 static int large_follow(Core *core, CoreBytes *bytes, Fetching *f) {
-    bool lost = f->lost;
+    int lost = f->no_room ? -ENOSPC : f->lost ? -ENOENT : 0;
     uint64_t offset = f->offset, generation = f->generation;
     map_remove(&core->fetches, bytes->object.byte);
     mem_free(f);
-    if (lost)
-        return -ENOENT;
+    if (lost < 0)
+        return lost;
     if (large_pin(core, bytes, offset, generation) == 0)
         return 0;
     return bytes->missed++ < MISSES_MAX ? 1 : -ENOENT;
@@ -140,7 +141,7 @@ int large_localize(Core *core, CoreBytes *bytes, PeerId owner) {
     if (bytes->data)
         return 0;
     if (!core->store || core->closed)
-        return -ENOENT;
+        return -ESHUTDOWN;
     if (bytes->location == peer_raylet(core->info.peer) &&
         large_pin(core, bytes, bytes->offset, bytes->generation) == 0)
         return 0;

@@ -101,6 +101,7 @@ void ref_gone(Core *core, CoreRef *ref) {
             if (ref->maker->refs[i] == &ref->own)
                 ref->maker->refs[i] = NULL;
     }
+    lineage_ref_gone(core, ref);
     if (ref->is_actor)
         actor_ref_gone(core, ref);
     yields_free(core, ref);
@@ -221,17 +222,6 @@ void ref_set_error(Core *core, CoreRef *ref, const ErrorInfo *error) {
     ref_set_value(core, ref, VALUE_KIND_ERROR, bytes_new(body.data, body.len));
 }
 
-/* Objects that our calls made are ours to free, also when nobody waits for them any more, or when a
- * call that ran again made them twice. */
-static bool is_needless(const Core *core, const Value *value) {
-    OwnRef *own = own_find(&core->own, &value->object);
-    const CoreBytes *have = own ? ref_of(own)->value : NULL;
-    if (own && own->owner != core->info.peer)
-        return false;
-    return !have || !have->in_store || have->location != value->location ||
-           have->offset != value->offset || have->generation != value->generation;
-}
-
 static void take_contents(Core *core, CoreRef *ref, const Value *value, PeerId from) {
     if (!value->refs_len)
         return;
@@ -253,8 +243,15 @@ static void take_contents(Core *core, CoreRef *ref, const Value *value, PeerId f
     mem_free(contents);
 }
 
-/* `ref` NULL: the value is not wanted any more, but what it contains must be confirmed. */
-void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from) {
+/* A value that our call made and nobody waits for: its memory goes, unless the reference has just
+ * this one. */
+static void drop_unwanted(Core *core, const Value *value, CoreBytes *bytes) {
+    OwnRef *own = own_find(&core->own, &value->object);
+    if (!own || !ref_is_at(ref_of(own), value->location, value->generation))
+        large_free(core, bytes);
+}
+
+static void take_value(Core *core, CoreRef *ref, const Value *value, PeerId from, bool ours) {
     if (ref && ref->kind != VALUE_KIND_PENDING)
         ref = NULL;
     take_contents(core, ref, value, from);
@@ -262,8 +259,8 @@ void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from) {
         CoreBytes *bytes = large_from_wire(core, value);
         if (ref)
             ref_set_value(core, ref, VALUE_KIND_ARENA, bytes);
-        else if (is_needless(core, value))
-            large_free(core, bytes);
+        else if (ours)
+            drop_unwanted(core, value, bytes);
         if (!ref)
             bytes_drop(bytes);
         return;
@@ -276,6 +273,15 @@ void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from) {
     }
     ErrorInfo error = { .kind = ERROR_KIND_OBJECT_LOST, .object = ref->own.id };
     ref_set_error(core, ref, &error);
+}
+
+/* `ref` NULL: the value is not wanted any more, but what it contains must be confirmed. */
+void ref_take_value(Core *core, CoreRef *ref, const Value *value, PeerId from) {
+    take_value(core, ref, value, from, true);
+}
+
+void ref_take_borrowed(Core *core, CoreRef *ref, const Value *value, PeerId from) {
+    take_value(core, ref, value, from, false);
 }
 
 Ref *refs_wire(Core *core, OwnRef *const *refs, size_t len, Arena *arena) {
@@ -316,7 +322,7 @@ static void on_fetched(void *argument, const RpcReply *reply) {
     _cleanup_arena_ Arena arena = { 0 };
     ObjectValue m;
     if (reply->result == 0 && object_value_decode(&m, reply->body, reply->len, &arena) == 0) {
-        ref_take_value(core, ref, &m.value, reply->header->source);
+        ref_take_borrowed(core, ref, &m.value, reply->header->source);
     } else if (ref && ref->kind == VALUE_KIND_PENDING && reply->result != -ECANCELED) {
         bool gone = reply->result == 1;
         ErrorInfo error = { .kind = gone ? ERROR_KIND_OBJECT_LOST : ERROR_KIND_OWNER_DIED,
@@ -328,13 +334,20 @@ static void on_fetched(void *argument, const RpcReply *reply) {
 
 /* Asks the owner of a borrowed object for its value; the answer comes when there is one. */
 void ref_fetch(Core *core, CoreRef *ref) {
-    if (ref->kind != VALUE_KIND_PENDING || ref->fetching || ref->own.owner == core->info.peer)
+    if (ref->kind != VALUE_KIND_PENDING || ref->fetching)
         return;
+    if (ref->own.owner == core->info.peer) {
+        if (ref->released && !ref->maker)
+            lineage_make(core, ref);
+        return;
+    }
     ref->fetching = true;
     Fetch *fetch = mem_new(Fetch);
     fetch->core = core;
     fetch->object = ref->own.id;
-    ObjectGet m = { .object = ref->own.id };
+    ObjectGet m = { .object = ref->own.id,
+                    .lost_location = ref->lost_location,
+                    .lost_generation = ref->lost_generation };
     _cleanup_buf_ Buf body = { 0 };
     object_get_encode(&m, &body);
     rpc_call(core->rpc, ref->own.owner, MSG_OBJECT_GET, &body, USEC_INFINITY, on_fetched, fetch);
@@ -354,6 +367,10 @@ void on_object_get(Core *core, const FrameHeader *h, const ObjectGet *m) {
     }
     CoreRef *ref = ref_of(own);
     RemoteGet get = { h->source, h->stream };
+    if (m->lost_generation && ref_is_at(ref, m->lost_location, m->lost_generation))
+        ref_lost(core, ref);
+    else
+        ref_fetch(core, ref);
     if (ref->kind != VALUE_KIND_PENDING)
         answer_remote(core, ref, &get);
     else
@@ -392,6 +409,16 @@ void refs_owner_dead(Core *core, const PeerDead *dead) {
 
 /* ---- get and wait --------------------------------------------------------------------------------------- */
 
+/* It can't be brought here. */
+static void ref_unreadable(CoreRef *ref, ErrorKind kind) {
+    ErrorInfo error = { .kind = (uint8_t)kind, .object = ref->own.id };
+    _cleanup_buf_ Buf body = { 0 };
+    error_info_encode(&error, &body);
+    bytes_drop(ref->value);
+    ref->value = bytes_new(body.data, body.len);
+    atomic_store(&ref->kind, VALUE_KIND_ERROR);
+}
+
 /* Readable now? Starts what is missing: asks the owner for the value, the raylet for a copy. A value
  * that is gone from the store becomes an error. */
 static bool ref_readable(Core *core, CoreRef *ref) {
@@ -402,14 +429,12 @@ static bool ref_readable(Core *core, CoreRef *ref) {
     if (ref->kind != VALUE_KIND_ARENA || ref->value->data)
         return true;
     int r = large_localize(core, ref->value, ref->own.owner);
-    if (r < 0) {
-        ErrorInfo error = { .kind = ERROR_KIND_OBJECT_LOST, .object = ref->own.id };
-        _cleanup_buf_ Buf body = { 0 };
-        error_info_encode(&error, &body);
-        bytes_drop(ref->value);
-        ref->value = bytes_new(body.data, body.len);
-        atomic_store(&ref->kind, VALUE_KIND_ERROR);
+    if (r == -ENOENT) {
+        ref_lost(core, ref);
+        return ref->kind != VALUE_KIND_PENDING;
     }
+    if (r < 0)
+        ref_unreadable(ref, r == -ENOSPC ? ERROR_KIND_STORE_FULL : ERROR_KIND_OBJECT_LOST);
     return r <= 0;
 }
 

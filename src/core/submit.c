@@ -180,17 +180,30 @@ void pending_set_parent(Core *core, CorePending *p, const TaskId *parent) {
     p->depth = run->task.call.depth + 1;
 }
 
-/* Ends the record: what it used is let go. Its references have their values by now. */
-void submit_end(Core *core, CorePending *p) {
+void pending_free(CorePending *p) {
+    bytes_drop(p->args);
+    template_unref(p->t);
+    mem_free(p->uses);
+    mem_free(p);
+}
+
+/* It is in no queue and no table any more, and nobody waits for it. */
+static void pending_settle(Core *core, CorePending *p) {
     list_remove(&p->link);
     map_remove(&core->tasks, p->task.byte);
     if (p->worker) {
         p->worker->in_flight--;
         p->worker->idle_since = time_mono_now();
+        p->worker = NULL;
     }
     for (uint32_t i = 0; i < p->refs_len; i++)
         if (p->refs[i])
             ref_of(p->refs[i])->maker = NULL;
+}
+
+/* Ends the record: what it used is let go. Its references have their values by now. */
+void submit_end(Core *core, CorePending *p) {
+    pending_settle(core, p);
     for (uint32_t i = 0; i < p->uses_len; i++) {
         CoreRef *ref = ref_of(p->uses[i]);
         for (size_t d = 0; p->missing && i < p->top_len && d < ref->dependents.len; d++)
@@ -198,10 +211,20 @@ void submit_end(Core *core, CorePending *p) {
                 vec_remove_swap(&ref->dependents, d--);
         own_unuse(&core->own, p->uses[i]);
     }
-    bytes_drop(p->args);
-    template_unref(p->t);
-    mem_free(p->uses);
-    mem_free(p);
+    pending_free(p);
+}
+
+/* The same after it ran: kept for a while when what it made may be lost. */
+static void submit_ran(Core *core, CorePending *p) {
+    for (uint32_t i = 0; i < p->refs_len; i++)
+        if (p->refs[i])
+            lineage_release(core, ref_of(p->refs[i])); /* made only for a call that has failed */
+    if (!lineage_wanted(p)) {
+        submit_end(core, p);
+        return;
+    }
+    pending_settle(core, p);
+    lineage_keep(core, p);
 }
 
 static void pending_fail_refs(Core *core, CorePending *p, const ErrorInfo *error) {
@@ -576,6 +599,22 @@ static void fail_cancelled(Core *core, CorePending *p, const Result *m, PeerId f
     pending_fail_refs(core, p, &error);
 }
 
+/* It did not run: arguments were gone when it came to them. Nothing of its attempts is lost. */
+static void submit_lost(Core *core, CorePending *p, const Result *m) {
+    for (size_t i = 0; i < m->lost_len; i++) {
+        const Value *v = &m->lost[i];
+        OwnRef *own = own_find(&core->own, &v->object);
+        if (own && ref_is_at(ref_of(own), v->location, v->generation))
+            ref_lost(core, ref_of(own));
+    }
+    list_remove(&p->link);
+    if (p->worker)
+        p->worker->in_flight--;
+    p->worker = NULL;
+    p->state = PENDING_DEPS;
+    lineage_requeue(core, p);
+}
+
 void submit_on_result(Core *core, CorePeer *from, const Result *m) {
     CorePending *p = map_get(&core->tasks, m->task.byte);
     PeerId peer = from ? from->id : 0;
@@ -591,6 +630,12 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
     }
     keep_retained(core, m, peer);
     CoreWorker *w = p->worker;
+    if (m->lost_len) {
+        submit_lost(core, p, m);
+        if (w)
+            class_pump(core, w->class_);
+        return;
+    }
     if (w)
         worker_learn(w, p, time_mono_now());
     bool again = m->application_error && m->retry && p->t->retry_exceptions && !p->cancelled &&
@@ -613,7 +658,7 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
             take_results(core, p, m, peer);
         if (actor)
             actor_on_result(core, p, from);
-        submit_end(core, p);
+        submit_ran(core, p);
     }
     if (w)
         class_pump(core, w->class_);

@@ -107,6 +107,10 @@ ObjectId object_id_put(const TaskId *task, uint32_t index) {
     return id;
 }
 
+bool object_id_is_put(const ObjectId *object) {
+    return object_id_index(object) > PUT_FIRST;
+}
+
 TaskId object_id_task(const ObjectId *object) {
     TaskId task;
     memcpy(task.byte, object->byte, OBJECT_TASK);

@@ -59,6 +59,7 @@ TaskId task_id_make_actor(IdSource *source, const ActorId *actor);
 TaskId task_id_actor_creation(const ActorId *actor);
 ObjectId object_id_return(const TaskId *task, uint32_t index); /* index from 1 */
 ObjectId object_id_put(const TaskId *task, uint32_t index);
+bool object_id_is_put(const ObjectId *object);
 TaskId object_id_task(const ObjectId *object);
 uint32_t object_id_index(const ObjectId *object);
 ActorId task_id_actor(const TaskId *task);

@@ -112,6 +112,10 @@ static bool dial(Remote *remote) {
     return true;
 }
 
+bool peers_has(const Raylet *raylet, PeerId peer) {
+    return remote_of(raylet, peer) != NULL;
+}
+
 bool peers_send(Raylet *raylet, const FrameHeader *header, Slice body) {
     Remote *remote = remote_of(raylet, header->destination);
     if (!remote)

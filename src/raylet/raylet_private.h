@@ -440,6 +440,8 @@ _must_check_ int peers_listen(Raylet *raylet, const NetAddress *address);
 void peers_update(Raylet *raylet, const NodeInfo *infos, size_t len);
 void peers_on_view(Raylet *raylet, RayletCall *call);
 void peers_on_dead(Raylet *raylet, RayletCall *call);
+/* Its node is one that lives. */
+bool peers_has(const Raylet *raylet, PeerId peer);
 /* False: no way there. */
 bool peers_send(Raylet *raylet, const FrameHeader *header, Slice body);
 SchedView peers_view(Raylet *raylet);

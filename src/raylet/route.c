@@ -89,6 +89,8 @@ void raylet_reply_status(Raylet *raylet, const FrameHeader *call, StatusCode cod
 
 uint32_t raylet_call(Raylet *raylet, PeerId to, MessageType type, const Buf *body, usec_t timeout,
                      RpcDone done, void *argument) {
+    if (peer_node(to) && !is_here(raylet, to) && !peers_has(raylet, to))
+        timeout = USEC_PER_MSEC; /* nobody would answer; never from within this call */
     uint32_t call =
         rpc_call(raylet->rpc, to, type, body, loop_deadline(raylet->loop, timeout), done, argument);
     raylet_arm_rpc(raylet);

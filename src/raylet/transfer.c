@@ -64,6 +64,9 @@ static void arrival_end(Arrival *arrival) {
     VEC_EACH(call, &arrival->waiting) {
         if (kept)
             answer_local(raylet, call, &where);
+        else if (!arrival->placed)
+            raylet_reply_status(raylet, call, STATUS_CODE_FULL,
+                                "neither the object store nor the disk has room");
         else
             answer_gone(raylet, call);
     }

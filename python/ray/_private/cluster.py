@@ -141,6 +141,7 @@ class LocalCluster:
         self.session_dir = os.path.join(self.temp_dir, self.session_name)
         self.dashboard_address = ""
         self.daemons = []
+        self._nodes_added = 0
         _make_temp_dir(self.temp_dir)
         for folder in ("logs", "sockets", "runtime_resources"):
             # Logs may be read by every user; sockets and environments are this user's own.
@@ -177,7 +178,7 @@ class LocalCluster:
         self.gcs_address = _address(door)
         page = self._open_page(options)
         gcs = self._spawn_gcs(door, options)
-        raylet = self._spawn_raylet(options)
+        raylet = self.raylet_daemon = self._spawn_raylet(options)
         _warm_up()
         dashboard = self._spawn_dashboard(page) if page else None
         gcs.ready(deadline)
@@ -209,14 +210,31 @@ class LocalCluster:
             arguments += ["--dashboard-url", self.dashboard_address]
         return self._spawn("gcs", "gcs_server", {"--listen": door}, *arguments, *self._common())
 
-    def _spawn_raylet(self, options):
+    def _spawn_raylet(self, options, number=0):
+        """Number 0 is the head's; others join it."""
         metrics = options.get("_metrics_export_port")
         sockets = {
             "--agent-listen": _listen("127.0.0.1", 52365),
             "--metrics-listen": _listen("127.0.0.1", metrics or 0, 1),
         }
+        name = f"raylet.{number}" if number else "raylet"
         arguments = self._raylet_arguments(options)
-        return self._spawn("raylet", "raylet", sockets, *arguments, *self._common())
+        if number:
+            arguments += ["--socket", os.path.join(self.session_dir, "sockets", name)]
+        else:
+            arguments.append("--head")
+        return self._spawn("raylet", name, sockets, *arguments, *self._common())
+
+    def add_raylet(self, options):
+        """One more node of the cluster, for tests: its process, and what it said when ready."""
+        self._nodes_added += 1
+        daemon = self._spawn_raylet(options, self._nodes_added)
+        return daemon, daemon.ready(time.monotonic() + 30)
+
+    def announce(self):
+        """To others on this machine, as `ray start --head` does."""
+        with open(os.path.join(self.temp_dir, "ray_current_cluster"), "w") as file:
+            file.write(self.gcs_address)
 
     def _spawn_dashboard(self, page):
         arguments = ("--gcs-address", self.gcs_address, "--session-dir", self.session_dir)
@@ -236,7 +254,7 @@ class LocalCluster:
             return False
 
     def _raylet_arguments(self, options):
-        arguments = ["--head", "--gcs-address", self.gcs_address, "--python", sys.executable]
+        arguments = ["--gcs-address", self.gcs_address, "--python", sys.executable]
         arguments += ["--resources", _resources_json(options)]
         if options["labels"]:
             arguments += ["--labels", ",".join(f"{k}={v}" for k, v in options["labels"].items())]
