@@ -22,6 +22,7 @@ typedef struct LogSocket {
     WebSocket *ws;
     LogTail *tail;
     LoopTimer *timer;
+    LoopFinal *final;
     LogOverFn *over;
     void *ctx;
     char *submission;
@@ -31,6 +32,7 @@ static void socket_free(LogSocket *socket) {
     websocket_free(socket->ws);
     log_tail_free(socket->tail);
     loop_timer_free(socket->timer);
+    loop_final_free(socket->final);
     mem_free(socket->submission);
     mem_free(socket);
 }
@@ -66,6 +68,10 @@ static void on_timer(void *ctx) {
     log_tail_finish(socket->tail, on_end);
 }
 
+static void on_final(void *ctx) {
+    socket_free(ctx);
+}
+
 void log_socket_serve(HttpRequest *request, const char *path, const char *submission, usec_t period,
                       LogOverFn *over, void *ctx) {
     Loop *loop = http_request_loop(request);
@@ -73,6 +79,7 @@ void log_socket_serve(HttpRequest *request, const char *path, const char *submis
     socket->over = over;
     socket->ctx = ctx;
     socket->submission = str_dup(submission);
+    socket->final = loop_final_new(loop, on_final, socket);
     int r = websocket_accept(request, NULL, NULL, &events, socket, &socket->ws);
     if (r == 0)
         r = log_tail_new(loop, path, on_text, socket, &socket->tail);

@@ -18,6 +18,7 @@ typedef struct Follow {
     LogTail *local;
     WebSocket *agent;
     LoopTimer *poll;
+    LoopFinal *final;
     bool asking;     /* a question to gcs is under way; it keeps this alive */
     bool gone;       /* the client is */
     bool over;       /* gcs knows the job's end */
@@ -31,6 +32,7 @@ static void follow_free(Follow *follow) {
     follow->local = log_tail_free(follow->local);
     follow->agent = websocket_free(follow->agent);
     follow->poll = loop_timer_free(follow->poll);
+    follow->final = loop_final_free(follow->final);
     follow->gone = true;
     if (follow->asking)
         return;
@@ -185,11 +187,16 @@ static void on_poll(void *ctx) {
               follow);
 }
 
+static void on_final(void *ctx) {
+    follow_free(ctx);
+}
+
 void follow_serve(Dashboard *dashboard, HttpRequest *request, const char *submission) {
     Follow *follow = mem_new(Follow);
     follow->dashboard = dashboard;
     follow->submission = str_dup(submission);
     follow->path = job_log_path(dashboard->session_dir, submission);
+    follow->final = loop_final_new(dashboard->loop, on_final, follow);
     int r = websocket_accept(request, NULL, NULL, &client_events, follow, &follow->client);
     if (r != 0) {
         follow_free(follow);

@@ -77,11 +77,14 @@ typedef struct Held {
     GcsConnId conn;
     FrameHeader header;
     Buf body;
+    GcsLoggedFn *then; /* instead of an answer */
+    char *key;
 } Held;
 
 static void held_free(Held *held) {
     list_remove(&held->link);
     buf_done(&held->body);
+    free(held->key);
     free(held);
 }
 
@@ -98,6 +101,8 @@ static void held_send(void *userdata, int result) {
     GcsConn *conn = map_get(&gcs->conns, &held->conn);
     if (result < 0)
         gcs_broke(gcs, result);
+    else if (held->then)
+        held->then(gcs, held->key);
     else if (conn && held->header.type)
         conn_send(gcs, conn, &held->header, &held->body);
     held_free(held);
@@ -131,6 +136,13 @@ void gcs_ok_logged(Gcs *gcs, const GcsCall *call, KvSync sync) {
 
 void gcs_log(Gcs *gcs) {
     hold(gcs, NULL, NULL, NULL, KV_LOGGED);
+}
+
+void gcs_log_then(Gcs *gcs, GcsLoggedFn *then, const char *key) {
+    Held *held = mem_new(Held);
+    *held = (Held){ .gcs = gcs, .then = then, .key = str_dup(key) };
+    list_push(&gcs->held, &held->link);
+    kv_commit(gcs->kv, KV_LOGGED, held_send, held);
 }
 
 int gcs_store(Gcs *gcs, const char *table, Slice key, const Buf *value) {

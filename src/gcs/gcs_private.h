@@ -222,6 +222,10 @@ void gcs_reply_error(Gcs *gcs, const GcsCall *call, int r);
 void gcs_send(Gcs *gcs, PeerId to, MessageType type, const Buf *body);
 /* Logs what nobody waits for. */
 void gcs_log(Gcs *gcs);
+/* The same, then `then` with the key: what it sends comes after the answers held so far. Not called
+ * when the store broke. */
+typedef void GcsLoggedFn(Gcs *gcs, const char *key);
+void gcs_log_then(Gcs *gcs, GcsLoggedFn *then, const char *key);
 void gcs_arm_rpc(Gcs *gcs);
 uint64_t gcs_wall_ms(const Gcs *gcs);
 /* Writes one record; a failure (too large) is returned. */

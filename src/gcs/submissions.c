@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "api/job_state.h"
 #include "api/jobs.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -95,6 +96,27 @@ static void on_run_done(void *argument, const RpcReply *reply) {
     submission_fail(s, "JOB_SUPERVISOR_ACTOR_START_FAILURE", message);
 }
 
+/* The node's name is in the log: a gcs that starts again knows that it may have been asked. And a
+ * node that has just joined has our answer before this. */
+static void ask_node(Gcs *gcs, const char *id) {
+    GcsSubmission *s = strmap_get(&gcs->submissions, id);
+    if (!s || s->run_call || id_is_unset(&s->node) || submission_ended(s))
+        return;
+    GcsNode *node = nodes_get(gcs, &s->node);
+    if (!node || !node->conn) { /* gone again: nothing was asked */
+        s->node = (NodeId){ 0 };
+        return;
+    }
+    _cleanup_buf_ Buf text = { 0 }, body = { 0 };
+    json_encode(s->record, 0, &text);
+    JobRun message = { .submission = slice_str(s->id),
+                       .record = buf_slice(&text),
+                       .token = buf_slice(&gcs->token) };
+    job_run_encode(&message, &body);
+    s->run_call = rpc_call(gcs->rpc, peer_make(node->index, node->incarnation, 0), MSG_JOB_RUN,
+                           &body, USEC_INFINITY, on_run_done, s);
+}
+
 static void submission_launch(GcsSubmission *s) {
     if (!id_is_unset(&s->node) || submission_ended(s))
         return;
@@ -108,15 +130,7 @@ static void submission_launch(GcsSubmission *s) {
         str_printf("http://%s:%u", node->ip ? node->ip : "", node->agent_port);
     json_set_at(s->record, json_string(agent), "driver_agent_http_address");
     if (submission_store(s) == 0)
-        gcs_log(gcs);
-    _cleanup_buf_ Buf text = { 0 }, body = { 0 };
-    json_encode(s->record, 0, &text);
-    JobRun message = { .submission = slice_str(s->id),
-                       .record = buf_slice(&text),
-                       .token = buf_slice(&gcs->token) };
-    job_run_encode(&message, &body);
-    s->run_call = rpc_call(gcs->rpc, peer_make(node->index, node->incarnation, 0), MSG_JOB_RUN,
-                           &body, USEC_INFINITY, on_run_done, s);
+        gcs_log_then(gcs, ask_node, s->id);
 }
 
 static void launch_all(Gcs *gcs) {
@@ -127,16 +141,6 @@ static void launch_all(Gcs *gcs) {
 }
 
 /* ---- submitting ---- */
-
-static bool id_valid(const char *id) {
-    size_t len = strlen(id);
-    if (len == 0 || len > ID_MAX || id[0] == '.')
-        return false;
-    for (const char *p = id; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == '/' || *p == '\\' || *p == 0x7f)
-            return false;
-    return true;
-}
 
 static char *id_new(void) {
     static const char letters[] = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ123456789";
@@ -244,7 +248,7 @@ void submissions_on_submit(Gcs *gcs, GcsCall *call) {
         free(id);
         id = id_new();
     }
-    if (r == 0 && !id_valid(id))
+    if (r == 0 && !job_submission_valid(id))
         r = error_origin(-EINVAL, "submission_id must be a file name of at most %d bytes", ID_MAX);
     if (r == 0 && strmap_get(&gcs->submissions, id))
         r = error_origin(-EEXIST,
