@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "cmd/man.h"
 
 enum {
     HELP_WIDTH = 79,
@@ -63,7 +64,7 @@ static const char *option_metavar(const Option *option) {
     return "";
 }
 
-static char *option_signature(const Option *option) {
+char *option_signature(const Option *option) {
     const char *metavar = option_metavar(option);
     _cleanup_buf_ Buf buf = { 0 };
     if (option->letter)
@@ -102,7 +103,7 @@ void options_print_help(const OptionTable *table) {
         _cleanup_free_ char *signature = option_signature(&table->options[i]);
         print_row(stdout, signature, table->options[i].help, column);
     }
-    print_row(stdout, "--help", "Show this message and exit.", column);
+    print_row(stdout, "--help", OPTION_HELP_TEXT, column);
 }
 
 int options_fail(const OptionTable *table, const char *format, ...) {
@@ -252,6 +253,10 @@ int options_parse(const OptionTable *table, int argc, char **argv, int *ret_firs
     _cleanup_free_ char **arguments = mem_array(char *, (size_t)argc + 1);
     size_t n_arguments = 0;
 
+    if (argc == 2 && str_eq(argv[1], "--man")) {
+        man_print_table(table);
+        return OPTIONS_HELP;
+    }
     fill_getopt(table, longs, letters);
     opterr = 0;
     optind = 0; /* start anew: a group has parsed before us */
@@ -290,8 +295,8 @@ static void group_print_help(FILE *out, const CommandGroup *group) {
     fputs("\nOptions:\n", out);
     int column = group->version ? 13 : 10;
     if (group->version)
-        print_row(out, "--version", "Show the version and exit.", column);
-    print_row(out, "--help", "Show this message and exit.", column);
+        print_row(out, "--version", OPTION_VERSION_TEXT, column);
+    print_row(out, "--help", OPTION_HELP_TEXT, column);
 
     column = 0;
     for (size_t i = 0; i < group->len; i++)
@@ -316,6 +321,16 @@ int commands_run(const CommandGroup *group, int argc, char **argv) {
     }
     if (group->version && str_eq(name, "--version")) {
         puts(group->version);
+        return 0;
+    }
+    if (str_eq(name, "--man")) {
+        man_print_group(group);
+        return 0;
+    }
+    if (str_eq(name, "--commands")) {
+        for (size_t i = 0; i < group->len; i++)
+            if (group->commands[i].about)
+                puts(group->commands[i].name);
         return 0;
     }
     if (name[0] == '-')

@@ -39,7 +39,7 @@ typedef struct OptionTable {
 } OptionTable;
 
 enum {
-    OPTIONS_HELP = 1, /* --help was asked for and printed */
+    OPTIONS_HELP = 1, /* --help (or, alone, --man) was asked for and printed */
     OPTIONS_BAD,      /* the reason is on stderr */
 };
 
@@ -57,6 +57,11 @@ int options_fail(const OptionTable *table, const char *format, ...) _printf_(2, 
 
 void options_print_help(const OptionTable *table);
 
+/* What --help and the manual page show of an option: "-v, --verbose". Owned. */
+char *option_signature(const Option *option);
+#define OPTION_HELP_TEXT    "Show this message and exit."
+#define OPTION_VERSION_TEXT "Show the version and exit."
+
 typedef struct Command {
     const char *name;
     int (*run)(int argc, char **argv); /* argv[0] is `name` */
@@ -71,5 +76,6 @@ typedef struct CommandGroup {
     size_t len;
 } CommandGroup;
 
-/* Finds the subcommand and runs it; prints help or says what is unknown. Gives the exit status. */
+/* Finds the subcommand and runs it; prints help or says what is unknown. Gives the exit status.
+ * tools/man asks with --man for the group's manual page and with --commands for the names of those that --help shows. */
 int commands_run(const CommandGroup *group, int argc, char **argv);

@@ -32,10 +32,12 @@ int cmd_ray(int argc, char **argv) {
         { "status", ray_status, "Print cluster status, including autoscaling info." },
         { "job", ray_job, "Submit, stop, delete, or list Ray jobs." },
         { "get-auth-token", ray_get_auth_token, "Prints the Ray authentication token to stdout." },
-        { "health-check", ray_health_check, NULL },
+        { "health-check", ray_health_check,
+          "Check a head: waits up to 30 s for it; exit status 0 is healthy." },
     };
     const CommandGroup group = {
         .command = "ray",
+        .about = "Ray's command line.",
         .version = "ray, version " RAY_VERSION,
         .commands = commands,
         .len = ARRAY_LEN(commands),
