@@ -131,12 +131,23 @@ static bool node_is_idle(const NodeInfo *node) {
     return idle;
 }
 
+enum {
+    NODES_BUSY = 1,
+    NODES_IDLE = 2,
+};
+
+static bool node_is_of(const NodeInfo *node, unsigned which) {
+    return node->state != NODE_STATE_DEAD &&
+           (which & (node_is_idle(node) ? NODES_IDLE : NODES_BUSY));
+}
+
 /* " 2 small-group" for each type, in the order of their first node. */
-static void add_node_counts(const ClusterStatus *status, bool idle, const char *none, Buf *out) {
+static void add_node_counts(const ClusterStatus *status, unsigned which, const char *none,
+                            Buf *out) {
     _cleanup_strlist_ StrList types = { 0 };
     size_t listed = 0;
     for (size_t i = 0; i < status->nodes_len; i++)
-        if (status->nodes[i].state != NODE_STATE_DEAD && node_is_idle(&status->nodes[i]) == idle)
+        if (node_is_of(&status->nodes[i], which))
             strlist_take(&types, node_type(&status->nodes[i]));
     for (size_t i = 0; i < types.len; i++) {
         size_t count = 0, before = 0;
@@ -225,7 +236,7 @@ static void add_requested(const ClusterStatus *status, Buf *out) {
 
 /* ---------------------------------------------------------------------------------- text */
 
-static void add_node_usage(const ClusterStatus *status, Buf *out) {
+static void add_node_usage(const ClusterStatus *status, bool idle_apart, Buf *out) {
     for (size_t i = 0; i < status->nodes_len; i++) {
         const NodeInfo *node = &status->nodes[i];
         if (node->state == NODE_STATE_DEAD)
@@ -233,16 +244,29 @@ static void add_node_usage(const ClusterStatus *status, Buf *out) {
         _cleanup_free_ char *hex = node_hex(node), *type = node_type(node);
         UsageList list = { 0 };
         usage_add(&list, node);
-        buf_printf(out, "\nNode: %.*s (%s)\n Id: %s\n Usage:\n", (int)node->name.len,
-                   node->name.data, type, hex);
+        if (idle_apart)
+            buf_printf(out, "\nNode: %.*s (%s)\n Id: %s\n Usage:\n", (int)node->name.len,
+                       node->name.data, type, hex);
+        else
+            buf_printf(out, "\nNode: %s (%s)\n Usage:\n", hex, type);
         add_usage_list(&list, true, "  ", out);
-        buf_printf(out, " Activity:\n  %s\n",
-                   node_is_idle(node) ? "(no activity)" : "Resources currently in use.");
+        if (idle_apart)
+            buf_printf(out, " Activity:\n  %s\n",
+                       node_is_idle(node) ? "(no activity)" : "Resources currently in use.");
         usage_done(&list);
     }
 }
 
-void cluster_status_text(const ClusterStatus *status, bool verbose, Buf *out) {
+bool cluster_idle_apart(void) {
+    const char *wanted = getenv("RAY_enable_autoscaler_v2");
+    bool on = false;
+    if (wanted)
+        return str_to_bool(wanted, &on) == 0 && on;
+    return getenv("RAY_USAGE_STATS_KUBERAY_IN_USE") && getenv("RAY_CLOUD_INSTANCE_ID") &&
+           getenv("RAY_NODE_TYPE_NAME");
+}
+
+void cluster_status_text(const ClusterStatus *status, bool verbose, bool idle_apart, Buf *out) {
     char stamp[32], header[96], line[96];
     time_t seconds = (time_t)(status->wall_ms / 1000);
     struct tm parts;
@@ -258,9 +282,13 @@ void cluster_status_text(const ClusterStatus *status, bool verbose, Buf *out) {
             usage_add(&list, &status->nodes[i]);
 
     buf_printf(out, "%s\nNode status\n%.*s\nActive:\n", header, len, line);
-    add_node_counts(status, false, "no active nodes", out);
-    buf_add_str(out, "Idle:\n");
-    add_node_counts(status, true, "no idle nodes", out);
+    if (idle_apart) {
+        add_node_counts(status, NODES_BUSY, "no active nodes", out);
+        buf_add_str(out, "Idle:\n");
+        add_node_counts(status, NODES_IDLE, "no idle nodes", out);
+    } else {
+        add_node_counts(status, NODES_BUSY | NODES_IDLE, "no active nodes", out);
+    }
     buf_add_str(out, "Pending:\n (no pending nodes)\n");
     add_failures(status, out);
     buf_printf(out, "\nResources\n%.*s\nTotal Usage:\n", len, line);
@@ -270,7 +298,7 @@ void cluster_status_text(const ClusterStatus *status, bool verbose, Buf *out) {
     buf_add_str(out, "Pending Demands:\n");
     add_demands(status, out);
     if (verbose)
-        add_node_usage(status, out);
+        add_node_usage(status, idle_apart, out);
     usage_done(&list);
 }
 
@@ -380,4 +408,27 @@ json_t *cluster_load(const ClusterStatus *status) {
     json_set_at(load, json_array(), "autoscalerReport", "failedNodes");
     json_object_set_new(load, "time", json_real((double)status->wall_ms / 1000));
     return load;
+}
+
+static json_t *demands_json(const ClusterStatus *status) {
+    json_t *list = json_array();
+    for (size_t n = 0; n < status->nodes_len; n++) {
+        const NodeInfo *node = &status->nodes[n];
+        for (size_t i = 0; node->state != NODE_STATE_DEAD && i < node->demands_len; i++) {
+            const Demand *demand = &node->demands[i];
+            json_t *item = json_object();
+            json_object_set_new(item, "resources",
+                                resources_json(demand->resources, demand->resources_len));
+            json_object_set_new(item, "count", json_integer(demand->count));
+            json_array_append_new(list, item);
+        }
+    }
+    return list;
+}
+
+json_t *cluster_json(const ClusterStatus *status) {
+    json_t *all = cluster_load(status);
+    json_object_set_new(all, "nodes", cluster_node_summaries(status));
+    json_object_set_new(all, "pendingDemands", demands_json(status));
+    return all;
 }

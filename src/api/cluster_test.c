@@ -45,7 +45,7 @@ static void test_the_text_of_ray_status(void **state) {
     _cleanup_buf_ Buf text = { 0 };
     setenv("TZ", "UTC", 1);
     tzset();
-    cluster_status_text(&status, false, &text);
+    cluster_status_text(&status, false, true, &text);
     CHECK_STR(text.data,
               "======== Autoscaler status: 2026-11-22 10:27:20.123000 ========\n"
               "Node status\n"
@@ -66,7 +66,7 @@ static void test_the_text_of_ray_status(void **state) {
 static void test_an_empty_cluster(void **state) {
     const ClusterStatus status = { 0 };
     _cleanup_buf_ Buf text = { 0 };
-    cluster_status_text(&status, true, &text);
+    cluster_status_text(&status, true, true, &text);
     CHECK(strstr(text.data, "Active:\n (no active nodes)\nIdle:\n (no idle nodes)\n"));
     CHECK(strstr(text.data, "Recent failures:\n (no failures)\n"));
     CHECK(strstr(text.data, "From request_resources:\n (none)\n"));

@@ -30,11 +30,13 @@ bool job_status_terminal(const char *status) {
 }
 
 bool job_submission_valid(const char *submission) {
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t len = strlen(submission);
-    return len > 0 && len <= SUBMISSION_MAX && submission[0] != '.' &&
-           strspn(submission, allowed) == len;
+    if (len == 0 || len > SUBMISSION_MAX || submission[0] == '.')
+        return false;
+    for (const char *p = submission; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f || *p == '/' || *p == '\\')
+            return false;
+    return true;
 }
 
 static char *state_path(const char *session_dir, const char *submission) {

@@ -34,7 +34,8 @@ void job_state_done(JobState *state);
 
 bool job_status_terminal(const char *status);
 
-/* An id that may be a file's name and part of a URL: 1 to 200 of [A-Za-z0-9._-], no dot in front. */
+/* An id that files can be named after: 1 to 200 bytes, no slash, no control character, no dot in
+ * front. */
 bool job_submission_valid(const char *submission);
 
 _must_check_ int job_state_write(const char *session_dir, const JobState *state);

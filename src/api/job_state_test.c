@@ -80,7 +80,8 @@ static void test_names(void **state) {
     CHECK(!job_submission_valid(""));
     CHECK(!job_submission_valid(".x"));
     CHECK(!job_submission_valid("../x"));
-    CHECK(!job_submission_valid("a b"));
+    CHECK(job_submission_valid("a b: 12"));
+    CHECK(!job_submission_valid("a/b") && !job_submission_valid("a\nb"));
     CHECK(job_status_terminal("STOPPED") && !job_status_terminal("RUNNING"));
 }
 

@@ -104,15 +104,18 @@ int job_request_check(const json_t *request) {
     const char *submission = job_request_submission(request);
     if (submission && !job_submission_valid(submission))
         return error_origin(-EINVAL,
-                            "submission_id '%.200s' can't be used: it has 1 to 200 letters, "
-                            "digits, '.', '_' and '-', and does not begin with '.'",
+                            "submission_id '%.200s' can't be used, since files are named after "
+                            "it: it has at most 200 bytes, no '/' and no control character, and "
+                            "does not begin with '.'",
                             submission);
     return 0;
 }
 
 const char *job_request_submission(const json_t *request) {
     const char *submission = json_string_value(json_object_get(request, "submission_id"));
-    return submission ? submission : json_string_value(json_object_get(request, "job_id"));
+    if (str_empty(submission))
+        submission = json_string_value(json_object_get(request, "job_id"));
+    return str_empty(submission) ? NULL : submission;
 }
 
 /* ---------------------------------------------------------------------------------- record */

@@ -91,9 +91,18 @@ static int job_end(int r) {
 static int job_status(int argc, char **argv) {
     JobArgs args = { 0 };
     _cleanup_job_client_ JobClient client = { 0 };
-    const Option options[] = { JOB_CLIENT_OPTIONS(&args.client), SAY_OPTIONS(&args.style) };
+    const Option options[] = { JOB_CLIENT_OPTIONS(&args.client), SAY_OUTPUT_OPTION(&args.style),
+                               SAY_OPTIONS(&args.style) };
     JOB_BEGIN(&args, &client, options, "ray job status", "Queries for the current status of a job.",
               "JOB_ID");
+    if (str_eq(args.style.output, "json")) {
+        _cleanup_free_ char *target = job_target(args.job, "");
+        _cleanup_json_ json_t *details = NULL;
+        int r = job_client_get(&client, "GET", target, NULL, &details);
+        if (r == 0)
+            say_json(details);
+        return job_end(r);
+    }
     return job_end(ray_job_say_status(&client, args.job, NULL));
 }
 
@@ -227,7 +236,8 @@ static void add_job(const json_t *job, Buf *out) {
 static int job_list(int argc, char **argv) {
     JobArgs args = { 0 };
     _cleanup_job_client_ JobClient client = { 0 };
-    const Option options[] = { JOB_CLIENT_OPTIONS(&args.client), SAY_OPTIONS(&args.style) };
+    const Option options[] = { JOB_CLIENT_OPTIONS(&args.client), SAY_OUTPUT_OPTION(&args.style),
+                               SAY_OPTIONS(&args.style) };
     JOB_BEGIN(&args, &client, options, "ray job list",
               "Lists all running jobs and their information.", NULL);
     _cleanup_json_ json_t *jobs = NULL;
@@ -235,6 +245,10 @@ static int job_list(int argc, char **argv) {
     int r = job_client_get(&client, "GET", "/api/jobs/", NULL, &jobs);
     if (r < 0)
         return job_end(r);
+    if (str_eq(args.style.output, "json")) {
+        say_json(jobs);
+        return 0;
+    }
     buf_add_char(&text, '[');
     for (size_t i = 0; i < json_array_size(jobs); i++) {
         if (i)

@@ -18,7 +18,7 @@
 #define HEALTH_PATIENCE  (30 * USEC_PER_SEC) /* a head that is coming up is waited for */
 #define CALL_TIMEOUT     (10 * USEC_PER_SEC)
 
-static int print_status(const char *option, bool verbose) {
+static int print_status(const char *option, bool verbose, bool as_json) {
     _cleanup_free_ char *address = NULL;
     _cleanup_(cluster_link_done) ClusterLink link = { 0 };
     _cleanup_buf_ Buf answer = { 0 }, text = { 0 };
@@ -34,17 +34,24 @@ static int print_status(const char *option, bool verbose) {
         r = cluster_status_decode(&status, answer.data, answer.len, &arena);
     if (r < 0)
         return r;
-    cluster_status_text(&status, verbose, &text);
+    if (as_json) {
+        _cleanup_json_ json_t *json = cluster_json(&status);
+        say_json(json);
+        return 0;
+    }
+    cluster_status_text(&status, verbose, cluster_idle_apart(), &text);
     fwrite(text.data, 1, text.len, stdout);
     return 0;
 }
 
 int ray_status(int argc, char **argv) {
     const char *address = NULL;
-    bool verbose = false;
+    SayStyle style = { 0 };
     const Option options[] = {
         { "address", OPTION_TEXT, &address, "Override the address to connect to." },
-        { "verbose", OPTION_FLAG, &verbose, NULL, .letter = 'v' },
+        { "verbose", OPTION_FLAG, &style.verbose, "Also show the usage of each node.",
+          .letter = 'v' },
+        SAY_OUTPUT_OPTION(&style),
     };
     const OptionTable table = { "ray status", NULL,
                                 "Print cluster status, including autoscaling info.", options,
@@ -52,7 +59,7 @@ int ray_status(int argc, char **argv) {
     int first, r = options_parse(&table, argc, argv, &first);
     if (r > 0)
         return options_exit(r);
-    r = print_status(address, verbose);
+    r = print_status(address, style.verbose, str_eq(style.output, "json"));
     return r < 0 ? say_error("ConnectionError: %s", error_text(r)) : 0;
 }
 
@@ -84,6 +91,8 @@ int ray_health_check(int argc, char **argv) {
     if (r > 0)
         return options_exit(r);
     r = check_health(address);
+    if (r == 0 && component) /* nothing here reports its health through gcs' key-value */
+        return say_error("%s does not run in this cluster", component);
     return r < 0 ? say_error("ConnectionError: %s", error_text(r)) : 0;
 }
 

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 
 static struct {
-    bool record, color;
+    bool record, color, quiet;
 } style; /* of this process's terminal; set once by say_setup() */
 
 static const char green[] = "\x1b[32m", red[] = "\x1b[31m", yellow[] = "\x1b[33m",
@@ -16,11 +16,14 @@ static const char green[] = "\x1b[32m", red[] = "\x1b[31m", yellow[] = "\x1b[33m
 
 void say_setup(const SayStyle *wanted) {
     const char *color = wanted->log_color ? wanted->log_color : "auto";
+    style.quiet = str_eq(wanted->output, "json");
     style.record = str_eq(wanted->log_style, "record");
     style.color = str_eq(color, "true") || (str_eq(color, "auto") && isatty(STDOUT_FILENO));
 }
 
 static void line(FILE *out, const char *level, const char *color, int indent, const char *text) {
+    if (style.quiet)
+        return;
     if (style.record) {
         char stamp[32];
         usec_t now = time_wall_now();
@@ -46,7 +49,7 @@ void say(int indent, const char *format, ...) {
 }
 
 void say_blank(void) {
-    if (!style.record)
+    if (!style.record && !style.quiet)
         putchar('\n');
 }
 
@@ -81,4 +84,9 @@ int say_error(const char *format, ...) {
     fflush(stdout);
     fprintf(stderr, "%s\n", text);
     return 1;
+}
+
+void say_json(const json_t *answer) {
+    _cleanup_free_ char *text = json_text(answer, 0);
+    puts(text);
 }

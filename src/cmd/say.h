@@ -5,9 +5,11 @@
 
 #include "base/base.h"
 #include "cmd/options.h"
+#include "codec/json.h"
 
 typedef struct SayStyle {
     const char *log_style, *log_color; /* auto, pretty, record; auto, true, false */
+    const char *output; /* text, json: then nothing but the answer is on standard output */
     bool verbose;
 } SayStyle;
 
@@ -22,8 +24,17 @@ typedef struct SayStyle {
           .metavar = "[auto|false|true]" },                                                        \
         { "verbose", OPTION_FLAG, &(style)->verbose, "Print more.", .letter = 'v' }
 
+/* Of commands whose answer programs read. */
+#define SAY_OUTPUT_OPTION(style)                                                                   \
+    { "output",         OPTION_CHOICE,                                                             \
+      &(style)->output, "How the answer is written: for people, or as JSON.",                      \
+      .letter = 'o',    .metavar = "[text|json]" }
+
 /* Sets the process's style. */
 void say_setup(const SayStyle *style);
+
+/* Prints the answer for -o json. */
+void say_json(const json_t *answer);
 
 /* One line, `indent` levels in. */
 void say(int indent, const char *format, ...) _printf_(2, 3);

@@ -37,6 +37,13 @@ void node_processes_session(NodeProcesses *all, const char *session_dir) {
     setenv("MOBULA_SESSION", session_dir, 1);
 }
 
+void node_process_over(NodeProcess *process) {
+    process->over = true;
+    for (size_t i = 0; i < process->doors_len; i++)
+        fd_close(process->doors[i]);
+    process->doors_len = 0;
+}
+
 NodeProcesses *node_processes_free(NodeProcesses *all) {
     if (!all)
         return NULL;
@@ -45,8 +52,7 @@ NodeProcesses *node_processes_free(NodeProcesses *all) {
         strlist_done(&all->items[i].argv);
         child_release(&all->items[i].child);
         fd_close(all->items[i].ready);
-        for (size_t door = 0; door < all->items[i].doors_len; door++)
-            fd_close(all->items[i].doors[door]);
+        node_process_over(&all->items[i]);
     }
     mem_free(all->temp_dir);
     mem_free(all->session_dir);

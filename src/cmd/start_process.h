@@ -53,6 +53,8 @@ void node_process_door(NodeProcess *process, const char *option, Door door);
 /* Starts those that do not run yet, all at once, and waits until each is ready. */
 _must_check_ int node_processes_launch(NodeProcesses *all);
 _must_check_ int node_process_launch(NodeProcesses *all, NodeProcess *process);
+/* It has ended and is not started again: nobody may wait at its doors. */
+void node_process_over(NodeProcess *process);
 /* SIGTERM, then SIGKILL to what is left. */
 void node_processes_end(NodeProcesses *all);
 

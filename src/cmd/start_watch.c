@@ -69,7 +69,7 @@ static void on_exit_of(void *ctx, const LoopExit *end) {
     watched->child = loop_child_free(watched->child);
     process->child = CHILD_NONE;
     if (expected(end)) {
-        process->over = true;
+        node_process_over(process);
         return;
     }
     bool again = may_restart(watch, process) && node_process_launch(watch->all, process) == 0 &&

@@ -88,7 +88,7 @@ static void respond_cluster_status(HttpRequest *request, const ClusterStatus *st
     json_t *data = json_object();
     if (str_eq(http_query_get(http_request_query(request), "format"), "1")) {
         _cleanup_buf_ Buf text = { 0 };
-        cluster_status_text(status, false, &text);
+        cluster_status_text(status, false, cluster_idle_apart(), &text);
         json_object_set_new(data, "clusterStatus", json_string(text.data));
         respond_envelope(request, true, "Got formatted cluster status.", data);
         return;

@@ -98,13 +98,42 @@ def test_refusals(shared_cluster):
     for body, text in ((b"{", "line"), (b'{"entrypoint": 1}', "entrypoint must be a string"),
                        (b"{}", "entrypoint"),
                        (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"A": 1}}}', "env_vars"),
-                       (b'{"entrypoint": "x", "submission_id": "../y"}', "submission_id")):
+                       (b'{"entrypoint": "x", "submission_id": "../y"}', "submission_id"),
+                       (b'{"entrypoint": "x", "submission_id": "a/b"}', "no '/'")):
         code, answer = shared_cluster.http("/api/jobs/", "POST", body)
         assert code == 400 and text in answer, (body, code, answer)
     done = shared_cluster.job("status", "nope")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
         "RuntimeError: Request failed with status code 404: Job nope does not exist.")
+
+
+def test_unusual_ids(shared_cluster):
+    """Any name of a file is one; none at all makes one."""
+    done = submit(shared_cluster, "--submission-id", "at 12:30 \u00e9", "--", "echo", "hi")
+    assert done.returncode == 0, done.stderr
+    assert shared_cluster.job("logs", "at 12:30 \u00e9").stdout.endswith("hi\n")
+    code, answer = shared_cluster.http("/api/jobs/", "POST",
+                                       {"entrypoint": "true", "submission_id": ""})
+    assert code == 200 and answer["submission_id"].startswith("raysubmit_")
+
+
+def test_answers_as_json(shared_cluster):
+    submit(shared_cluster, "--submission-id", "machine", "--", "true")
+    details = json.loads(shared_cluster.job("status", "machine", "-o", "json").stdout)
+    assert details == shared_cluster.http("/api/jobs/machine")[1]
+    jobs = json.loads(shared_cluster.job("list", "--output=json").stdout)
+    assert details in jobs
+    done = shared_cluster.job("status", "nope", "-o", "json")
+    assert (done.returncode, done.stdout) == (1, "") and "nope does not exist" in done.stderr
+    assert shared_cluster.job("list", "-o", "xml").returncode == 2
+
+
+def test_health_check_of_what_does_not_run(shared_cluster):
+    address = f"127.0.0.1:{shared_cluster.port}"
+    assert shared_cluster.ray("health-check", "--address", address).returncode == 0
+    done = shared_cluster.ray("health-check", "--address", address, "--component", "nope")
+    assert done.returncode == 1 and "nope does not run" in done.stderr
 
 
 def test_stop_and_delete(shared_cluster):
@@ -221,7 +250,7 @@ def test_the_counter_script(shared_cluster):
     assert f"where {package} for workers too" in done.stdout
     assert details["driver_info"]["id"] == details["job_id"]
     assert shared_cluster.http(f"/api/jobs/{details['job_id']}")[1] == details
-    wait_until(lambda: "(no active nodes)" in shared_cluster.ray("status").stdout,
+    wait_until(lambda: " 0.0/2.0 CPU" in shared_cluster.ray("status").stdout,
                "the job's resources to be free", 10)
 
 
@@ -418,3 +447,50 @@ def test_a_submitter_follows_although_the_dashboard_is_not_back_yet(cluster):
     finally:
         again.kill()
         again.wait()
+
+
+def daemon(cluster, role, *words):
+    return subprocess.Popen(["mobula", role, *map(str, words)], env=cluster.env,
+                            stderr=subprocess.DEVNULL)
+
+
+def test_a_job_that_comes_before_its_node(home):
+    """It waits, and runs once the head's raylet is there; a dashboard ends with its followers."""
+    cluster = Cluster(home)
+    session = "session_2026-11-22_12-00-00_000000_1"
+    temp = home / "ray"
+    gcs = f"127.0.0.1:{cluster.port}"
+    web = f"127.0.0.1:{cluster.web}"
+    running = [daemon(cluster, "gcs", "--listen", gcs, "--temp-dir", temp, "--session-name",
+                      session, "--dashboard-url", web)]
+    try:
+        wait_until(lambda: cluster.ray("health-check", "--address", gcs).returncode == 0, "gcs")
+        dashboard = daemon(cluster, "dashboard", "--listen", web, "--gcs-address", gcs,
+                           "--session-dir", temp / session)
+        running.append(dashboard)
+
+        def up():
+            try:
+                return cluster.http("/api/gcs_healthz")[0] == 200
+            except OSError:
+                return False
+
+        wait_until(up, "the dashboard")
+        submit(cluster, "--no-wait", "--submission-id", "early", "--", "echo", "now")
+        assert status(cluster, "early") == "PENDING"
+        running.append(daemon(cluster, "raylet", "--head", "--gcs-address", gcs, "--temp-dir",
+                              temp, "--resources", '{"CPU":1,"object_store_memory":80000000}'))
+        assert finish(cluster, "early") == "SUCCEEDED"
+        submit(cluster, "--no-wait", "--submission-id", "long", "--", "sleep", "300")
+        follower = follow(cluster, home / "long", "logs", "--follow", "long")
+        wait_until(lambda: "Running entrypoint" in (home / "long").read_text(), "the log")
+        dashboard.terminate()
+        assert dashboard.wait(10) == 0
+        follower.kill()
+        follower.wait()
+    finally:
+        for process in reversed(running):
+            process.terminate()
+            process.wait()
+        for pid in cluster.processes():
+            os.kill(pid, signal.SIGKILL)

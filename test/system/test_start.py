@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ray start`, `stop`, `status`, `health-check`."""
+import json
 import os
 import re
 import signal
@@ -60,14 +61,22 @@ def test_start_says_what_the_peer_says(home):
 def test_status(shared_cluster):
     done = shared_cluster.ray("status")
     assert done.returncode == 0, done.stderr
-    text = done.stdout
+    assert re.search(r"\nActive:\n 1 node_\w+\nPending:\n", done.stdout), done.stdout
+    assert re.search(r"\n\nNode: (\w+) \(node_\1\)\n Usage:\n  0\.0/2\.0 CPU\n",
+                     shared_cluster.ray("status", "-v").stdout)
+    # Where the peer's second autoscaler would be on:
+    newer = {"RAY_enable_autoscaler_v2": "1"}
+    text = shared_cluster.ray("status", env=newer).stdout
     assert re.match(r"======== Autoscaler status: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} ========\n"
                     r"Node status\n-{63}\nActive:\n \(no active nodes\)\nIdle:\n 1 node_\w+\n"
                     r"Pending:\n \(no pending nodes\)\nRecent failures:\n \(no failures\)\n\n"
                     r"Resources\n-{63}\nTotal Usage:\n 0\.0/2\.0 CPU\n 0B/[\d.]+GiB memory\n"
                     r" 0B/76\.29MiB object_store_memory\n\nFrom request_resources:\n \(none\)\n"
                     r"Pending Demands:\n \(no resource demands\)\n$", text), text
-    assert " Id: " in shared_cluster.ray("status", "-v").stdout
+    assert " Id: " in shared_cluster.ray("status", "-v", env=newer).stdout
+    status = json.loads(shared_cluster.ray("status", "-o", "json").stdout)
+    assert status["loadMetricsReport"]["usage"]["CPU"] == [0.0, 2.0]
+    assert status["nodes"][0]["raylet"]["state"] == "ALIVE" and status["pendingDemands"] == []
 
 
 def test_health_check_waits_for_a_head_that_comes_up(home):
