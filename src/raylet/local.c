@@ -60,6 +60,11 @@ static int32_t wait_status_code(int status) {
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* It said goodbye; a worker whose user's code asked for a bad exit status did not mean well. */
+static bool ended_well(const Local *local) {
+    return local->goodbye && (local->role != ROLE_WORKER || local->exit_code == 0);
+}
+
 static void tell_all(Local *local, const char *text) {
     Raylet *raylet = local->raylet;
     Worker *worker = local->worker;
@@ -68,7 +73,7 @@ static void tell_all(Local *local, const char *text) {
         .worker_id = local->worker_id,
         .node = raylet->id,
         .text = slice_str(text),
-        .intended = local->goodbye || (worker && worker->intended),
+        .intended = ended_well(local) || (worker && worker->intended),
         .role = (uint8_t)local->role,
         .pid = (uint32_t)local->pid,
         .exit_code =

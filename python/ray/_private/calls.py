@@ -8,7 +8,7 @@ DEFAULT, SPREAD, NODE_AFFINITY, PLACEMENT_GROUP, NODE_LABEL = range(5)  # Strate
 DEFAULT_STRATEGY = (DEFAULT, None, False, None, -1, None, False, False, False)
 
 # Exported things larger than this are an error, from a tenth of it on a warning.
-_EXPORT_MAX = 100 * 1024 * 1024
+_EXPORT_MAX = 10**8
 
 
 def prepare(call):
@@ -76,16 +76,19 @@ class Export:
         import logging
 
         what = "remote function" if self.kind == "function" else "actor"
-        text = (
-            f"The {what} {self.full_name} is {'too' if size > _EXPORT_MAX else 'very'} large "
-            f"({size // (1024 * 1024)} MiB{' > 95 MiB' if size > _EXPORT_MAX else ''}). "
+        name = f"{self.thing.__module__}.{self.thing.__name__}"
+        advice = (
             "Check that its definition is not implicitly capturing a large "
             "array or other object in scope. Tip: use ray.put() to put large "
             "objects in the Ray object store."
         )
-        if size > _EXPORT_MAX:
-            raise ValueError(text)
-        logging.getLogger(__name__).warning(text)
+        size_mib, most = size // 2**20, _EXPORT_MAX // 2**20
+        if size >= _EXPORT_MAX:
+            raise ValueError(
+                f"The {what} {name} is too large ({size_mib} MiB > "
+                f"FUNCTION_SIZE_ERROR_THRESHOLD={most} MiB). {advice}"
+            )
+        logging.getLogger(__name__).warning(f"The {what} {name} is very large ({size_mib} MiB). {advice}")
 
 
 def strategy(options, resources, placement, name):

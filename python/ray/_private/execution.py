@@ -32,7 +32,7 @@ def load(hash_bytes):
     """The function or actor class that was exported under this hash."""
     from ray import cloudpickle
 
-    _use_job_paths()
+    _enter_job()
     data = _mobula.import_(hash_bytes, 60.0)
     if data is None:
         raise RuntimeError(
@@ -52,21 +52,26 @@ def load(hash_bytes):
     return thing
 
 
-_job_of_paths = None
+_entered = None  # the job whose ways this process follows
 
 
-def _use_job_paths():
-    """Puts the driver's module search path in front of ours, once a job."""
+def _enter_job():
+    """Puts the driver's module search path in front of ours and logs as it wants, once a job."""
     import sys
 
-    global _job_of_paths
+    global _entered
     job = _mobula.current()["job_id"]
-    if job == _job_of_paths:
+    if job == _entered:
         return
-    _job_of_paths = job
-    for path in reversed(job_config().get("sys_path") or []):
+    _entered = job
+    config = job_config()
+    for path in reversed(config.get("sys_path") or []):
         if path not in sys.path:
             sys.path.insert(0, path)
+    if config.get("logging_config"):
+        from ray import LoggingConfig
+
+        LoggingConfig.from_dict(config["logging_config"])._apply()
 
 
 def job_config():
@@ -264,6 +269,14 @@ def leave():
     import atexit
     import sys
 
+    try:
+        shutdown = getattr(_Self.instance, "__ray_shutdown__", None)
+        if shutdown is not None:
+            shutdown()
+    except Exception:
+        import logging
+
+        logging.getLogger("ray").exception("Error during the actor's __ray_shutdown__()")
     try:
         atexit._run_exitfuncs()
     finally:

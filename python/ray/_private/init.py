@@ -314,12 +314,14 @@ def _job_config(options):
             env, options["packages"] = packages.named(env)
     namespace = options["namespace"] or (given.ray_namespace if given else None)
     options["namespace"] = namespace
+    logging_config = options["logging_config"] or getattr(given, "py_logging_config", None)
     return {
         "runtime_env": dict(env or {}),
         "metadata": metadata,
         "namespace": namespace,
         "entrypoint": _entrypoint(),
         "sys_path": _module_paths(given),
+        "logging_config": logging_config and logging_config.to_dict(),
         "default_actor_lifetime": getattr(given, "_default_actor_lifetime", "non_detached"),
     }
 

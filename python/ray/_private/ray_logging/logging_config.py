@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Structured logging of a driver: `ray.init(logging_config=ray.LoggingConfig(encoding="JSON"))`."""
+"""Structured logging of a job: `ray.init(logging_config=ray.LoggingConfig(encoding="JSON"))`."""
 import json
 import logging
 
 _STANDARD = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
 _ENCODINGS = ["TEXT", "JSON"]
+_applied = None  # our handler of the root logger
 
 
 def _context():
@@ -54,6 +55,7 @@ class _Formatter(logging.Formatter):
             "message": record.getMessage(),
             "filename": record.filename,
             "lineno": record.lineno,
+            "process": record.process,
         }
         if record.exc_info:
             entry["exc_text"] = self.formatException(record.exc_info)
@@ -81,16 +83,23 @@ class LoggingConfig:
     def to_dict(self):
         return dict(vars(self))
 
+    def __eq__(self, other):
+        return isinstance(other, LoggingConfig) and vars(self) == vars(other)
+
     @classmethod
     def from_dict(cls, fields):
         names = ("encoding", "log_level", "additional_log_standard_attrs")
         return cls(**{name: fields[name] for name in names if name in fields})
 
     def _apply(self):
+        global _applied
         handler = logging.StreamHandler()
         handler.setLevel(self.log_level)
         handler.setFormatter(_Formatter(self.encoding, self.additional_log_standard_attrs))
         root, ray_logger = logging.getLogger(), logging.getLogger("ray")
+        if _applied is not None:  # of an earlier session, or of another job of this worker
+            root.removeHandler(_applied)
+        _applied = handler
         root.setLevel(self.log_level)
         root.addHandler(handler)
         ray_logger.setLevel(self.log_level)
