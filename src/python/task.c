@@ -173,9 +173,15 @@ static PyObject *stream_stats(usec_t took) {
                   : NULL;
 }
 
+/* A generator takes what is sent, but `yield from range(3)` and other iterators take nothing. */
+static bool takes_stats(PyObject *generator) {
+    _cleanup_py_ PyObject *inner = PyObject_GetAttrString(generator, "gi_yieldfrom");
+    PyErr_Clear();
+    return inner == Py_None;
+}
+
 /* Sends what a generator yields, as it comes. -1 with the exception of its code. */
 static int stream_values(Running *run, PyObject *generator) {
-    bool wants_stats = PyObject_HasAttrString(generator, "send");
     _cleanup_py_ PyObject *sent = Py_NewRef(Py_None);
     run->partial = true;
     for (;;) {
@@ -187,8 +193,8 @@ static int stream_values(Running *run, PyObject *generator) {
         usec_t start = time_mono_now();
         if (return_one(run, YIELD, item) < 0)
             return -1;
-        if (wants_stats)
-            py_set(&sent, stream_stats(time_mono_now() - start));
+        bool takes = takes_stats(generator);
+        py_set(&sent, takes ? stream_stats(time_mono_now() - start) : Py_NewRef(Py_None));
         if (!sent || await_room(run) < 0)
             return -1;
     }

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams, cancellation and retries where the peer is no judge: it crashes, hangs or can't be asked."""
+
+COUNTS = """
+    import time
+
+    def settled():
+        from ray import _mobula
+
+        deadline = time.monotonic() + 10
+        names = ("refs_owned", "refs_borrowed", "tasks_pending", "values_bytes")
+        while any(_mobula.counts()[n] for n in names) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return {n: _mobula.counts()[n] for n in names}
+"""
+
+
+def test_cancel_of_a_task_that_waits(ray):
+    out = ray.run("""
+        import ray, time
+        ray.init(num_cpus=2)
+
+        @ray.remote
+        class Gate:
+            def began(self):
+                self.open = True
+
+            def is_open(self):
+                return getattr(self, "open", False)
+
+        @ray.remote
+        def never():
+            time.sleep(60)
+
+        @ray.remote
+        def waits(gate, refs):
+            ray.get(gate.began.remote())
+            return ray.get(refs[0])
+
+        gate = Gate.remote()
+        blocker = never.remote()
+        ref = waits.remote(gate, [blocker])
+        while not ray.get(gate.is_open.remote()):
+            time.sleep(0.01)
+        start = time.monotonic()
+        for each in (ref, blocker):
+            ray.cancel(each)
+            try:
+                ray.get(each)
+            except ray.exceptions.TaskCancelledError:
+                print("cancelled")
+        print(time.monotonic() - start < 10)
+    """)
+    assert out == "cancelled\ncancelled\nTrue\n"
+
+
+def test_late_cancel_hits_no_other_task(ray):
+    out = ray.run("""
+        import ray
+        ray.init(num_cpus=1)
+
+        @ray.remote
+        def short(i):
+            return i
+
+        cancelled = 0
+        for i in range(300):
+            refs = [short.remote(i) for _ in range(4)]
+            ray.cancel(refs[i % 4])
+            for k, ref in enumerate(refs):
+                try:
+                    assert ray.get(ref) == i
+                except ray.exceptions.TaskCancelledError:
+                    assert k == i % 4
+                    cancelled += 1
+        print(cancelled <= 300)
+    """)
+    assert out == "True\n"
+
+
+def test_streams_leave_nothing(ray):
+    out = ray.run(COUNTS + """
+    import ray
+    ray.init(num_cpus=2)
+
+    @ray.remote
+    def numbers(n, size):
+        for i in range(n):
+            yield bytes(size)
+
+    @ray.remote(_generator_backpressure_num_objects=2)
+    def held_up(n):
+        yield from range(n)
+
+    calls = ((numbers, (50, 10)), (numbers, (5, 300_000)), (held_up, (50,)))
+    for function, args in calls:
+        gen = function.remote(*args)
+        next(gen)  # and the rest is not read
+        whole = gen.completed()
+        del gen
+        ray.get(whole)
+    for function, args in calls:
+        for ref in function.remote(*args):
+            ray.get(ref)
+    del ref, whole
+    print(settled())
+    """)
+    assert out == str(dict.fromkeys(
+        ("refs_owned", "refs_borrowed", "tasks_pending", "values_bytes"), 0)) + "\n"
+
+
+def test_cancel_of_a_call_that_waits_for_its_turn(ray):
+    out = ray.run("""
+        import asyncio, ray
+        ray.init(num_cpus=2)
+
+        @ray.remote(max_concurrency=1)
+        class A:
+            async def slow(self):
+                await asyncio.sleep(60)
+
+            async def m(self):
+                return "m"
+
+        @ray.remote(max_concurrency=2)
+        class T:
+            def __init__(self):
+                import threading
+                self.event = threading.Event()
+
+            def waits(self):
+                return self.event.wait(60)
+
+            def m(self):
+                return "m"
+
+        a = A.remote()
+        slow, waiting = a.slow.remote(), a.m.remote()
+        for ref in (waiting, slow):
+            ray.cancel(ref)
+            try:
+                ray.get(ref)
+            except ray.exceptions.TaskCancelledError:
+                print("cancelled")
+        print(ray.get(a.m.remote()))
+        t = T.remote()
+        busy = [t.waits.remote(), t.waits.remote()]
+        queued = t.m.remote()
+        ray.cancel(queued)
+        try:
+            ray.get(queued)
+        except ray.exceptions.TaskCancelledError:
+            print("cancelled")
+    """)
+    assert out == "cancelled\ncancelled\nm\ncancelled\n"
+
+
+def test_a_call_of_an_unknown_group_is_an_error(ray):
+    out = ray.run("""
+        import ray
+        ray.init(num_cpus=2)
+
+        @ray.remote(concurrency_groups={"io": 1})
+        class A:
+            def m(self):
+                return 1
+
+        a = A.remote()
+        try:
+            ray.get(a.m.options(concurrency_group="absent").remote())
+        except ValueError as e:
+            print(str(e).splitlines()[-1])
+        print(ray.get(a.m.remote()))
+    """)
+    assert out == "ValueError: The actor has no concurrency group 'absent'.\n1\n"
+
+
+def test_shutdown_hook_of_an_actor(ray):
+    out = ray.run("""
+        import os, ray, tempfile, time
+        ray.init(num_cpus=2)
+        path = os.path.join(tempfile.mkdtemp(), "left")
+
+        @ray.remote
+        class A:
+            def m(self):
+                return 1
+
+            def __ray_shutdown__(self):
+                open(path, "w").close()
+
+        a = A.remote()
+        ray.get(a.m.remote())
+        del a
+        deadline = time.monotonic() + 10
+        while not os.path.exists(path) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        print(os.path.exists(path))
+    """)
+    assert out == "True\n"
