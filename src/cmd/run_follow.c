@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/vec.h"
 #include "cmd/run_log.h"
 #include "cmd/run_wait.h"
@@ -254,9 +255,21 @@ static void describe_job(const Follow *follow, const FollowSpace *space, const j
     }
 }
 
+/* An object that was applied again is not run again. */
+static bool ended_before_us(const Follow *follow, const json_t *job) {
+    const char *text = json_str_at(job, "status", "endTime");
+    usec_t end, begun = loop_wall_now(follow->loop) - (loop_now(follow->loop) - follow->begun);
+    return text && time_parse_rfc3339(text, &end) == 0 && end + USEC_PER_SEC <= begun;
+}
+
 static void end_job(Follow *follow, Followed *item, const json_t *job) {
     const char *reason = json_str_at(job, "status", "reason");
     const char *message = json_str_at(job, "status", "message");
+    if (ended_before_us(follow, job))
+        follow_say(follow->loop, follow->begun,
+                   "RayJob %s/%s had ended before and was not run again: delete it first, or let "
+                   "metadata.generateName name a new one",
+                   item->namespace_, item->name);
     mark(follow, item, MARK_COMPLETE);
     str_set(&item->status, text_at(json_str_at(job, "status", "jobStatus"),
                                    text_at(json_str_at(job, "status", "jobDeploymentStatus"), "")));

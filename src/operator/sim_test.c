@@ -20,6 +20,7 @@ typedef struct World {
     usec_t now;
     int64_t version;
     unsigned crash_percent, fault_percent;
+    unsigned effects, crash_at; /* the operator dies once, before that effect; 0: never */
     Restarts restarts;
     OperatorSettings settings;
 } World;
@@ -154,6 +155,15 @@ static int world_act(World *world, const Action *action) {
     }
 }
 
+/* Whether the operator dies here; what it remembered is gone then. */
+static bool dies(World *world) {
+    if (++world->effects != world->crash_at)
+        return false;
+    restarts_done(&world->restarts);
+    world->restarts = (Restarts){ 0 };
+    return true;
+}
+
 /* Runs a plan as the executor does; a crash or a fault leaves any subset of a stage done. */
 static bool world_run(World *world, const Plan *plan) {
     for (unsigned stage = STAGE_FIRST; stage <= STAGE_LAST; stage++) {
@@ -162,6 +172,8 @@ static bool world_run(World *world, const Plan *plan) {
         VEC_EACH(action, &plan->actions) {
             if (action->stage != stage || (crash && chance(world, 50)))
                 continue;
+            if (dies(world))
+                return false;
             if (chance(world, world->fault_percent) || world_act(world, action) < 0)
                 failed = true;
             else if (action->restart)
@@ -177,6 +189,8 @@ static void world_write_status(World *world, Resource resource, const json_t *se
                                const Plan *plan) {
     json_t *there = world_find(world, resource, object_name(seen));
     if (!plan->status || !there || !str_eq(obj_resource_version(there), obj_resource_version(seen)))
+        return;
+    if (dies(world))
         return;
     json_object_set(there, "status", plan->status);
     touch(world, there);
@@ -404,6 +418,12 @@ static json_t *parse(const char *text) {
                                       "'numOfHosts':2,'rayStartParams':{}," TEMPLATE(              \
                                           "ray-worker") "}]}"
 
+#define SMALL_SPEC                                                                                 \
+    "{'rayVersion':'2.60.0','headGroupSpec':{'rayStartParams':{}," TEMPLATE(                       \
+        "ray-head") "},'workerGroupSpecs':[{'groupName':'small','replicas':1,'minReplicas':0,"     \
+                    "'maxReplicas':9,'numOfHosts':1,'rayStartParams':{}," TEMPLATE(                \
+                        "ray-worker") "}]}"
+
 static void add(World *world, Resource resource, const char *text) {
     _cleanup_json_ json_t *object = parse(text);
     CHECK_INT(world_create(world, resource, object), 0);
@@ -434,7 +454,7 @@ static size_t count_pods(World *world, const char *cluster, const char *group) {
 enum {
     WILD_STEPS = 600,
     CALM_STEPS = 2500,
-    QUIET_STEPS = 400,
+    QUIET_STEPS = 250,
 };
 
 /* Until nothing has changed for so long that only a bug could still be waiting; at most as long as
@@ -493,18 +513,21 @@ static void test_cluster_converges(void **state) {
     }
 }
 
-static void run_job(uint64_t seed, const char *mode) {
+/* Gives the number of effects it took. */
+static unsigned run_job(uint64_t seed, const char *mode, const char *cluster, unsigned storm_steps,
+                        unsigned crash_at) {
     World world;
     world_init(&world, seed);
+    world.crash_at = crash_at;
     _cleanup_free_ char *text =
         str_printf("{'apiVersion':'ray.io/v1','kind':'RayJob','metadata':{'name':'j',"
                    "'namespace':'default'},'spec':{'entrypoint':'python x.py',"
                    "'submissionMode':'%s','shutdownAfterJobFinishes':true,"
                    "'ttlSecondsAfterFinished':10,'backoffLimit':0,'rayClusterSpec':%s}}",
-                   mode, CLUSTER_SPEC);
+                   mode, cluster);
     add(&world, RESOURCE_RAYJOBS, text);
     world.crash_percent = 30;
-    for (unsigned i = 0; i < WILD_STEPS; i++)
+    for (unsigned i = 0; i < storm_steps; i++)
         world_step(&world, 0);
     world.crash_percent = 0;
     calm(&world, 2 * CALM_STEPS);
@@ -522,16 +545,30 @@ static void run_job(uint64_t seed, const char *mode) {
     calm(&world, CALM_STEPS);
     for (size_t i = 0; i < RESOURCE_COUNT; i++)
         CHECK_INT(json_array_size(world.objects[i]), 0);
+    unsigned effects = world.effects;
     world_done(&world);
+    return effects;
 }
 
 static void test_job_runs_once(void **state) {
     for (uint64_t seed = 1; seed <= seeds(); seed++) {
-        run_job(seed, "K8sJobMode");
-        run_job(seed, "HTTPMode");
+        run_job(seed, "K8sJobMode", CLUSTER_SPEC, WILD_STEPS, 0);
+        run_job(seed, "HTTPMode", CLUSTER_SPEC, WILD_STEPS, 0);
+    }
+}
+
+/* Between any two effects of a whole life, from the finalizer to the last deletion. */
+static void test_a_crash_between_any_two_steps(void **state) {
+    static const char *const MODES[] = { "K8sJobMode", "HTTPMode" };
+    for (size_t mode = 0; mode < ARRAY_LEN(MODES); mode++) {
+        unsigned effects = run_job(1, MODES[mode], SMALL_SPEC, 0, 0);
+        CHECK(effects > 15);
+        for (unsigned at = 1; at <= effects; at++)
+            run_job(1, MODES[mode], SMALL_SPEC, 0, at);
     }
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_cluster_converges), TEST(test_job_runs_once));
+    return TEST_RUN(TEST(test_cluster_converges), TEST(test_job_runs_once),
+                    TEST(test_a_crash_between_any_two_steps));
 }

@@ -237,6 +237,8 @@ def test_folders_files_and_other_clusters(run, tmp_path):
     assert "test_counter got 2" in done.stdout
     assert re.search(r"operator there: \S+", said(done))
     assert "rayjobs.ray.io/fixed created in namespace video" in said(done)
+    again = run("run", "--kubeconfig", kubeconfig, folder)
+    assert again.returncode == 0 and "was not run again: delete it first" in said(again)
     wrong = run("run", "--kubeconfig", kubeconfig, "--context", "other", folder)
     assert wrong.returncode == 1 and "other" in said(wrong)
 
