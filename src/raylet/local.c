@@ -297,7 +297,7 @@ static void on_hello(Local *local, const FrameHeader *header, Slice body) {
     if (local->role == ROLE_DRIVER || local->role == ROLE_WORKER) {
         r = doorbell_create(&local->bell);
         if (r < 0) {
-            local_fail_hello(local, STATUS_CODE_FULL, error_text(r));
+            local_fail_hello(local, STATUS_CODE_INTERNAL, error_text(r));
             return;
         }
     }

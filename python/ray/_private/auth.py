@@ -36,9 +36,17 @@ def _generate():
     import secrets
 
     token, path = secrets.token_hex(32), default_path()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(token)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(token)
+    except OSError as e:
+        # A user without a home, as in many containers: this cluster can do without the file.
+        _logger().warning(
+            f"The new authentication token could not be saved to {path} ({e.strerror}): only this "
+            "process can use its cluster. Set RAY_AUTH_TOKEN to share it."
+        )
+        return token
     _logger().info(f"Generated new authentication token and saved to {path}")
     return token
 

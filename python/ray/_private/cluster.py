@@ -121,12 +121,22 @@ def _resources_json(options):
         resources["GPU"] = options["num_gpus"]
     resources.update(options["resources"] or {})
     for name, amount in resources.items():
-        if isinstance(amount, float) and not amount.is_integer():
-            raise ValueError(
-                "Resource quantities must all be whole numbers. "
-                f"Violated by resource '{name}' in {resources}."
-            )
+        _check_quantity(name, amount, resources)
     return json.dumps(resources)
+
+
+_QUANTITY_MAX = 100e12
+
+
+def _check_quantity(name, amount, resources):
+    assert isinstance(amount, (int, float)), f"{name} ({type(amount)}): {amount}"
+    violated = f"Violated by resource '{name}' in {resources}."
+    if isinstance(amount, float) and not amount.is_integer():
+        raise ValueError(f"Resource quantities must all be whole numbers. {violated}")
+    if amount < 0:
+        raise ValueError(f"Resource quantities must be nonnegative. {violated}")
+    if amount > _QUANTITY_MAX:
+        raise ValueError(f"Resource quantities must be at most {_QUANTITY_MAX}. {violated}")
 
 
 class LocalCluster:
@@ -135,6 +145,7 @@ class LocalCluster:
     def __init__(self, options, token):
         from ray._private import address
 
+        _resources_json(options)  # refused before anything is made
         self.temp_dir = options.get("_temp_dir") or address.default_temp_dir()
         self.node_ip = options.get("_node_ip_address") or address.node_ip()
         self.session_name = _session_name()
@@ -287,6 +298,7 @@ class LocalCluster:
 def _listen(host, first, tries=1000):
     """A socket that listens at `first` or, where somebody has it, at the next free port; at any for
     port 0."""
+    import errno
     import socket
 
     for port in range(first, first + tries) if first else (0,):
@@ -299,6 +311,8 @@ def _listen(host, first, tries=1000):
         except OSError as e:
             sock.close()
             error = e
+            if e.errno != errno.EADDRINUSE:
+                break  # another port would not help
     ports = f"{first} to {first + tries - 1}" if tries > 1 else f"{first}"
     raise OSError(error.errno, f"no port can be had at {host} ({ports}): {error.strerror}")
 

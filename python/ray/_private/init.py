@@ -170,6 +170,7 @@ def init(options, hidden):
         _raise_fd_limit()
         job_config = _job_config(options)
         found = _existing(address, options)
+        _check_forms(options)
         if options["local_mode"]:
             raise RuntimeError(
                 "`local_mode` is no longer supported. For interactive debugging consider using the Ray distributed debugger."
@@ -275,6 +276,39 @@ def _raise_fd_limit():
         )
 
 
+def _check_forms(options):
+    """What would fail later, and further away from who wrote it."""
+    resources = options["resources"] or {}
+    if not isinstance(resources, dict):
+        raise TypeError(f"resources must be a dict, got {type(resources)}")
+    for name, instead in (
+        ("CPU", "num_cpus"),
+        ("GPU", "num_gpus"),
+        ("memory", "memory"),
+        ("object_store_memory", "object_store_memory"),
+    ):
+        if name in resources:
+            raise ValueError(
+                f"{resources} -> `{name}` cannot be a custom resource because it is one of the "
+                f"default resources. Use `{instead}` instead."
+            )
+    labels = options["labels"] or {}
+    if not isinstance(labels, dict):
+        raise TypeError(f"labels must be a dict, got {type(labels)}")
+    for key, value in labels.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ValueError(f"labels must be str -> str, got {key!r}: {value!r}")
+    temp_dir = options["_temp_dir"]
+    if temp_dir is not None and not os.path.isabs(temp_dir):
+        raise ValueError("temp_dir must be absolute path or None.")
+    port = options["dashboard_port"]
+    if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
+        raise ValueError(f"dashboard_port must be an integer between 0 and 65535, got {port!r}")
+    namespace = options["namespace"]
+    if namespace is not None and not isinstance(namespace, str):
+        raise TypeError(f"namespace must be a string, got {type(namespace)}")
+
+
 # ---- the job ------------------------------------------------------------------------------------
 
 
@@ -305,6 +339,8 @@ def _job_config(options):
     else:
         env = own_env if own_env else given.runtime_env if given else None
     if env:
+        if not isinstance(env, dict):
+            raise TypeError(f"runtime_env must be dict or RuntimeEnv, but got: {type(env)}")
         from ray._private.runtime_env import check
 
         check(env)
