@@ -34,7 +34,7 @@ check: build ## format, layers, headers, file rules
 	@tools/check
 
 bench: build ## our figures beside the peer's
-	bench/run
+	bench/run --page docs/performance.md
 	bench/rayjob
 
 sanitize: ## unit tests under ASan+UBSan; those where threads meet under TSan
