@@ -275,6 +275,7 @@ struct Core {
     uint32_t followers;
     uint64_t progress;            /* counts drains: tells the pump that somebody reads */
     uint64_t events, events_told; /* counts what may have ended a wait */
+    uint64_t readable, failed;    /* counts values that came or arrived here, and errors of them */
     uint32_t spin_budget, spin_skipped;
     usec_t grace_until;           /* the pump leaves the rings alone until then; 0: nobody rang */
     uint64_t grace_progress;

@@ -104,6 +104,7 @@ static void on_local(void *argument, const RpcReply *reply) {
         f->lost = true;
         f->no_room = reply->result == 1 && reply->status.code == STATUS_CODE_FULL;
     }
+    core->readable++;
     core_happened(core);
 }
 

@@ -202,6 +202,8 @@ void ref_set_value(Core *core, CoreRef *ref, ValueKind kind, CoreBytes *value) {
     ref->fetching = false;
     core->counts.values_bytes += value->size;
     atomic_store_explicit(&ref->kind, (uint8_t)kind, memory_order_release);
+    core->readable++;
+    core->failed += kind == VALUE_KIND_ERROR;
     tell_watches(core, ref);
     VEC_EACH(get, &ref->remote)
         answer_remote(core, ref, get);
@@ -480,6 +482,25 @@ static int wait_more(Core *core, usec_t deadline, bool *blocked) {
     return core_wait_event(core, deadline);
 }
 
+/*
+ * Who waits for many must not look at all of them whenever one has come. A get looks at the first that is
+ * not readable, and at all of them again when as many have come as make that worth it, or one failed. A wait looks
+ * again when as many have come as it still wants.
+ */
+typedef struct Look { /* of the last look at all of them */
+    uint64_t readable, failed;
+    bool done;
+} Look;
+
+static void look(Look *at, const Core *core) {
+    *at = (Look){ core->readable, core->failed, true };
+}
+
+static bool worth_a_look(const Look *last, const Core *core, size_t left) {
+    return !last->done || last->failed != core->failed ||
+           (core->readable - last->readable) * 8 >= left;
+}
+
 int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
              CoreValue *ret_values) {
     int r = core_usable(core);
@@ -487,7 +508,8 @@ int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
         return r;
     usec_t deadline = deadline_after(timeout);
     bool error = false, blocked = false;
-    size_t first = 0; /* all before it are ready: each wake-up looks only at what is left */
+    size_t first = 0; /* all before it are readable */
+    Look last = { 0 };
     core_lock(core);
     for (r = 0;;) {
         while (first < count && ref_readable(core, refs[first]))
@@ -495,8 +517,11 @@ int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
         if (first == count || error)
             break;
         uint64_t events = core->events;
-        if (count_ready(core, refs, count, first, true, &error) == count - first || error)
-            break;
+        if (worth_a_look(&last, core, count - first)) {
+            look(&last, core);
+            if (count_ready(core, refs, count, first, true, &error) == count - first || error)
+                break;
+        }
         core_run_actions(core);
         if (timeout == 0) {
             peers_drain_rings(core);
@@ -556,8 +581,14 @@ int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, use
         core_unlock(core);
         return CORE_DUPLICATE;
     }
+    Look last = { 0 };
+    size_t ready = 0;
     for (r = 0;;) {
-        if (flag_ready(core, refs, count, wanted, fetch_local, ret_ready) >= wanted)
+        if (!last.done || core->readable - last.readable >= wanted - ready) {
+            look(&last, core);
+            ready = flag_ready(core, refs, count, wanted, fetch_local, ret_ready);
+        }
+        if (ready >= wanted)
             break;
         core_run_actions(core);
         uint64_t events = core->events;
@@ -572,6 +603,8 @@ int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, use
         if (r != 0)
             break;
     }
+    if (r == CORE_TIMEOUT && core->readable != last.readable)
+        flag_ready(core, refs, count, wanted, fetch_local, ret_ready);
     if (blocked)
         execute_blocked(core, false);
     core_unlock(core);
