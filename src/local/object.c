@@ -69,6 +69,7 @@ Object *object_unref(Object *object) {
 }
 
 json_t *object_value(Object *object) {
+    object->used = true;
     if (object->value)
         return json_incref(object->value);
     json_t *value = json_loadb(object->text, object->len, 0, NULL);
@@ -76,6 +77,15 @@ json_t *object_value(Object *object) {
     if (object->keeps_value)
         object->value = json_incref(value);
     return value;
+}
+
+void object_rest(Object *object) {
+    bool used = object->used;
+    object->used = false;
+    if (used)
+        return;
+    json_decref(object->value);
+    object->value = NULL;
 }
 
 void object_retire(Object *object) {

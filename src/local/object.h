@@ -4,7 +4,8 @@
 /*
  * One version of one object. It never changes: an update makes another Object. The JSON text is
  * made once, when the version is born, and serves the log, every reader and every watcher. The
- * tree is kept beside it while the version is the newest and small; else it is parsed on demand.
+ * tree, many times larger, is parsed on demand and kept beside it while the version is the newest,
+ * small, and asked for now and then.
  */
 
 #include <jansson.h>
@@ -14,6 +15,7 @@
 typedef struct Object {
     unsigned refs;
     bool keeps_value; /* the newest version, and small enough */
+    bool used;        /* the tree was asked for since object_rest() */
     uint64_t revision;
     const char *ns;   /* "" when the kind has no namespaces; part of this allocation */
     const char *name;
@@ -39,5 +41,7 @@ DEFINE_CLEANUP(Object *, object_unref);
 /* The tree: a new reference, the caller's to drop. Shared, so never to be changed: who wants to
  * change it copies it. */
 json_t *object_value(Object *object);
+/* Drops the tree if nobody asked for it since the last call. */
+void object_rest(Object *object);
 /* A superseded version drops its tree. */
 void object_retire(Object *object);

@@ -36,6 +36,13 @@ static void tidy_up(void *ctx) {
     malloc_trim(0);
 }
 
+static void rest_store(void *ctx) {
+    ApiServer *server = ctx;
+    store_rest(server->api.store);
+    if (!loop_timer_armed(server->tidy))
+        tidy_up(server);
+}
+
 static void on_broken(void *ctx, int r) {
     ApiServer *server = ctx;
     log_error("the log of objects can't be written, ending: %s", error_text(r));
@@ -116,6 +123,7 @@ static int start(ApiServer *server) {
     bootstrap_objects(api, server->url);
     server->controllers = controllers_new(api);
     loop_timer_after(server->tidy, REST_TIDY_AFTER); /* CRDs were read */
+    loop_timer_every(server->rest, REST_TREES_AFTER);
     return 0;
 }
 
@@ -125,6 +133,7 @@ int api_server_new(Loop *loop, const ApiServerOptions *options, ApiServer **ret_
     server->options = *options;
     list_init(&server->watches);
     server->tidy = loop_timer_new(loop, tidy_up, server);
+    server->rest = loop_timer_new(loop, rest_store, server);
     server->api = (Api){
         .loop = loop,
         .settings = { .state_dir = options->state_dir,
@@ -151,6 +160,7 @@ ApiServer *api_server_free(ApiServer *server) {
     server->client = http_client_free(server->client);
     server->controllers = controllers_free(server->controllers);
     server->tidy = loop_timer_free(server->tidy);
+    server->rest = loop_timer_free(server->rest);
     server->kv = kv_close(server->kv);
     server->api.store = store_close(server->api.store);
     registry_done(&server->api.registry);

@@ -23,6 +23,7 @@ struct ApiServer {
     char *agent_token;
     List watches;          /* of RestWatch */
     LoopTimer *tidy;       /* gives memory back, at most once a second while there are requests */
+    LoopTimer *rest;       /* has the store drop trees that nobody reads */
     uint64_t openapi_generation;
     json_t *openapi_index; /* of that registry generation, or NULL */
 };
@@ -53,6 +54,8 @@ enum {
 };
 
 #define REST_TIDY_AFTER USEC_PER_SEC
+#define REST_TREES_AFTER                                                                           \
+    (5 * USEC_PER_SEC) /* and up to twice as long trees that nobody reads stay */
 
 Rest *rest_free(Rest *rest);
 

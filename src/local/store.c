@@ -223,6 +223,13 @@ Store *store_close(Store *store) {
     return NULL;
 }
 
+void store_rest(Store *store) {
+    StoreTable *table;
+    for (size_t pos = 0; (table = strmap_next(&store->tables, &pos, NULL));)
+        VEC_EACH(object, &table->objects)
+            object_rest(*object);
+}
+
 uint64_t store_revision(const Store *store) {
     return store->revision;
 }

@@ -69,6 +69,9 @@ _must_check_ int store_open(Kv *kv, const StoreLimits *limits, Store **ret_store
 Store *store_close(Store *store); /* takes NULL; no callback comes afterwards */
 DEFINE_CLEANUP(Store *, store_close);
 
+/* Drops the trees of objects that nobody asked for since the last call. */
+void store_rest(Store *store);
+
 uint64_t store_revision(const Store *store);
 uint64_t store_durable(const Store *store); /* up to here watches were told */
 size_t store_bytes(const Store *store);     /* texts of all live objects */

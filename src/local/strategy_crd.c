@@ -38,26 +38,28 @@ typedef struct Conflict {
     const char *name; /* borrowed from the names that are asked for */
 } Conflict;
 
+/* Of several the last is told, as Kubernetes does. */
 static Conflict find_conflict(const json_t *wanted, const json_t *taken) {
     static const char *const texts[][2] = { { "plural", "PluralConflict" },
                                             { "singular", "SingularConflict" } };
     static const char *const kinds[][2] = { { "kind", "KindConflict" },
                                             { "listKind", "ListKindConflict" } };
+    Conflict found = { 0 };
     const json_t *item;
     size_t i;
     for (i = 0; i < ARRAY_LEN(texts); i++)
         if (is_called(taken, json_str_at(wanted, texts[i][0])))
-            return (Conflict){ texts[i][1], json_str_at(wanted, texts[i][0]) };
+            found = (Conflict){ texts[i][1], json_str_at(wanted, texts[i][0]) };
     json_array_foreach(json_object_get(wanted, "shortNames"), i, item)
         if (is_called(taken, json_string_value(item)))
-            return (Conflict){ "ShortNamesConflict", json_string_value(item) };
+            found = (Conflict){ "ShortNamesConflict", json_string_value(item) };
     for (i = 0; i < ARRAY_LEN(kinds); i++) {
         const char *name = json_str_at(wanted, kinds[i][0]);
         if (str_eq(json_str_at(taken, "kind"), name) ||
             str_eq(json_str_at(taken, "listKind"), name))
-            return (Conflict){ kinds[i][1], name };
+            found = (Conflict){ kinds[i][1], name };
     }
-    return (Conflict){ 0 };
+    return found;
 }
 
 static Conflict conflict_of(Api *api, const json_t *crd) {

@@ -205,3 +205,120 @@ def test_finalize_a_namespace(ask, kubectl, namespace):
     space["spec"] = {}
     assert ask("PUT", path + "/finalize", space)[0] == 200
     wait_for(lambda: ask("GET", path)[0] == 404, what="the end of the namespace")
+
+
+def test_sizes(ask, configmaps):
+    code, status = ask("POST", configmaps, {**configmap("big"), "data": {"x": "a" * 1100000}})
+    assert (code, status["message"]) == (
+        422, 'ConfigMap "big" is invalid: []: Too long: may not be more than 1048576 bytes')
+    try:
+        code, status = ask("POST", configmaps, {**configmap("big"), "data": {"x": "a" * 3300000}})
+        assert code == 413
+    except ConnectionError:
+        pass  # answered and closed before all of it was sent
+
+
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {
+    "suspend": True, "template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "c", "image": "local/none:1"}]}}}}
+
+
+def test_jobs_keep_their_shape(ask, namespace):
+    jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    code, status = ask("POST", jobs + "?dryRun=All", {
+        **JOB, "spec": {**JOB["spec"], "selector": {"matchLabels": {"a": "b"}}}})
+    assert code == 422 and "`selector` not auto-generated" in status["message"]
+    assert "`selector` does not match template `labels`" in status["message"]
+    assert ask("POST", jobs, JOB)[0] == 201
+    code, status = ask("PATCH", jobs + "/j", {"spec": {"completions": 5}}, MERGE)
+    assert (code, status["message"]) == (
+        422, 'Job.batch "j" is invalid: spec.completions: Invalid value: 5: field is immutable')
+    containers = [{"name": "c", "image": "local/other:1"}]
+    code, status = ask("PATCH", jobs + "/j",
+                       {"spec": {"template": {"spec": {"containers": containers}}}}, MERGE)
+    assert code == 422 and status["message"].endswith("field is immutable")
+    # A queue places what has not started.
+    code, _ = ask("PATCH", jobs + "/j",
+                  {"spec": {"template": {"spec": {"nodeSelector": {"pool": "a"}}}}}, MERGE)
+    assert code == 200
+    assert ask("PATCH", jobs + "/j", {"spec": {"parallelism": 5}}, MERGE)[0] == 200
+
+
+PODS = [
+    ({"hostname": "A_B"}, {}, "spec.hostname: Invalid value"),
+    ({}, {"resources": {"requests": {"nvidia.com/gpu": "1"}}},
+     "spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable "
+     "resources"),
+    ({}, {"resources": {"limits": {"nvidia.com/gpu": "0.5"}}},
+     'spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "500m": must be an integer'),
+    ({}, {"livenessProbe": {"exec": {"command": ["true"]}, "successThreshold": 2}},
+     "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1"),
+    ({"volumes": [{"name": "v", "configMap": {}}]}, {},
+     "spec.volumes[0].configMap.name: Required value"),
+    ({"volumes": [{"name": "v", "secret": {}}]}, {},
+     "spec.volumes[0].secret.secretName: Required value"),
+]
+
+
+@pytest.mark.parametrize("spec, container, message", PODS)
+def test_pods_that_make_no_sense(ask, namespace, spec, container, message):
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {
+        "containers": [{"name": "c", "image": "local/none:1", **container}], **spec}}
+    code, status = ask("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod)
+    assert code == 422 and message in status["message"]
+
+
+def test_services_and_addresses(ask, namespace):
+    def service(**spec):
+        code, status = ask("POST", f"/api/v1/namespaces/{namespace}/services", {
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+            "spec": {"ports": [{"port": 80}], **spec}})
+        return status["message"] if code == 422 else code
+
+    assert "must be a valid IP address" in service(clusterIP="x")
+    assert "failed to allocate IP 1.2.3.4: the provided IP (1.2.3.4) is not in the valid range" in \
+        service(clusterIP="1.2.3.4")
+    assert "provided port is not in the valid range" in service(
+        type="NodePort", ports=[{"port": 80, "nodePort": 80}])
+    assert service(type="NodePort") == 201
+
+
+def test_nodes_and_taints(ask, kubectl, namespace):
+    name, nodes = f"n-{namespace}", "/api/v1/nodes"
+    kubectl("create", "-f", "-", stdin={"apiVersion": "v1", "kind": "Node",
+                                        "metadata": {"name": name}})
+    try:
+        def taints():
+            return {t["key"] for t in kubectl.json("get", "node", name)["spec"].get("taints", [])}
+
+        assert "node.kubernetes.io/not-ready" in taints()  # nobody said that it is
+        twice = [{"key": "a", "effect": "NoSchedule"}] * 2
+        code, status = ask("PATCH", f"{nodes}/{name}", {"spec": {"taints": twice}}, MERGE)
+        assert code == 422 and "metadata.taints[1]: Duplicate value" in status["message"]
+        kubectl("cordon", name)
+        wait_for(lambda: "node.kubernetes.io/unschedulable" in taints(), what="cordon's taint")
+        kubectl("uncordon", name)
+        wait_for(lambda: "node.kubernetes.io/unschedulable" not in taints(), what="its end")
+    finally:
+        kubectl("delete", "node", name)
+
+
+def test_logs_of_what_does_not_run(ask, kubectl, namespace):
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    ask("POST", pods, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {
+        "nodeSelector": {"nowhere": "x"}, "containers": [{"name": "c", "image": "local/none:1"}]}})
+    assert ask("GET", pods + "/p/log") == (200, "")
+    code, status = ask("GET", pods + "/p/log?tailLines=-1&sinceSeconds=0")
+    assert (code, status["message"]) == (
+        422, 'PodLogOptions "p" is invalid: [tailLines: Invalid value: -1: must be greater than or '
+        'equal to 0, sinceSeconds: Invalid value: 0: must be greater than 0]')
+
+
+def test_health_and_who_asks(ask, kubectl):
+    code, text = ask("GET", "/readyz?verbose")
+    assert code == 200 and text.startswith("[+]ping ok\n") and text.endswith("readyz check passed\n")
+    assert ask("GET", "/livez/ping") == (200, "ok")
+    assert ask("GET", "/livez/nope")[0] == 404
+    who = json.loads(kubectl("auth", "whoami", "-o", "json", "--as=bob", "--as-group=team"))
+    assert who["status"]["userInfo"]["username"] == "bob"
+    assert "team" in who["status"]["userInfo"]["groups"]

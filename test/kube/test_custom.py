@@ -110,3 +110,66 @@ def test_bad_definition(kubectl):
     bad = definition("bad.example.com")
     del bad["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["type"]
     assert "must not be empty" in kubectl.fails("create", "-f", "-", stdin=bad)
+
+
+def refused(kubectl, change):
+    crd = definition("refused.example.com")
+    change(crd)
+    return kubectl.fails("create", "-f", "-", stdin=crd)
+
+
+def schema_of(crd):
+    return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda c: c["spec"]["versions"][0].update(name="V_1"), "spec.versions[0].name: Invalid value"),
+    (lambda c: c["spec"]["names"].update(kind="foo bar"), "spec.names.kind: Invalid value: "
+     '"foo bar": may have mixed case, but should otherwise match'),
+    (lambda c: c["spec"]["versions"][0]["additionalPrinterColumns"][0].update(type="foo"),
+     'spec.additionalPrinterColumns[0].type: Invalid value: "foo": must be one of '
+     "boolean,date,integer,number,string"),
+    (lambda c: schema_of(c)["properties"]["size"].update(default="x"),
+     'properties[size].default: Invalid value: "string":  in body must be of type integer'),
+    (lambda c: schema_of(c)["properties"].update(x={"$ref": "#/y"}),
+     "properties[x].$ref: Forbidden: $ref is not supported"),
+    (lambda c: schema_of(c)["properties"].update(x={
+        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["z"],
+        "items": {"type": "object", "properties": {"k": {"type": "string"}}}}),
+     "entries must all be names of item properties"),
+    (lambda c: (c["spec"].update(group="x.k8s.io"), c["metadata"].update(name="widgets.x.k8s.io")),
+     "protected groups must have approval annotation"),
+])
+def test_definitions_that_make_no_sense(kubectl, change, message):
+    assert message in refused(kubectl, change)
+
+
+def test_names_are_taken_once(kubectl, widgets):
+    """A second definition with the same kind is not served before the first is gone."""
+    second = definition(widgets)
+    second["metadata"]["name"] = f"gadgets.{widgets}"
+    second["spec"]["names"] = {"plural": "gadgets", "kind": "Widget", "singular": "gadget"}
+    kubectl("create", "-f", "-", stdin=second)
+    try:
+        kubectl("wait", f"crd/gadgets.{widgets}", "--for=condition=NamesAccepted=false",
+                "--timeout=20s")
+        conditions = kubectl.json("get", "crd", f"gadgets.{widgets}")["status"]["conditions"]
+        told = {c["type"]: c for c in conditions}["NamesAccepted"]
+        assert (told["reason"], told["message"]) == (
+            "ListKindConflict", '"WidgetList" is already in use')
+        kubectl("get", f"widgets.{widgets}", "-A")
+    finally:
+        kubectl("delete", "crd", f"gadgets.{widgets}")
+
+
+def test_what_a_definition_keeps(kubectl, widgets):
+    for change, field in (('{"spec":{"scope":"Cluster"}}', "spec.scope"),
+                          ('{"spec":{"group":"other.example.com"}}', "spec.group")):
+        said = kubectl.fails("patch", "crd", f"widgets.{widgets}", "--type=merge", "-p", change)
+        assert f"{field}: Invalid value" in said and "field is immutable" in said
+
+
+def test_apply_tells_unknown_fields(kubectl, namespace, widgets):
+    said = kubectl.fails("apply", "--server-side", "-n", namespace, "-f", "-",
+                         stdin=widget(widgets, size=3, colour="red"))
+    assert ".spec.colour: field not declared in schema" in said
