@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from conftest import Agent, container, end, leftovers, pod, tag, wait_line
 
 # "Started" says that the program runs; that it has set itself up, only the program can say.
@@ -153,7 +155,7 @@ def test_active_deadline(agent):
 
 def test_users_and_rights(agent):
     r = agent.run(pod("u", container(
-        "id -u; id -g; id -G; grep CapEff /proc/self/status | cut -f2; touch /x || echo fixed;"
+        "id -u; id -g; id -G; grep CapEff /proc/self/status | cut -f2; touch /x 2>/dev/null || echo fixed;"
         "touch /v/f && stat -c %g /v/f",
         volumeMounts=[{"name": "v", "mountPath": "/v"}],
         securityContext={"readOnlyRootFilesystem": True, "runAsGroup": 70}),
@@ -249,6 +251,23 @@ def test_liveness_restarts_and_readiness_gates(agent):
     assert "Unhealthy: Liveness probe failed: dead" in text
     assert "Killing: Container main failed liveness probe, will be restarted" in text
     assert '"type":"Ready","status":"True"' in text
+    end(process)
+
+
+def test_https_probes(agent):
+    """The certificate is nobody's business, as with the kubelet."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here")
+    serve = ("import http.server as h, ssl\n"
+             "s = h.HTTPServer(('', 8443), h.SimpleHTTPRequestHandler)\n"
+             "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain('/tmp/c', '/tmp/k')\n"
+             "s.socket = c.wrap_socket(s.socket, server_side=True)\ns.serve_forever()")
+    process = agent.start(pod("tls", container(
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -keyout /tmp/k -out /tmp/c "
+        f"2>/dev/null; exec python3 -c \"{serve}\"",
+        readinessProbe={"httpGet": {"scheme": "HTTPS", "port": 8443}, "periodSeconds": 1,
+                        "timeoutSeconds": 5})))
+    wait_line(process, READY)
     end(process)
 
 
