@@ -116,6 +116,20 @@ class Cluster:
         """Ends the node: with a goodbye, or by SIGKILL."""
         import signal
 
+        import ray
+        from ray import _mobula
+
+        if (
+            _mobula.is_connected()
+            and _mobula.info()["raylet_socket"] == node.raylet_socket_name
+        ):
+            ray.shutdown()
+            raise ValueError(
+                "Removing a node that is connected to this Ray client "
+                "is not allowed because it will break the driver. "
+                "You can use the get_other_node utility to avoid removing "
+                "a node that the Ray client is connected."
+            )
         if node is self.head_node and self.worker_nodes:
             raise ValueError("Removing the head before its workers ends the cluster.")
         node._daemon.signal(signal.SIGTERM if allow_graceful else signal.SIGKILL)

@@ -16,6 +16,7 @@
 typedef struct Usage {
     char *name;
     int64_t total, available;
+    int64_t reserved, reserved_used; /* by placement groups */
 } Usage;
 
 typedef Vec(Usage) UsageList;
@@ -31,7 +32,7 @@ static Usage *usage_of(UsageList *list, Slice name) {
         if (slice_eq_str(name, usage->name))
             return usage;
     }
-    Usage fresh = { str_dup_slice(name), 0, 0 };
+    Usage fresh = { .name = str_dup_slice(name) };
     vec_push(list, fresh);
     return &list->items[list->len - 1];
 }
@@ -41,6 +42,10 @@ static void usage_add(UsageList *list, const NodeInfo *node) {
         usage_of(list, node->total[i].name)->total += node->total[i].amount;
     for (size_t i = 0; i < node->available_len; i++)
         usage_of(list, node->available[i].name)->available += node->available[i].amount;
+    for (size_t i = 0; i < node->reserved_len; i++)
+        usage_of(list, node->reserved[i].name)->reserved += node->reserved[i].amount;
+    for (size_t i = 0; i < node->reserved_used_len; i++)
+        usage_of(list, node->reserved_used[i].name)->reserved_used += node->reserved_used[i].amount;
 }
 
 static int by_name(const void *a, const void *b) {
@@ -78,13 +83,23 @@ static void add_float(double value, Buf *out) {
 
 static void add_usage(const Usage *usage, const char *indent, Buf *out) {
     double total = (double)usage->total / UNIT;
-    double used = (double)(usage->total - usage->available) / UNIT;
+    double reserved = (double)usage->reserved / UNIT;
+    double reserved_used = (double)usage->reserved_used / UNIT;
+    double used = (double)(usage->total - usage->available) / UNIT - reserved + reserved_used;
     void (*add)(double, Buf *) = is_memory(usage->name) ? add_bytes : add_float;
     buf_add_str(out, indent);
     add(used, out);
     buf_add_char(out, '/');
     add(total, out);
-    buf_printf(out, " %s\n", usage->name);
+    buf_printf(out, " %s", usage->name);
+    if (usage->reserved) {
+        buf_add_str(out, " (");
+        add(reserved_used, out);
+        buf_add_str(out, " used of ");
+        add(reserved, out);
+        buf_add_str(out, " reserved in placement groups)");
+    }
+    buf_add_char(out, '\n');
 }
 
 static void add_usage_list(UsageList *list, bool verbose, const char *indent, Buf *out) {
@@ -185,16 +200,47 @@ static void add_failures(const ClusterStatus *status, Buf *out) {
 
 /* ------------------------------------------------------------------------------- demands */
 
-static void add_bundle(const Demand *demand, Buf *out) {
+static void add_bundle(const Resource *resources, size_t len, Buf *out) {
     buf_add_char(out, '{');
-    for (size_t i = 0; i < demand->resources_len; i++) {
-        _cleanup_free_ char *name = str_dup_slice(demand->resources[i].name);
+    for (size_t i = 0; i < len; i++) {
+        _cleanup_free_ char *name = str_dup_slice(resources[i].name);
         buf_add_str(out, i ? ", " : "");
         pyrepr_str(name, out);
         buf_add_str(out, ": ");
-        add_float((double)demand->resources[i].amount / UNIT, out);
+        add_float((double)resources[i].amount / UNIT, out);
     }
     buf_add_char(out, '}');
+}
+
+static bool same_bundle(const Bundle *a, const Bundle *b) {
+    _cleanup_buf_ Buf x = { 0 }, y = { 0 };
+    add_bundle(a->resources, a->resources_len, &x);
+    add_bundle(b->resources, b->resources_len, &y);
+    return slice_eq(buf_slice(&x), buf_slice(&y));
+}
+
+/* {'CPU': 1.0} * 2, {'GPU': 1.0} * 1 (PACK): 1+ pending placement groups */
+static void add_groups(const ClusterStatus *status, Buf *out) {
+    static const char *const strategies[] = { "PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD" };
+    for (size_t g = 0; g < status->groups_len; g++) {
+        const GroupDemand *group = &status->groups[g];
+        for (size_t i = 0; i < group->bundles_len; i++) {
+            size_t same = 0, before = 0;
+            for (size_t k = 0; k < group->bundles_len; k++) {
+                bool equal = same_bundle(&group->bundles[i], &group->bundles[k]);
+                same += equal;
+                before += equal && k < i;
+            }
+            if (before)
+                continue;
+            buf_add_str(out, i ? ", " : " ");
+            add_bundle(group->bundles[i].resources, group->bundles[i].resources_len, out);
+            buf_printf(out, " * %zu", same);
+        }
+        buf_printf(out, " (%s): %u+ pending placement groups\n",
+                   strategies[MIN(group->strategy, (uint8_t)GROUP_STRATEGY_STRICT_SPREAD)],
+                   group->count);
+    }
 }
 
 /* The same bundle of several nodes is one line. */
@@ -206,7 +252,7 @@ static void add_demands(const ClusterStatus *status, Buf *out) {
         for (size_t i = 0; node->state != NODE_STATE_DEAD && i < node->demands_len; i++) {
             _cleanup_buf_ Buf text = { 0 };
             size_t at = 0;
-            add_bundle(&node->demands[i], &text);
+            add_bundle(node->demands[i].resources, node->demands[i].resources_len, &text);
             while (at < bundles.len && !str_eq(bundles.items[at], text.data))
                 at++;
             if (at == bundles.len) {
@@ -219,7 +265,8 @@ static void add_demands(const ClusterStatus *status, Buf *out) {
     for (size_t i = 0; i < bundles.len; i++)
         buf_printf(out, " %s: %llu+ pending tasks/actors\n", bundles.items[i],
                    (unsigned long long)counts.items[i]);
-    if (!bundles.len)
+    add_groups(status, out);
+    if (!bundles.len && !status->groups_len)
         buf_add_str(out, " (no resource demands)\n");
     vec_done(&counts);
 }
@@ -227,7 +274,7 @@ static void add_demands(const ClusterStatus *status, Buf *out) {
 static void add_requested(const ClusterStatus *status, Buf *out) {
     for (size_t i = 0; i < status->requested_len; i++) {
         buf_add_char(out, ' ');
-        add_bundle(&status->requested[i], out);
+        add_bundle(status->requested[i].resources, status->requested[i].resources_len, out);
         buf_printf(out, ": %u from request_resources()\n", status->requested[i].count);
     }
     if (!status->requested_len)

@@ -63,6 +63,35 @@ static void test_the_text_of_ray_status(void **state) {
               "Pending Demands:\n {'CPU': 1.0}: 6+ pending tasks/actors\n");
 }
 
+static void test_placement_groups(void **state) {
+    Resource total[] = { { SLICE("CPU"), 40000 } }, available[] = { { SLICE("CPU"), 10000 } };
+    Resource reserved[] = { { SLICE("CPU"), 20000 } }, used[] = { { SLICE("CPU"), 10000 } };
+    NodeInfo node = { .head = true,
+                      .total = total,
+                      .total_len = 1,
+                      .available = available,
+                      .available_len = 1,
+                      .reserved = reserved,
+                      .reserved_len = 1,
+                      .reserved_used = used,
+                      .reserved_used_len = 1 };
+    Bundle bundles[] = { { .resources = used, .resources_len = 1 },
+                         { .resources = reserved, .resources_len = 1 },
+                         { .resources = used, .resources_len = 1 } };
+    GroupDemand waits = {
+        .strategy = GROUP_STRATEGY_STRICT_SPREAD, .bundles = bundles, .bundles_len = 3, .count = 2
+    };
+    const ClusterStatus status = {
+        .nodes = &node, .nodes_len = 1, .groups = &waits, .groups_len = 1
+    };
+    _cleanup_buf_ Buf text = { 0 };
+    cluster_status_text(&status, false, &text);
+    CHECK(strstr(text.data, " 2.0/4.0 CPU (1.0 used of 2.0 reserved in placement groups)\n"));
+    CHECK(strstr(text.data,
+                 "Pending Demands:\n {'CPU': 1.0} * 2, {'CPU': 2.0} * 1 (STRICT_SPREAD): "
+                 "2+ pending placement groups\n"));
+}
+
 static void test_an_empty_cluster(void **state) {
     const ClusterStatus status = { 0 };
     _cleanup_buf_ Buf text = { 0 };
@@ -77,5 +106,6 @@ static void test_an_empty_cluster(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_the_text_of_ray_status), TEST(test_an_empty_cluster));
+    return TEST_RUN(TEST(test_the_text_of_ray_status), TEST(test_placement_groups),
+                    TEST(test_an_empty_cluster));
 }

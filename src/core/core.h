@@ -338,8 +338,11 @@ typedef struct CoreCurrent {
     uint32_t restarts;
 } CoreCurrent;
 void core_current(Core *core, CoreCurrent *ret_current);
-/* JSON {"resources":{..},"gpu_ids":[..],"namespace":..,"job_config":..} of the lease. Owned. */
+/* JSON {"resources":{..},"gpu_ids":[..],"group":hex,"capture":..,"namespace":..,"job_config":..} of the
+ * lease. Owned. */
 char *core_assigned(Core *core);
+/* Counts the leases that this worker was given. Cheap: one load. */
+uint32_t core_assigned_count(const Core *core);
 
 /* ---- everything else ------------------------------------------------------------------------------ */
 

@@ -292,7 +292,7 @@ struct Core {
     Map actors; /* ActorId -> CoreActor */
     Map exported;
     Map groups; /* GroupId -> CoreGroup: placement groups made here */
-    _Atomic uint32_t capture_epoch;
+    _Atomic uint32_t capture_epoch, assigned_count;
     TaskId main_task;
 
     List lineage; /* CorePending, the oldest first */

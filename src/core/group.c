@@ -228,3 +228,7 @@ int core_group_ready(Core *core, const GroupId *id, const CoreBlob *value, CoreR
 uint32_t core_capture_epoch(const Core *core) {
     return atomic_load_explicit(&core->capture_epoch, memory_order_relaxed);
 }
+
+uint32_t core_assigned_count(const Core *core) {
+    return atomic_load_explicit(&core->assigned_count, memory_order_relaxed);
+}

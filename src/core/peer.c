@@ -337,6 +337,7 @@ static void on_assign(Core *core, const FrameHeader *h, const void *body) {
         return;
     bool same = core->assign.capture == m.capture && id_equal(&core->assign.group, &m.group);
     core->assign = m;
+    atomic_fetch_add(&core->assigned_count, 1);
     if (!same)
         atomic_fetch_add(&core->capture_epoch, 1);
     core->info.job = m.job;

@@ -36,23 +36,40 @@ static void resources_free(Resource *resources, size_t len) {
     mem_free(resources);
 }
 
+static Pair *pairs_copy(const Pair *from, size_t len) {
+    Pair *to = mem_array(Pair, len);
+    for (size_t i = 0; i < len; i++) {
+        to[i].key = (Slice){ str_dup_slice(from[i].key), from[i].key.len };
+        to[i].value = (Slice){ str_dup_slice(from[i].value), from[i].value.len };
+    }
+    return to;
+}
+
+static void pairs_free(Pair *pairs, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        mem_free((char *)(uintptr_t)pairs[i].key.data);
+        mem_free((char *)(uintptr_t)pairs[i].value.data);
+    }
+    mem_free(pairs);
+}
+
 static Strategy strategy_copy(const Strategy *from) {
     Strategy to = *from;
-    to.labels = mem_array(Pair, from->labels_len);
-    for (size_t i = 0; i < from->labels_len; i++) {
-        const Pair *p = &from->labels[i];
-        to.labels[i].key = (Slice){ str_dup_slice(p->key), p->key.len };
-        to.labels[i].value = (Slice){ str_dup_slice(p->value), p->value.len };
+    to.labels = pairs_copy(from->labels, from->labels_len);
+    to.fallback = mem_array(Selector, from->fallback_len);
+    for (size_t i = 0; i < from->fallback_len; i++) {
+        const Selector *selector = &from->fallback[i];
+        to.fallback[i].terms = pairs_copy(selector->terms, selector->terms_len);
+        to.fallback[i].terms_len = selector->terms_len;
     }
     return to;
 }
 
 static void strategy_free(Strategy *s) {
-    for (size_t i = 0; i < s->labels_len; i++) {
-        mem_free((char *)(uintptr_t)s->labels[i].key.data);
-        mem_free((char *)(uintptr_t)s->labels[i].value.data);
-    }
-    mem_free(s->labels);
+    pairs_free(s->labels, s->labels_len);
+    for (size_t i = 0; i < s->fallback_len; i++)
+        pairs_free(s->fallback[i].terms, s->fallback[i].terms_len);
+    mem_free(s->fallback);
 }
 
 static char *class_key(const CoreTemplateSpec *spec) {

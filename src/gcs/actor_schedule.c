@@ -20,6 +20,9 @@ int actor_set_create(GcsActor *actor, const ActorCreate *create) {
     if (r == 0)
         r = label_selector_from_wire(&actor->labels, create->strategy.labels,
                                      create->strategy.labels_len);
+    if (r == 0)
+        r = selectors_from_wire(create->strategy.fallback, create->strategy.fallback_len,
+                                &actor->fallback);
     if (r < 0)
         return r;
     const Strategy *strategy = &create->strategy;
@@ -33,6 +36,8 @@ int actor_set_create(GcsActor *actor, const ActorCreate *create) {
                                                                 : SCHED_DEFAULT,
         .resources = &actor->placement,
         .labels = &actor->labels,
+        .fallback = actor->fallback,
+        .fallback_len = strategy->fallback_len,
         .node = strategy->node,
         .soft = strategy->soft,
         .spill_on_unavailable = strategy->spill_on_unavailable,
@@ -190,7 +195,7 @@ static bool try_place(Gcs *gcs, GcsActor *actor) {
     SchedAnswer answer = sched_pick(&gcs->sched, nodes_view(gcs), &none, &actor->request, &found);
     if (answer == SCHED_FAILED) {
         actor_lost(gcs, actor, false, DEATH_KIND_UNSCHEDULABLE,
-                   "The actor is not schedulable: the node specified via "
+                   "The node specified via "
                    "NodeAffinitySchedulingStrategy doesn't exist any more or is infeasible, and "
                    "soft=False was specified.");
         return true;
@@ -222,11 +227,18 @@ void actors_schedule_pending(void *ctx) {
     }
 }
 
+static bool matches_any(const GcsActor *actor, const Labels *labels) {
+    bool matches = label_selector_matches(&actor->labels, labels);
+    for (size_t i = 0; i < actor->request.fallback_len; i++)
+        matches |= label_selector_matches(&actor->fallback[i], labels);
+    return matches;
+}
+
 static bool could_ever(const Gcs *gcs, const GcsActor *actor) {
     GcsNode *node;
     MAP_EACH(&gcs->nodes, pos, node)
         if (node->sched.schedulable && resources_fit(&node->sched.total, &actor->placement) &&
-            label_selector_matches(&actor->labels, &node->sched.labels))
+            matches_any(actor, &node->sched.labels))
             return true;
     return false;
 }

@@ -25,6 +25,7 @@ static void actor_free(GcsActor *actor) {
     resources_done(&actor->placement);
     resources_done(&actor->held);
     label_selector_done(&actor->labels);
+    selectors_free(actor->fallback, actor->request.fallback_len);
     vec_done(&actor->subscribers);
     free(actor);
 }

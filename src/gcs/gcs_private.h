@@ -17,7 +17,7 @@ enum {
     GCS_FINISHED_JOBS_KEPT = 10000,
     GCS_DEAD_ACTORS_KEPT = 100000,
     GCS_ACTORS_MAX = 1000000,
-    GCS_EARLY_MAX = 100000, /* subscriptions to actors that nobody registered yet */
+    GCS_EARLY_MAX = 100000,  /* subscriptions to actors that nobody registered yet */
     GCS_SUBMISSIONS_MAX = 10000,
     GCS_GROUPS_MAX = 100000, /* placement groups that are not removed */
     GCS_REMOVED_GROUPS_KEPT = 1000,
@@ -86,7 +86,7 @@ typedef struct GcsActor {
     NodeId node;
     /* creation */
     ResourceSet placement, held;
-    LabelSelector labels;
+    LabelSelector labels, *fallback;
     SchedRequest request;           /* resources and labels point to the above */
     bool created;                   /* ActorCreate has come */
     uint32_t start_call;            /* under way to `node`; 0: none */

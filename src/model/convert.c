@@ -106,10 +106,34 @@ int label_selector_from_wire(LabelSelector *to, const Pair *items, size_t len) {
     return 0;
 }
 
+LabelSelector *selectors_free(LabelSelector *selectors, size_t len) {
+    for (size_t i = 0; selectors && i < len; i++)
+        label_selector_done(&selectors[i]);
+    free(selectors);
+    return NULL;
+}
+
+int selectors_from_wire(const Selector *items, size_t len, LabelSelector **ret) {
+    if (len > LABELS_MAX)
+        return error_origin(-E2BIG, "more than %d selectors to fall back to", LABELS_MAX);
+    LabelSelector *selectors = len ? mem_array(LabelSelector, len) : NULL;
+    for (size_t i = 0; i < len; i++) {
+        int r = label_selector_from_wire(&selectors[i], items[i].terms, items[i].terms_len);
+        if (r < 0) {
+            selectors_free(selectors, len);
+            return r;
+        }
+    }
+    *ret = selectors;
+    return 0;
+}
+
 static Slice condition_text(const LabelTerm *term, Arena *arena) {
     _cleanup_buf_ Buf text = { 0 };
     bool many = term->values.len > 1;
     buf_printf(&text, "%s%s", term->negated ? "!" : "", many ? "in(" : "");
+    if (term->values.len == 0)
+        buf_add_char(&text, '*');
     for (size_t i = 0; i < term->values.len; i++)
         buf_printf(&text, "%s%s", i ? "," : "", term->values.items[i]);
     if (many)

@@ -21,6 +21,9 @@ Resource *resources_to_wire_clamped(const ResourceSet *set, Arena *arena, size_t
 _must_check_ int labels_from_wire(Labels *to, const Pair *items, size_t len);
 Pair *labels_to_wire(const Labels *labels, Arena *arena, size_t *ret_len);
 _must_check_ int label_selector_from_wire(LabelSelector *to, const Pair *items, size_t len);
+/* Owned, `len` of them; NULL for none. selectors_free() takes them. */
+_must_check_ int selectors_from_wire(const Selector *items, size_t len, LabelSelector **ret);
+LabelSelector *selectors_free(LabelSelector *selectors, size_t len);
 /* The conditions are the arena's. */
 Pair *label_selector_to_wire(const LabelSelector *selector, Arena *arena, size_t *ret_len);
 

@@ -270,6 +270,8 @@ static int parse_condition(LabelTerm *term, const char *condition) {
         term->negated = true;
         rest = (Slice){ rest.data + 1, rest.len - 1 };
     }
+    if (slice_eq_str(rest, "*"))
+        return 0;
     if (rest.len > 0 && rest.data[rest.len - 1] == ')') {
         size_t skip = str_starts(rest.data, "in(") ? 3 : rest.data[0] == '(' ? 1 : 0;
         if (skip == 0)
@@ -305,7 +307,7 @@ bool label_selector_matches(const LabelSelector *selector, const Labels *labels)
     for (uint32_t i = 0; i < selector->len; i++) {
         const LabelTerm *term = &selector->terms[i];
         const char *value = labels_get(labels, term->key);
-        bool among = value && strlist_has(&term->values, value);
+        bool among = value && (term->values.len == 0 || strlist_has(&term->values, value));
         if (among == term->negated)
             return false;
     }

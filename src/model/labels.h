@@ -43,8 +43,8 @@ _must_check_ int labels_set(Labels *labels, const char *key, const char *value);
  * `labels`; on failure it is unchanged. */
 _must_check_ int labels_parse(Labels *labels, const char *text);
 
-/* One condition on one key: the value is (or is not) one of `values`. An absent key fulfils the
- * negated form only. */
+/* One condition on one key: the value is (or is not) one of `values`; with no values, any. An absent
+ * key fulfils the negated form only. */
 typedef struct LabelTerm {
     char *key;
     bool negated;
@@ -61,7 +61,8 @@ void label_selector_done(LabelSelector *selector);
 #define _cleanup_label_selector_ _cleanup_(label_selector_done)
 void label_selector_copy(LabelSelector *to, const LabelSelector *from); /* replaces `to` */
 bool label_selector_equal(const LabelSelector *a, const LabelSelector *b);
-/* `condition` is "v", "!v", "in(a,b)", "!in(a,b)" or "" (the empty value). -EINVAL, -E2BIG. */
+/* `condition` is "v", "!v", "in(a,b)", "!in(a,b)", "*" (the key is there), "!*" (it is not) or "" (the
+ * empty value). -EINVAL, -E2BIG. */
 _must_check_ int label_selector_add(LabelSelector *selector, const char *key,
                                     const char *condition);
 bool label_selector_matches(const LabelSelector *selector, const Labels *labels);

@@ -47,6 +47,8 @@ static void test_selector(void **state) {
     CHECK(!matches(&labels, "gpu", "!in(A100,H100)"));
     CHECK(matches(&labels, "none", "!in(A100)"));
     CHECK(!matches(&labels, "none", "in(A100)"));
+    CHECK(matches(&labels, "gpu", "*") && !matches(&labels, "none", "*"));
+    CHECK(!matches(&labels, "gpu", "!*") && matches(&labels, "none", "!*"));
     CHECK(!matches(&labels, "none", ""));
 
     _cleanup_label_selector_ LabelSelector both = { 0 }, copy = { 0 };

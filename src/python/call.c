@@ -377,15 +377,16 @@ static PyObject *call_signature(PyObject *self, PyObject *args) {
 }
 
 /* (kind, node bytes or None, soft, group bytes or None, bundle, labels dict or None, spill, fail,
- * capture) */
+ * capture, [selectors to fall back to]) */
 static int strategy_argument(PyObject *tuple, Arena *arena, Strategy *ret) {
     const char *node = NULL, *group = NULL;
     Py_ssize_t node_len, group_len;
     int kind, soft, bundle, spill, fail, capture;
-    PyObject *labels;
+    PyObject *labels, *fallback;
     *ret = (Strategy){ .bundle = -1 };
-    if (!PyArg_ParseTuple(tuple, "iz#pz#iOppp", &kind, &node, &node_len, &soft, &group, &group_len,
-                          &bundle, &labels, &spill, &fail, &capture))
+    if (!PyArg_ParseTuple(tuple, "iz#pz#iOpppO!", &kind, &node, &node_len, &soft, &group,
+                          &group_len, &bundle, &labels, &spill, &fail, &capture, &PyList_Type,
+                          &fallback))
         return -1;
     ret->kind = (uint8_t)kind;
     ret->soft = soft;
@@ -397,8 +398,15 @@ static int strategy_argument(PyObject *tuple, Arena *arena, Strategy *ret) {
         memcpy(&ret->node, node, sizeof(ret->node));
     if (group && group_len == sizeof(ret->group))
         memcpy(&ret->group, group, sizeof(ret->group));
-    return PyDict_Check(labels) ? labels_argument(labels, arena, &ret->labels, &ret->labels_len)
-                                : 0;
+    ret->fallback_len = (size_t)PyList_Size(fallback);
+    ret->fallback = arena_array(arena, Selector, ret->fallback_len + 1);
+    for (size_t i = 0; i < ret->fallback_len; i++)
+        if (labels_argument(PyList_GetItem(fallback, (Py_ssize_t)i), arena, &ret->fallback[i].terms,
+                            &ret->fallback[i].terms_len) < 0)
+            return -1;
+    if (labels == Py_None)
+        return 0;
+    return labels_argument(labels, arena, &ret->labels, &ret->labels_len);
 }
 
 /* prepare(kind, function, name, method, num_returns, resources, placement, strategy, runtime_env,

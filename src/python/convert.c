@@ -24,20 +24,34 @@ int resources_argument(PyObject *dict, Arena *arena, const Resource **ret, size_
     return 0;
 }
 
+static int pair_argument(PyObject *key, PyObject *value, Pair *ret) {
+    Py_ssize_t key_len, value_len = 0;
+    const char *k = PyUnicode_AsUTF8AndSize(key, &key_len);
+    const char *v = value == Py_None ? "" : PyUnicode_AsUTF8AndSize(value, &value_len);
+    if (!k || !v)
+        return -1;
+    *ret = (Pair){ { k, (size_t)key_len }, { v, (size_t)value_len } };
+    return 0;
+}
+
 int labels_argument(PyObject *labels, Arena *arena, Pair **ret, size_t *ret_len) {
     PyObject *key, *value;
-    Pair *list = arena_array(arena, Pair, (size_t)PyDict_Size(labels) + 1);
-    size_t len = 0;
-    for (Py_ssize_t pos = 0; PyDict_Next(labels, &pos, &key, &value); len++) {
-        Py_ssize_t key_len, value_len = 0;
-        const char *k = PyUnicode_AsUTF8AndSize(key, &key_len);
-        const char *v = value == Py_None ? "" : PyUnicode_AsUTF8AndSize(value, &value_len);
-        if (!k || !v)
+    bool dict = PyDict_Check(labels);
+    Py_ssize_t count = dict ? PyDict_Size(labels) : PyList_Size(labels), pos = 0;
+    if (count < 0)
+        return -1;
+    Pair *list = arena_array(arena, Pair, (size_t)count + 1);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (dict) {
+            PyDict_Next(labels, &pos, &key, &value);
+        } else if (!PyArg_ParseTuple(PyList_GetItem(labels, i), "OO", &key, &value)) {
             return -1;
-        list[len] = (Pair){ { k, (size_t)key_len }, { v, (size_t)value_len } };
+        }
+        if (pair_argument(key, value, &list[i]) < 0)
+            return -1;
     }
     *ret = list;
-    *ret_len = len;
+    *ret_len = (size_t)count;
     return 0;
 }
 

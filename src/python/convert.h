@@ -7,8 +7,8 @@
 
 /* From {name: number}; the names are borrowed from the dict's keys. -1: raised. */
 int resources_argument(PyObject *dict, Arena *arena, const Resource **ret, size_t *ret_len);
-/* From {key: condition}; borrowed likewise. */
-int labels_argument(PyObject *dict, Arena *arena, Pair **ret, size_t *ret_len);
+/* From {key: condition} or [(key, condition)]; borrowed likewise. */
+int labels_argument(PyObject *labels, Arena *arena, Pair **ret, size_t *ret_len);
 
 PyObject *text_object(Slice slice);
 PyObject *resources_dict(const Resource *list, size_t len);

@@ -43,6 +43,7 @@ static const char *const hook_names[HOOK_COUNT] = {
     [HOOK_TASK_DONE] = "task_done",
     [HOOK_FAILED] = "failed",
     [HOOK_DEPENDENCY] = "dependency",
+    [HOOK_ASSIGNED] = "assigned",
     [HOOK_AUTO_INIT] = "auto_init",
     [HOOK_GENERATOR] = "generator",
 };

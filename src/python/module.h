@@ -35,6 +35,7 @@ typedef enum Hook {
     HOOK_FAILED,     /* (exception, info dict) -> (kind, data, text, retry, exiting) */
     HOOK_DEPENDENCY, /* (error of an argument, info dict) -> the same */
     HOOK_GENERATOR,  /* (ObjectRef of a streaming call) -> ObjectRefGenerator */
+    HOOK_ASSIGNED,   /* (): this worker has a new lease: its devices and threads are set */
     HOOK_AUTO_INIT,  /* (): ray.init() where that is allowed, else raises */
     HOOK_COUNT,
 } Hook;
@@ -54,6 +55,7 @@ struct State {
 
     const CoreTask *task; /* what the main thread runs now */
     bool interruptible;   /* and its user's code: a cancellation may raise */
+    uint32_t assigned_count; /* leases that HOOK_ASSIGNED has heard of */
     bool exiting;         /* a call has ended this worker: none is run after it */
     PyObject *actor;      /* the instance that this worker is, or NULL */
     PyObject *dispatch; /* of an async or threaded actor: (token, method, args, kwargs, options) */

@@ -461,6 +461,16 @@ static int tell_cancelled(State *state) {
 }
 
 /* run_tasks(): until the raylet says that it is over. */
+/* The first call of a lease: its GPUs are shown to user code. */
+static int see_assigned(State *state) {
+    uint32_t count = core_assigned_count(state->core);
+    if (LIKELY(count == state->assigned_count))
+        return 0;
+    state->assigned_count = count;
+    _cleanup_py_ PyObject *done = state_call(state, HOOK_ASSIGNED, NULL, 0);
+    return done ? 0 : -1;
+}
+
 static PyObject *run_tasks(PyObject *module, PyObject *none) {
     UNUSED(none);
     State *state = state_of(module);
@@ -476,7 +486,7 @@ static PyObject *run_tasks(PyObject *module, PyObject *none) {
             return raise_error(r);
         if (PyErr_CheckSignals() < 0 || (r == CORE_CANCELLED && tell_cancelled(state) < 0))
             return NULL;
-        if (task && run_task(state, task) < 0)
+        if (task && (see_assigned(state) < 0 || run_task(state, task) < 0))
             return NULL;
     }
     Py_RETURN_NONE;

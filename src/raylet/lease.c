@@ -73,6 +73,7 @@ void lease_free(Lease *lease) {
     buf_done(&lease->request);
     resources_done(&lease->resources);
     label_selector_done(&lease->labels);
+    selectors_free(lease->fallback, lease->sched.fallback_len);
     free(lease->name);
     workenv_unref(lease->env);
     free(lease->runtime_env);
@@ -284,7 +285,7 @@ static bool place(Lease *lease) {
         sched_pick(&raylet->sched, peers_view(raylet), &raylet->id, &lease->sched, &node);
     if (answer == SCHED_FAILED) {
         lease_refuse(lease, STATUS_CODE_INFEASIBLE,
-                     "The task is not schedulable: the node specified via "
+                     "The node specified via "
                      "NodeAffinitySchedulingStrategy doesn't exist any more or is infeasible, and "
                      "soft=False was specified.");
         return true;
@@ -401,6 +402,17 @@ static SchedKind sched_kind(const Strategy *strategy) {
     }
 }
 
+static uint64_t selector_hash(const LabelSelector *selector) {
+    uint64_t hash = selector->len;
+    for (uint32_t i = 0; i < selector->len; i++) {
+        const LabelTerm *term = &selector->terms[i];
+        hash = hash * 31 + base_hash(term->key, strlen(term->key)) + term->negated;
+        for (size_t v = 0; v < term->values.len; v++)
+            hash = hash * 31 + base_hash(term->values.items[v], strlen(term->values.items[v]));
+    }
+    return hash;
+}
+
 static uint64_t shape_of(const Lease *lease) {
     uint64_t parts[8] = { resources_hash(&lease->resources),
                           (uint64_t)lease->sched.kind,
@@ -410,9 +422,9 @@ static uint64_t shape_of(const Lease *lease) {
                           base_hash(lease->runtime_env, strlen(lease->runtime_env)),
                           base_hash(&lease->group, sizeof(GroupId)),
                           (uint64_t)(int64_t)lease->bundle };
-    for (uint32_t i = 0; i < lease->labels.len; i++)
-        parts[4] = parts[4] * 31 + base_hash(lease->labels.terms[i].values.items[0],
-                                             strlen(lease->labels.terms[i].values.items[0]));
+    parts[4] = selector_hash(&lease->labels);
+    for (size_t i = 0; i < lease->sched.fallback_len; i++)
+        parts[4] = parts[4] * 31 + selector_hash(&lease->fallback[i]);
     return base_hash(parts, sizeof(parts));
 }
 
@@ -424,7 +436,10 @@ static int lease_set(Lease *lease, const LeaseRequest *request) {
     if (r == 0)
         r = label_selector_from_wire(&lease->labels, strategy->labels, strategy->labels_len);
     if (r == 0)
-        r = text_from_wire(request->name, 4096, "the task's name", &lease->name);
+        r = selectors_from_wire(strategy->fallback, strategy->fallback_len, &lease->fallback);
+    if (r < 0)
+        return r;
+    r = text_from_wire(request->name, 4096, "the task's name", &lease->name);
     if (r == 0)
         r = text_from_wire(request->runtime_env, 1 << 20, "runtime_env", &lease->runtime_env);
     lease->in_group = strategy->kind == STRATEGY_KIND_PLACEMENT_GROUP;
@@ -436,6 +451,8 @@ static int lease_set(Lease *lease, const LeaseRequest *request) {
         .kind = sched_kind(strategy),
         .resources = &lease->resources,
         .labels = &lease->labels,
+        .fallback = lease->fallback,
+        .fallback_len = strategy->fallback_len,
         .node = strategy->node,
         .soft = strategy->soft,
         .spill_on_unavailable = strategy->spill_on_unavailable,

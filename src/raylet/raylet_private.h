@@ -142,7 +142,7 @@ struct Lease {
     WorkEnv *env;      /* NULL: none; held */
     uint8_t spilled;
     ResourceSet resources;
-    LabelSelector labels;
+    LabelSelector labels, *fallback;
     SchedRequest sched; /* points to the above */
     DeviceShare gpus;
     bool in_group;

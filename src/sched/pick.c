@@ -144,9 +144,24 @@ static SchedAnswer pick_one(SchedState *state, SchedView view, const NodeId *loc
     return possible ? SCHED_WAIT : SCHED_INFEASIBLE;
 }
 
-SchedAnswer sched_pick(SchedState *state, SchedView view, const NodeId *local,
-                       const SchedRequest *request, const SchedNode **ret_node) {
+static SchedAnswer pick_by(SchedState *state, SchedView view, const NodeId *local,
+                           const SchedRequest *request, const SchedNode **ret_node) {
     if (request->kind == SCHED_AFFINITY)
         return pick_one(state, view, local, request, ret_node);
     return pick_any(state, view, local, request, ret_node);
+}
+
+SchedAnswer sched_pick(SchedState *state, SchedView view, const NodeId *local,
+                       const SchedRequest *request, const SchedNode **ret_node) {
+    SchedAnswer first = pick_by(state, view, local, request, ret_node);
+    for (size_t i = 0; first != SCHED_FOUND && i < request->fallback_len; i++) {
+        SchedRequest other = *request;
+        other.labels = &request->fallback[i];
+        SchedAnswer answer = pick_by(state, view, local, &other, ret_node);
+        if (answer == SCHED_FOUND)
+            return answer;
+        if (first != SCHED_WAIT)
+            first = answer;
+    }
+    return first;
 }

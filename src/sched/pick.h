@@ -36,11 +36,13 @@ typedef enum SchedKind {
 typedef struct SchedRequest {
     SchedKind kind;
     const ResourceSet *resources;
-    const LabelSelector *labels; /* hard; NULL for none */
-    NodeId node;                 /* AFFINITY */
+    const LabelSelector *labels;   /* hard; NULL for none */
+    const LabelSelector *fallback; /* in its place, one after the other, until a node is found */
+    size_t fallback_len;
+    NodeId node;                   /* AFFINITY */
     bool soft;
-    bool spill_on_unavailable;   /* AFFINITY: elsewhere when that node is full */
-    bool fail_on_unavailable;    /* AFFINITY: give up when that node is full */
+    bool spill_on_unavailable;     /* AFFINITY: elsewhere when that node is full */
+    bool fail_on_unavailable;      /* AFFINITY: give up when that node is full */
 } SchedRequest;
 
 typedef enum SchedAnswer {

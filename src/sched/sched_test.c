@@ -188,9 +188,33 @@ static void test_devices(void **state) {
     devices_done(&devices);
 }
 
+static void test_fallback(void **state) {
+    World w;
+    SchedAnswer answer;
+    world_init(&w);
+    CHECK_OK(labels_set(&w.node[4].labels, "zone", "b"));
+    CHECK_OK(label_selector_add(&w.selector, "zone", "a"));
+    LabelSelector others[2] = { 0 };
+    CHECK_OK(label_selector_add(&others[0], "zone", "c"));
+    CHECK_OK(label_selector_add(&others[1], "zone", "b"));
+    SchedRequest request = { .fallback = others, .fallback_len = 1 };
+    (void)pick(&w, request, -1, &answer);
+    CHECK_INT(answer, SCHED_INFEASIBLE);
+    request.fallback_len = 2;
+    CHECK_INT(pick(&w, request, -1, &answer), 4);
+    set(&w.node[4].available, "CPU", 0);
+    (void)pick(&w, request, -1, &answer);
+    CHECK_INT(answer, SCHED_WAIT);
+    CHECK_OK(labels_set(&w.node[7].labels, "zone", "a")); /* the first choice, again */
+    CHECK_INT(pick(&w, request, -1, &answer), 7);
+    label_selector_done(&others[0]);
+    label_selector_done(&others[1]);
+    world_done(&w);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_default_packs_local_then_spreads),
                     TEST(test_default_is_random_among_top), TEST(test_spread_goes_round),
-                    TEST(test_affinity), TEST(test_labels), TEST(test_random_views),
-                    TEST(test_devices));
+                    TEST(test_affinity), TEST(test_labels), TEST(test_fallback),
+                    TEST(test_random_views), TEST(test_devices));
 }

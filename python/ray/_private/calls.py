@@ -5,7 +5,24 @@ from ray import _mobula
 TASK, ACTOR_CREATE, ACTOR_TASK = 0, 1, 2  # CallKind
 DEFAULT, SPREAD, NODE_AFFINITY, PLACEMENT_GROUP, NODE_LABEL = range(5)  # StrategyKind
 
-DEFAULT_STRATEGY = (DEFAULT, None, False, None, -1, None, False, False, False)
+
+
+def _strategy(
+    kind=DEFAULT,
+    node=None,
+    soft=False,
+    group=None,
+    bundle=-1,
+    labels=None,
+    spill=False,
+    fail=False,
+    capture=False,
+    fallback=(),
+):
+    return (kind, node, soft, group, bundle, labels, spill, fail, capture, list(fallback))
+
+
+DEFAULT_STRATEGY = _strategy()
 
 # Exported things larger than this are an error, from a tenth of it on a warning.
 _EXPORT_MAX = 10**8
@@ -98,41 +115,37 @@ def strategy(options, resources, placement, name):
     """
     wanted = options.get("scheduling_strategy")
     labels = options.get("label_selector") or None
+    fallback = [s.get("label_selector") or {} for s in options.get("fallback_strategy") or ()]
     if _may_have_group(options, wanted):
         from ray.util.placement_group import group_of_call
 
         group, index, capture = group_of_call(options, resources, placement, name)
         if group is not None:
-            return (
-                PLACEMENT_GROUP, None, False, group.id.binary(), index, labels, False, False, capture
+            return _strategy(
+                PLACEMENT_GROUP, group=group.id.binary(), bundle=index, capture=capture
             )
     if wanted in (None, "DEFAULT"):
-        if labels is None:
-            return DEFAULT_STRATEGY
-        return (DEFAULT, None, False, None, -1, labels, False, False, False)
+        return _strategy(labels=labels, fallback=fallback) if labels else DEFAULT_STRATEGY
     if wanted == "SPREAD":
-        return (SPREAD, None, False, None, -1, labels, False, False, False)
+        return _strategy(SPREAD, labels=labels, fallback=fallback)
     from ray.util import scheduling_strategies as strategies
 
     if isinstance(wanted, strategies.NodeAffinitySchedulingStrategy):
-        return (
+        return _strategy(
             NODE_AFFINITY,
             bytes.fromhex(wanted.node_id),
             wanted.soft,
-            None,
-            -1,
-            labels,
-            wanted._spill_on_unavailable,
-            wanted._fail_on_unavailable,
-            False,
+            labels=labels,
+            spill=wanted._spill_on_unavailable,
+            fail=wanted._fail_on_unavailable,
         )
     if isinstance(wanted, strategies.PlacementGroupSchedulingStrategy):
         return DEFAULT_STRATEGY  # an empty group
     if isinstance(wanted, strategies.NodeLabelSchedulingStrategy):
-        selector = dict(labels or {})
-        for expression in wanted.hard:
-            selector[expression.key] = _label_condition(expression.operator)
-        return (NODE_LABEL, None, False, None, -1, selector, False, False, False)
+        hard = _label_terms(wanted.hard)
+        if not wanted.soft:
+            return _strategy(NODE_LABEL, labels=hard)
+        return _strategy(NODE_LABEL, labels=hard + _label_terms(wanted.soft), fallback=[hard])
     raise ValueError(
         f"Invalid scheduling_strategy value {wanted}. "
         'Valid values are ["DEFAULT" | "SPREAD" | PlacementGroupSchedulingStrategy | '
@@ -150,17 +163,18 @@ def _may_have_group(options, wanted):
     return global_worker.mode == WORKER_MODE
 
 
+def _label_terms(expressions):
+    return [(e.key, _label_condition(e.operator)) for e in expressions]
+
+
 def _label_condition(operator):
-    from ray.util.scheduling_strategies import In, NotIn
+    from ray.util.scheduling_strategies import Exists, In, NotIn
 
     if isinstance(operator, In):
         return f"in({','.join(operator.values)})"
     if isinstance(operator, NotIn):
         return f"!in({','.join(operator.values)})"
-    raise NotImplementedError(
-        "NodeLabelSchedulingStrategy with Exists or DoesNotExist is not supported: "
-        "use label_selector."
-    )
+    return "*" if isinstance(operator, Exists) else "!*"
 
 
 def returns(num_returns, generator):

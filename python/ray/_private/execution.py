@@ -320,3 +320,36 @@ def run(config):
         leave()
         _mobula.disconnect(code)
     return code
+
+
+# ---- what the lease gave -----------------------------------------------------------------------
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def _device_names(text):
+    return [name.strip() for name in text.split(",")] if text else None
+
+
+# The devices that this process was shown before its leases chose among them.
+_outer_text = os.environ.get(_VISIBLE)
+outer_visible_devices = _device_names(_outer_text)
+_threads_are_ours = "OMP_NUM_THREADS" not in os.environ
+
+
+def lease_given():
+    """A new lease: only its GPUs are visible, and as many threads as it has CPUs are started."""
+    from ray._private.worker import assigned as lease
+    from ray._private.worker import global_worker
+
+    resources = lease().get("resources") or {}
+    ids = global_worker.get_accelerator_ids_for_accelerator_resource("GPU", "")
+    if os.environ.get("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", "") in ("", "0"):
+        if ids or os.environ.get("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO") == "1":
+            os.environ[_VISIBLE] = ",".join(str(i) for i in ids)
+        elif _outer_text is not None:
+            os.environ[_VISIBLE] = _outer_text
+        else:
+            os.environ.pop(_VISIBLE, None)
+    if _threads_are_ours:
+        os.environ["OMP_NUM_THREADS"] = str(max(int(resources.get("CPU", 1)), 1))

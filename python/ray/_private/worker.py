@@ -140,10 +140,11 @@ class Worker:
 
     def get_accelerator_ids_for_accelerator_resource(self, resource_name, resource_regex):
         ids = assigned().get("gpu_ids") or [] if resource_name == "GPU" else []
-        visible = os.environ.get("MOBULA_VISIBLE_DEVICES")  # what was visible before we chose
-        if visible:
-            names = visible.split(",")
-            return [names[i] for i in ids] if all(i < len(names) for i in ids) else names
+        from ray._private import execution
+
+        visible = execution.outer_visible_devices
+        if visible and all(i < len(visible) for i in ids):
+            return [visible[i] for i in ids]
         return list(ids)
 
 
@@ -485,6 +486,7 @@ def _deferred(name, module, function=None):
 
 _mobula.install(
     auto_init=auto_init,
+    assigned=_deferred("assigned", "ray._private.execution", "lease_given"),
     **{
         name: _deferred(name, "ray._private." + module)
         for name, module in {
