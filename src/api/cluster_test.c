@@ -85,7 +85,7 @@ static void test_placement_groups(void **state) {
         .nodes = &node, .nodes_len = 1, .groups = &waits, .groups_len = 1
     };
     _cleanup_buf_ Buf text = { 0 };
-    cluster_status_text(&status, false, &text);
+    cluster_status_text(&status, false, true, &text);
     CHECK(strstr(text.data, " 2.0/4.0 CPU (1.0 used of 2.0 reserved in placement groups)\n"));
     CHECK(strstr(text.data,
                  "Pending Demands:\n {'CPU': 1.0} * 2, {'CPU': 2.0} * 1 (STRICT_SPREAD): "

@@ -124,7 +124,7 @@ static void bundle_return(RayletGroup *group, size_t i) {
     end_leases_of(group->raylet, group, held);
     vec_remove_swap(&group->held, i);
     bundle_free(group->raylet, held);
-    upstream_changed(group->raylet);
+    upstream_report_anew(group->raylet); /* gcs has counted it in, be it reported or not */
     loop_task_arm(group->raylet->dispatch_task);
 }
 
