@@ -380,15 +380,6 @@ static void spill(Lease *lease, const SchedNode *node) {
                                     MSG_LEASE_REQUEST, &body, USEC_INFINITY, on_spill_done, lease);
 }
 
-void leases_node_dead(Raylet *raylet, const Remote *remote) {
-    rpc_peer_lost(raylet->rpc, peer_make(remote->index, remote->incarnation, 0));
-    LIST_EACH_SAFE(item, &raylet->granted) {
-        Lease *lease = LIST_ITEM(item, Lease, link);
-        if (peer_node(lease->requester) == remote->index && lease->state != LEASE_SPILLED)
-            leases_requester_dead(raylet, lease->requester);
-    }
-}
-
 /* ---- requests ---- */
 
 static SchedKind sched_kind(const Strategy *strategy) {
@@ -534,6 +525,17 @@ void lease_on_return(Raylet *raylet, RayletCall *call) {
         pool_give_back(worker);
 }
 
+/* Tells the node that it was passed on to. */
+static void spill_cancel(const Lease *lease) {
+    Raylet *raylet = lease->raylet;
+    Remote *remote = peers_get(raylet, &lease->spill_node);
+    _cleanup_buf_ Buf body = { 0 };
+    lease_cancel_encode(&(LeaseCancel){ .lease = lease->id }, &body);
+    if (remote)
+        raylet_send(raylet, peer_make(remote->index, remote->incarnation, 0), MSG_LEASE_CANCEL,
+                    &body);
+}
+
 void lease_on_cancel(Raylet *raylet, RayletCall *call) {
     LeaseCancel message;
     RAYLET_DECODE(raylet, call, lease_cancel_decode, &message);
@@ -550,14 +552,8 @@ void lease_on_cancel(Raylet *raylet, RayletCall *call) {
     }
     if (lease->state == LEASE_GRANTED)
         return;
-    if (lease->state == LEASE_SPILLED) {
-        Remote *remote = peers_get(raylet, &lease->spill_node);
-        _cleanup_buf_ Buf body = { 0 };
-        lease_cancel_encode(&message, &body);
-        if (remote)
-            raylet_send(raylet, peer_make(remote->index, remote->incarnation, 0), MSG_LEASE_CANCEL,
-                        &body);
-    }
+    if (lease->state == LEASE_SPILLED)
+        spill_cancel(lease);
     lease_refuse(lease, STATUS_CODE_CANCELLED, "the lease request was cancelled");
 }
 
@@ -573,33 +569,44 @@ void lease_on_blocked(Raylet *raylet, RayletCall *call) {
     loop_task_arm(raylet->dispatch_task);
 }
 
-void leases_requester_dead(Raylet *raylet, PeerId peer) {
-    for (bool again = true; again;) {
-        again = false;
-        Lease *lease;
-        MAP_EACH(&raylet->leases, pos, lease) {
-            if (lease->requester != peer && lease->asked_by != peer)
-                continue;
-            Worker *worker = lease->state == LEASE_GRANTED ? lease->worker : NULL;
-            if (lease->state == LEASE_SPILLED) {
-                RayletCall cancel = { 0 };
-                FrameHeader header = { .source = peer };
-                LeaseCancel message = { .lease = lease->id };
-                _cleanup_buf_ Buf body = { 0 };
-                lease_cancel_encode(&message, &body);
-                cancel.header = &header;
-                cancel.body = buf_slice(&body);
-                lease_on_cancel(raylet, &cancel);
-            } else {
-                lease_free(lease);
-            }
-            if (worker)
-                worker_end(worker, true, true,
-                           "The worker is killed because the process it worked for has died.");
-            again = true; /* the map has changed */
-            break;
-        }
+/* Nobody waits for its answer or holds it any more. */
+static void lease_orphaned(Lease *lease) {
+    Worker *worker = lease->state == LEASE_GRANTED ? lease->worker : NULL;
+    if (lease->state == LEASE_SPILLED)
+        spill_cancel(lease);
+    lease_free(lease);
+    if (worker)
+        worker_end(worker, true, true,
+                   "The worker is killed because the process it worked for has died.");
+}
+
+static bool is_of(PeerId peer, PeerId dead, bool whole_node) {
+    return whole_node ? peer_raylet(peer) == dead : peer == dead;
+}
+
+/* By id, since ending one may change what else there is. */
+static void leases_orphan(Raylet *raylet, PeerId dead, bool whole_node) {
+    Vec(LeaseId) ids = { 0 };
+    Lease *lease;
+    MAP_EACH(&raylet->leases, pos, lease)
+        if (is_of(lease->requester, dead, whole_node) || is_of(lease->asked_by, dead, whole_node))
+            vec_push(&ids, lease->id);
+    VEC_EACH(id, &ids) {
+        lease = map_get(&raylet->leases, id);
+        if (lease)
+            lease_orphaned(lease);
     }
+    vec_done(&ids);
+}
+
+void leases_requester_dead(Raylet *raylet, PeerId peer) {
+    leases_orphan(raylet, peer, false);
+}
+
+void leases_node_dead(Raylet *raylet, const Remote *remote) {
+    PeerId there = peer_make(remote->index, remote->incarnation, 0);
+    rpc_peer_lost(raylet->rpc, there);
+    leases_orphan(raylet, there, true);
 }
 
 /* ---- what waits ---- */

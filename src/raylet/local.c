@@ -281,6 +281,7 @@ static void on_hello(Local *local, const FrameHeader *header, Slice body) {
     _cleanup_arena_ Arena arena = { 0 };
     Hello hello;
     int r = hello_decode(&hello, body.data, body.len, &arena);
+    local->greeted = true;
     local->hello = *header;
     local->hello.sequence = 0;
     stream_set_deadline(frame_conn_stream(local->frames), USEC_INFINITY);
@@ -291,6 +292,10 @@ static void on_hello(Local *local, const FrameHeader *header, Slice body) {
     if (hello.version_low > WIRE_VERSION_HIGH || hello.version_high < WIRE_VERSION_LOW) {
         local_fail_hello(local, STATUS_CODE_UNSUPPORTED,
                          "this node runs another release: no protocol version in common");
+        return;
+    }
+    if (hello.role == ROLE_NONE || hello.role > ROLE_AUTOSCALER) {
+        local_fail_hello(local, STATUS_CODE_INVALID, "a process has to say what it is");
         return;
     }
     local->role = (Role)hello.role;
@@ -325,7 +330,7 @@ static void on_hello(Local *local, const FrameHeader *header, Slice body) {
 static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
     Local *local = ctx;
     UNUSED(frames);
-    if (local->role == ROLE_NONE && frame->header.type == MSG_HELLO) {
+    if (!local->greeted && frame->header.type == MSG_HELLO) {
         on_hello(local, &frame->header, frame->body);
         return;
     }
@@ -353,6 +358,20 @@ static void on_closed(void *ctx, FrameConn *frames, int r) {
 
 static const FrameEvents frame_events = { .frame = on_frame, .closed = on_closed };
 
+Local *local_new(Raylet *raylet, Stream *stream, pid_t pid) {
+    Local *local = mem_new(Local);
+    local->raylet = raylet;
+    local->pid = pid;
+    local->bell = (Doorbell){ .memfd = -1, .eventfd = -1 };
+    local->close_task = loop_task_new(raylet->loop, close_later, local);
+    list_push(&raylet->locals, &local->link);
+    raylet->locals_len++;
+    stream_set_deadline(stream, loop_deadline(raylet->loop, HELLO_TIMEOUT));
+    stream_set_output_marks(stream, 1 << 20, (size_t)2 << 30);
+    local->frames = frame_conn_new(stream, &frame_events, local);
+    return local;
+}
+
 static void on_accept(void *ctx, Stream *stream) {
     Raylet *raylet = ctx;
     pid_t pid;
@@ -364,16 +383,7 @@ static void on_accept(void *ctx, Stream *stream) {
         stream_free(stream);
         return;
     }
-    Local *local = mem_new(Local);
-    local->raylet = raylet;
-    local->pid = pid;
-    local->bell = (Doorbell){ .memfd = -1, .eventfd = -1 };
-    local->close_task = loop_task_new(raylet->loop, close_later, local);
-    list_push(&raylet->locals, &local->link);
-    raylet->locals_len++;
-    stream_set_deadline(stream, loop_deadline(raylet->loop, HELLO_TIMEOUT));
-    stream_set_output_marks(stream, 1 << 20, (size_t)2 << 30);
-    local->frames = frame_conn_new(stream, &frame_events, local);
+    local_new(raylet, stream, pid);
 }
 
 int locals_listen(Raylet *raylet) {

@@ -117,6 +117,10 @@ void worker_disconnected(Worker *worker) {
     worker->local->frames = frame_conn_free(worker->local->frames);
     if (worker->exit && loop_child_gone(worker->exit))
         return;
+    if (worker->state == WORKER_FORKING) { /* the zygote's word of it is still on its way */
+        str_set(&worker->death_text, "The worker process ended while it started.");
+        return;
+    }
     if (worker->state == WORKER_IDLE) {
         worker->raylet->idle_len--;
         list_remove(&worker->idle);
@@ -278,7 +282,7 @@ void worker_forked(Worker *worker, pid_t pid, int pidfd) {
         return;
     }
     if (worker->death_text)
-        worker_end(worker, true, true, NULL);
+        worker_end(worker, true, false, NULL);
     else if (worker->local)
         worker_started(worker);
 }
@@ -289,6 +293,8 @@ void worker_fork_failed(Worker *worker, const char *text) {
     raylet->start_failures++;
     Lease *lease = worker->lease;
     worker->lease = NULL;
+    if (worker->local) /* it came, but nobody can say which process it is */
+        local_gone(worker->local, text);
     if (lease)
         lease_worker_failed(lease, STATUS_CODE_INTERNAL, text);
     worker_free(worker);

@@ -50,7 +50,7 @@ typedef struct Local {
     JobId job;         /* DRIVER: its job */
     char *namespace_, *config, *submission;
     FrameHeader hello; /* DRIVER: answered once gcs has numbered the job */
-    bool welcomed, goodbye;
+    bool greeted, welcomed, goodbye;
     int exit_code;
     Vec(struct Ring *) rings;
     List link; /* in Raylet.locals */
@@ -292,6 +292,8 @@ void raylet_forget(Raylet *raylet, uint32_t call);
 /* ---- local.c ---- */
 _must_check_ int locals_listen(Raylet *raylet);
 void locals_done(Raylet *raylet);
+/* A process connected; its pid is the kernel's word. */
+Local *local_new(Raylet *raylet, Stream *stream, pid_t pid);
 Local *local_get(const Raylet *raylet, PeerId peer);
 void local_send(Local *local, MessageType type, const Buf *body);
 /* Its process is gone or its connection is: tells everybody and forgets it. */
@@ -304,7 +306,8 @@ PeerId local_number(Raylet *raylet);
 
 /* ---- ring.c ---- */
 void ring_on_connect(Raylet *raylet, RayletCall *call);
-/* Makes the pair's ring and tells side 1; 1: there is one already. The fds for side 0 (memfd, the
+/* Makes the pair's ring and tells side 1; 1: there is one already, or `other` is
+ * hardly there. The fds for side 0 (memfd, the
  * other's page, the other's eventfd) are borrowed but for fds[0], which the caller closes. */
 _must_check_ int ring_make(Local *asker, Local *other, int ret_fds[static 3]);
 void rings_drop(Local *local);

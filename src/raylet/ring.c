@@ -36,7 +36,7 @@ static int tell_other(Local *other, const Local *asker, int memfd) {
 
 int ring_make(Local *asker, Local *other, int ret_fds[static 3]) {
     Raylet *raylet = asker->raylet;
-    if (ring_between(asker, other))
+    if (!other->frames || ring_between(asker, other))
         return 1;
     if (raylet->rings_len >= RAYLET_RINGS_MAX)
         return error_origin(-ENOSPC, "this node has %d rings, its most", RAYLET_RINGS_MAX);
@@ -79,7 +79,7 @@ void ring_on_connect(Raylet *raylet, RayletCall *call) {
         return;
     }
     Local *other = local_get(raylet, message.peer);
-    if (!other || other == call->local || other->bell.eventfd < 0) {
+    if (!other || other == call->local || !other->frames || other->bell.eventfd < 0) {
         raylet_reply_status(raylet, call->header, STATUS_CODE_DEAD, "the process is gone");
         return;
     }

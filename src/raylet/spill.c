@@ -29,7 +29,8 @@
 #define FOLDER_PREFIX   "ray_spilled_objects_"
 
 enum {
-    JOBS_MAX = 2 /* files written at a time */
+    JOBS_MAX = 2,       /* files written at a time */
+    WAITS_MAX = 100000, /* for room; more are refused */
 };
 
 static const uint64_t DISK_ARENA_MAX = 256ull << 30;
@@ -44,6 +45,7 @@ typedef struct RoomWait {
 
 struct Spilling {
     List waits;    /* RoomWait */
+    size_t waits_len;
     uint32_t jobs; /* files being written */
     uint64_t files, bytes;
     usec_t failed_until;
@@ -392,15 +394,22 @@ void room_serve(Raylet *raylet) {
             list_push_front(&s->waits, &wait->link);
             break;
         }
+        s->waits_len--;
         free(wait);
     }
     s->serving = false;
     keep_below(raylet);
 }
 
-static void wait_add(Raylet *raylet, const RoomWait *from) {
+static void wait_add(Raylet *raylet, RoomWait *from) {
+    Spilling *s = raylet->objects->spilling;
+    if (s->waits_len >= WAITS_MAX) {
+        refuse(raylet, from);
+        return;
+    }
     RoomWait *wait = mem_dup(from, sizeof(*from));
-    list_push(&raylet->objects->spilling->waits, &wait->link);
+    list_push(&s->waits, &wait->link);
+    s->waits_len++;
     room_serve(raylet);
 }
 
@@ -418,6 +427,7 @@ void room_forget(Raylet *raylet, PeerId process) {
         if (wait->arrival || wait->process != process)
             continue;
         list_remove(&wait->link);
+        raylet->objects->spilling->waits_len--;
         free(wait);
     }
 }

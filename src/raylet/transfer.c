@@ -16,6 +16,7 @@
 enum {
     PULL_PART = 1 << 20,
     PULL_PARTS_OPEN = 4,
+    ARRIVAL_CALLS_MAX = 100000,
 };
 
 /* ---- answering ---------------------------------------------------------------------------- */
@@ -233,6 +234,11 @@ void objects_on_fetch(Raylet *raylet, RayletCall *call) {
     if (answer_present(raylet, call->header, &m))
         return;
     Arrival *arrival = map_get(&o->arrivals, m.object.byte);
+    if (arrival && arrival->waiting.len >= ARRIVAL_CALLS_MAX) {
+        raylet_reply_status(raylet, call->header, STATUS_CODE_FULL,
+                            "%d calls wait for this object, the most", ARRIVAL_CALLS_MAX);
+        return;
+    }
     if (arrival) {
         vec_push(&arrival->waiting, *call->header);
         return;

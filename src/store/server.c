@@ -250,16 +250,18 @@ static Slab *slab_at(StoreServer *server, uint64_t offset) {
 }
 
 /* The object at *at, which then moves behind it; NULL at the end. Bounds are the slab's, whatever
- * the process wrote. */
-static StoreHeader *slab_next(StoreServer *server, const Slab *slab, uint64_t *at) {
+ * the process wrote: its size is read once. */
+static StoreHeader *slab_next(StoreServer *server, const Slab *slab, uint64_t *at,
+                              uint64_t *ret_size) {
     if (*at > slab->slab.size - STORE_HEADER)
         return NULL;
     StoreHeader *h = (StoreHeader *)(void *)(server->arena + slab->slab.offset + *at);
-    uint64_t size = h->size;
+    uint64_t size = *(volatile uint64_t *)&h->size;
     if (h->magic != STORE_MAGIC || h->generation != slab->slab.generation ||
         size > slab->slab.size - *at - STORE_HEADER)
         return NULL;
     *at += store_footprint(size);
+    *ret_size = size;
     return h;
 }
 
@@ -300,9 +302,9 @@ static void part_trim(Part *part) {
 static void slab_reclaim(StoreServer *server, Slab *slab) {
     if (slab->open)
         return;
-    uint64_t at = 0;
+    uint64_t at = 0, size;
     StoreHeader *h;
-    while ((h = slab_next(server, slab, &at)))
+    while ((h = slab_next(server, slab, &at, &size)))
         if (atomic_load(&h->state) != STORE_FREED)
             return;
     StoreSlab gone = slab->slab;
@@ -315,18 +317,19 @@ static void slab_reclaim(StoreServer *server, Slab *slab) {
 }
 
 static StoreHeader *object_at(StoreServer *server, Slab *slab, uint64_t offset, uint64_t generation,
-                              const ObjectId *id) {
+                              const ObjectId *id, uint64_t *ret_size) {
     if (!slab || slab->slab.generation != generation || offset % STORE_ALIGN)
         return NULL;
     uint64_t at = offset - slab->slab.offset;
-    StoreHeader *h = slab_next(server, slab, &at);
+    StoreHeader *h = slab_next(server, slab, &at, ret_size);
     return h && memcmp(&h->id, id, sizeof(*id)) == 0 ? h : NULL;
 }
 
 int store_server_free_object(StoreServer *server, uint64_t offset, uint64_t generation,
                              const ObjectId *id) {
     Slab *slab = slab_at(server, offset);
-    StoreHeader *h = object_at(server, slab, offset, generation, id);
+    uint64_t size;
+    StoreHeader *h = object_at(server, slab, offset, generation, id, &size);
     if (!h || atomic_load(&h->state) != STORE_SEALED)
         return STORE_ABSENT;
     header_free(server, h);
@@ -338,8 +341,8 @@ void store_server_unpinned(StoreServer *server, uint64_t offset) {
     Slab *slab = slab_at(server, offset);
     if (!slab || offset % STORE_ALIGN)
         return;
-    uint64_t at = offset - slab->slab.offset;
-    StoreHeader *h = slab_next(server, slab, &at);
+    uint64_t at = offset - slab->slab.offset, size;
+    StoreHeader *h = slab_next(server, slab, &at, &size);
     if (!h || atomic_load(&h->state) != STORE_FREEING || is_pinned(server, offset))
         return;
     atomic_store(&h->state, STORE_FREED);
@@ -378,11 +381,11 @@ int store_server_join(StoreServer *server, PeerId peer, int *ret_pins_fd) {
 static void sweep(StoreServer *server, PeerId owner, bool left) {
     for (size_t i = server->slabs.len; i-- > 0;) {
         Slab *slab = &server->slabs.items[i];
-        uint64_t at = 0;
+        uint64_t at = 0, size;
         StoreHeader *h;
         if (left && slab->process == owner)
             slab->open = false;
-        while ((h = slab_next(server, slab, &at))) {
+        while ((h = slab_next(server, slab, &at, &size))) {
             uint32_t state = atomic_load(&h->state);
             bool unfinished = left && slab->process == owner && state == STORE_WRITING;
             bool released = left && state == STORE_FREEING;
@@ -412,10 +415,9 @@ void store_server_owner_dead(StoreServer *server, PeerId owner) {
 
 const void *store_server_data(StoreServer *server, uint64_t offset, uint64_t generation,
                               const ObjectId *id, uint64_t *ret_size) {
-    StoreHeader *h = object_at(server, slab_at(server, offset), offset, generation, id);
+    StoreHeader *h = object_at(server, slab_at(server, offset), offset, generation, id, ret_size);
     if (!h || atomic_load(&h->state) != STORE_SEALED)
         return NULL;
-    *ret_size = h->size;
     return (const uint8_t *)h + STORE_HEADER;
 }
 
@@ -441,21 +443,26 @@ int store_server_copy_begin(StoreServer *server, uint64_t size, const ObjectId *
     if (slab.size - need >= STORE_HEADER)
         ((StoreHeader *)(void *)(server->arena + slab.offset + need))->magic = 0;
     h->magic = STORE_MAGIC;
-    slab_at(server, slab.offset)->open = false;
     *ret_block = (StoreBlock){ slab.offset, slab.generation, size,
                                server->arena + slab.offset + STORE_HEADER };
     return 0;
 }
 
-void store_server_copy_seal(StoreServer *server, const StoreBlock *block) {
+/* The slab is ours until here: it stays open, so no sweep can have taken it. */
+static void copy_end(StoreServer *server, const StoreBlock *block, StoreState state) {
     StoreHeader *h = (StoreHeader *)(void *)(server->arena + block->offset);
-    atomic_store_explicit(&h->state, STORE_SEALED, memory_order_release);
+    Slab *slab = slab_at(server, block->offset);
+    atomic_store_explicit(&h->state, state, memory_order_release);
+    slab->open = false;
+    slab_reclaim(server, slab);
+}
+
+void store_server_copy_seal(StoreServer *server, const StoreBlock *block) {
+    copy_end(server, block, STORE_SEALED);
 }
 
 void store_server_copy_abort(StoreServer *server, const StoreBlock *block) {
-    StoreHeader *h = (StoreHeader *)(void *)(server->arena + block->offset);
-    atomic_store(&h->state, STORE_FREED);
-    slab_reclaim(server, slab_at(server, block->offset));
+    copy_end(server, block, STORE_FREED);
 }
 
 void store_server_trim(StoreServer *server) {
@@ -504,9 +511,9 @@ static bool slab_evictable(StoreServer *server, const Slab *slab, const Offsets 
     if (slab->open || slab->leaving || slab->slab.offset >= server->disk.base ||
         any_in(pinned, slab->slab.offset, slab->slab.offset + slab->slab.size))
         return false;
-    uint64_t at = 0;
+    uint64_t at = 0, size;
     StoreHeader *h;
-    while ((h = slab_next(server, slab, &at))) {
+    while ((h = slab_next(server, slab, &at, &size))) {
         uint32_t state = atomic_load(&h->state);
         if (state != STORE_SEALED && state != STORE_FREED)
             return false;
@@ -527,13 +534,17 @@ bool store_server_victim(StoreServer *server, StoreVictim *ret_victim) {
         return false;
     oldest->leaving = true;
     *ret_victim = (StoreVictim){ .slab = oldest->slab };
-    uint64_t at = 0;
+    uint64_t at = 0, size;
     StoreHeader *h;
-    while ((h = slab_next(server, oldest, &at))) {
+    while ((h = slab_next(server, oldest, &at, &size))) {
         if (atomic_load(&h->state) != STORE_SEALED)
             continue;
-        StoreObject object = { h->id,         h->owner, header_offset(server, h),
-                               h->generation, h->size,  (const uint8_t *)h + STORE_HEADER };
+        StoreObject object = { h->id,
+                               h->owner,
+                               header_offset(server, h),
+                               oldest->slab.generation,
+                               size,
+                               (const uint8_t *)h + STORE_HEADER };
         vec_push(&ret_victim->objects, object);
     }
     return true;
@@ -548,7 +559,9 @@ void store_server_victim_end(StoreServer *server, StoreVictim *victim) {
 
 int store_server_evict(StoreServer *server, const StoreObject *object) {
     Slab *slab = slab_at(server, object->offset);
-    StoreHeader *h = object_at(server, slab, object->offset, object->generation, &object->id);
+    uint64_t size;
+    StoreHeader *h =
+        object_at(server, slab, object->offset, object->generation, &object->id, &size);
     if (!h || atomic_load(&h->state) != STORE_SEALED)
         return STORE_ABSENT;
     atomic_store(&h->state, STORE_FREEING);

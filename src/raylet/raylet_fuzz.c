@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One node among peers that say anything in any order. The input is a row of steps: a byte says
+ * what (below), then its operands. Processes are socket pairs whose other end nobody reads; what the
+ * node would start or dial outside (link_args: --wrap) is a list here, and ends when the input says
+ * so. Time is virtual.
+ */
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "model/ids.h"
+#include "raylet/raylet_private.h"
+#include "wire/messages.h"
+
+enum {
+    LOCALS = 6,
+    CHILDREN_MAX = 64,
+    HELPERS_MAX = 8,
+    STEPS_MAX = 200,
+};
+
+enum Step {
+    STEP_CONNECT,      /* slot */
+    STEP_CLOSE,        /* slot: the process's end of its socket */
+    STEP_HELLO,        /* slot, role; a worker's is that of a forked one */
+    STEP_FRAME,        /* slot, type, flags, destination, stream, length, body */
+    STEP_GCS,          /* the same without a slot, from gcs */
+    STEP_REMOTE,       /* the same, from another node's process */
+    STEP_ANSWER,       /* to a call of ours: stream, 0: a Status, else: length, body */
+    STEP_LEASE,        /* from, id, amounts, strategy, runtime_env */
+    STEP_LEASE_RETURN, /* slot, id, kill */
+    STEP_LEASE_CANCEL, /* slot, id */
+    STEP_BLOCKED,      /* slot, bool */
+    STEP_PEER_CONNECT, /* slot, other */
+    STEP_WORKER_KILL,  /* slot, other, force */
+    STEP_ACTOR_START,  /* id, restarts, amounts */
+    STEP_ACTOR_RESULT, /* slot, id, failed */
+    STEP_NODE,         /* which, state */
+    STEP_NODE_DEAD,    /* which */
+    STEP_PROCESS_DEAD, /* which, worker: on another node */
+    STEP_JOB_FINISHED,
+    STEP_FORKED,       /* which, 0: it failed */
+    STEP_EXIT,         /* which, status */
+    STEP_HELPER_END,   /* which, status */
+    STEP_WAIT,         /* seconds */
+    STEP_GCS_LOST,
+    STEP_GCS_BACK,
+    STEPS,
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* ---- the outside ------------------------------------------------------------------------- */
+
+struct LoopChild {
+    LoopChildFn *fn;
+    void *ctx;
+    bool gone;
+};
+struct Helper {
+    HelperDone *done;
+    void *ctx;
+};
+
+typedef struct World {
+    Loop *loop;
+    Raylet *raylet;
+    int process[LOCALS]; /* the other ends of the locals' sockets, or -1 */
+    Local *local[LOCALS];
+    int gcs;             /* the other end of gcs's socket */
+    LoopChild *children[CHILDREN_MAX];
+    Helper *helpers[HELPERS_MAX];
+    bool failed;
+} World;
+
+static World world;
+
+#define WRAPPED(type, name, ...)                                                                   \
+    type __wrap_##name(__VA_ARGS__);                                                               \
+    type __wrap_##name(__VA_ARGS__)
+
+WRAPPED(int, loop_child_new, Loop *loop, int pidfd, LoopChildFn *fn, void *ctx, LoopChild **ret) {
+    for (size_t i = 0; i < CHILDREN_MAX; i++) {
+        if (world.children[i])
+            continue;
+        fd_close(pidfd);
+        *ret = world.children[i] = mem_new(LoopChild);
+        **ret = (LoopChild){ fn, ctx };
+        return 0;
+    }
+    return error_origin(-EMFILE, "enough children");
+}
+
+WRAPPED(LoopChild *, loop_child_free, LoopChild *child) {
+    for (size_t i = 0; i < CHILDREN_MAX; i++)
+        if (world.children[i] == child)
+            world.children[i] = NULL;
+    return mem_free(child);
+}
+
+WRAPPED(int, loop_child_kill, LoopChild *child, int signo) {
+    return 0;
+}
+
+WRAPPED(bool, loop_child_gone, const LoopChild *child) {
+    return child->gone;
+}
+
+WRAPPED(int, helper_start, Raylet *raylet, char *const *argv, Slice input, HelperDone *done,
+        void *ctx, Helper **ret) {
+    for (size_t i = 0; i < HELPERS_MAX; i++) {
+        if (world.helpers[i])
+            continue;
+        *ret = world.helpers[i] = mem_new(Helper);
+        **ret = (Helper){ done, ctx };
+        return 0;
+    }
+    return error_origin(-EAGAIN, "enough helpers");
+}
+
+WRAPPED(Helper *, helper_free, Helper *helper) {
+    for (size_t i = 0; i < HELPERS_MAX; i++)
+        if (world.helpers[i] == helper)
+            world.helpers[i] = NULL;
+    return mem_free(helper);
+}
+
+WRAPPED(int, zygote_get, Raylet *raylet, const WorkEnv *env, Zygote **ret) {
+    *ret = NULL;
+    return 0;
+}
+
+WRAPPED(int, zygote_fork, Zygote *zygote, Worker *worker, int out_fd, int err_fd) {
+    return 0;
+}
+
+WRAPPED(int, logfile_new, Raylet *raylet, const WorkerId *id, bool is_err, LogFile **ret, int *fd) {
+    *ret = NULL;
+    *fd = -1;
+    return 0;
+}
+
+WRAPPED(void, logfile_assign, LogFile *file, const JobId *job, PeerId driver, pid_t pid,
+        const char *name) {
+}
+
+WRAPPED(LogFile *, logfile_free, LogFile *file) {
+    return NULL;
+}
+
+WRAPPED(int, stream_connect, Loop *loop, const NetAddress *to, usec_t timeout, StreamFn *fn,
+        void *ctx, Stream **ret) {
+    return error_origin(-ENETUNREACH, "nothing is dialled");
+}
+
+WRAPPED(int, stream_connect_host, Loop *loop, const char *host, uint16_t port, usec_t timeout,
+        StreamFn *fn, void *ctx, Stream **ret) {
+    return error_origin(-ENETUNREACH, "nothing is dialled");
+}
+
+/* ---- the input ----------------------------------------------------------------------------- */
+
+typedef struct Input {
+    const uint8_t *data;
+    size_t size;
+} Input;
+
+static uint8_t take(Input *in) {
+    if (in->size == 0)
+        return 0;
+    in->size--;
+    return *in->data++;
+}
+
+static Slice take_slice(Input *in) {
+    size_t len = take(in);
+    len = MIN(len, in->size);
+    Slice slice = { (const char *)in->data, len };
+    in->data += len;
+    in->size -= len;
+    return slice;
+}
+
+#define NAMED(Type, number)                                                                        \
+    ({                                                                                             \
+        Type id_;                                                                                  \
+        memset(&id_, 1 + (number) % 8, sizeof(id_));                                               \
+        id_;                                                                                       \
+    })
+
+static const NodeId *node_named(unsigned number) {
+    static NodeId id;
+    id = NAMED(NodeId, number);
+    return &id;
+}
+
+/* Processes of two other nodes. */
+static PeerId remote_process(uint8_t which) {
+    return peer_make((uint16_t)(2 + which % 2), 1, which >> 4);
+}
+
+static JobId the_job(void) {
+    return NAMED(JobId, 0);
+}
+
+/* Anybody who can be addressed. */
+static PeerId someone(uint8_t which) {
+    Local *local = world.local[which % LOCALS];
+    if (which & 0x80)
+        return which & 0x40 ? remote_process(which & 0x3f) : PEER_GCS;
+    if (which & 0x40)
+        return world.raylet->self | (which & 0x3f);
+    return local ? local->peer : world.raylet->self;
+}
+
+static Resource *amounts(uint8_t from, size_t *ret_len) {
+    static Resource list[2];
+    list[0] = (Resource){ SLICE("CPU"), (from & 15) * 5000 };
+    list[1] = (Resource){ SLICE("GPU"), (from >> 4) * 5000 };
+    *ret_len = 2;
+    return list;
+}
+
+/* ---- peers --------------------------------------------------------------------------------- */
+
+static void on_gcs_frame(void *ctx, FrameConn *conn, FrameIn *frame) {
+}
+static void on_gcs_closed(void *ctx, FrameConn *conn, int r) {
+    world.raylet->gcs.frames = frame_conn_free(world.raylet->gcs.frames);
+}
+static const FrameEvents gcs_events = { .frame = on_gcs_frame, .closed = on_gcs_closed };
+
+static void connect_gcs(void) {
+    int fds[2];
+    Stream *stream;
+    if (world.raylet->gcs.frames)
+        return;
+    ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
+    ASSERT(stream_new(world.loop, fds[0], NULL, NULL, &stream) == 0);
+    stream_set_output_marks(stream, 1 << 20, (size_t)1 << 30);
+    world.raylet->gcs.frames = frame_conn_new(stream, &gcs_events, NULL);
+    world.raylet->gcs.registered = true;
+    world.gcs = fds[1];
+    resend_all(world.raylet, world.raylet->gcs.frames);
+}
+
+static void lose_gcs(void) {
+    world.raylet->gcs.frames = frame_conn_free(world.raylet->gcs.frames);
+    world.raylet->gcs.registered = false;
+    world.gcs = fd_close(world.gcs);
+}
+
+/* Slots whose process the node has forgotten are free again. */
+static void look_at_locals(void) {
+    for (size_t i = 0; i < LOCALS; i++) {
+        bool there = false;
+        LIST_EACH(item, &world.raylet->locals)
+            there |= LIST_ITEM(item, Local, link) == world.local[i];
+        if (!there)
+            world.local[i] = NULL;
+    }
+}
+
+static void run(usec_t for_time) {
+    loop_run_until(world.loop, loop_deadline(world.loop, for_time));
+    look_at_locals();
+}
+
+static void connect_process(unsigned slot) {
+    int fds[2];
+    Stream *stream;
+    if (world.local[slot])
+        return;
+    fd_close(world.process[slot]);
+    ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
+    ASSERT(stream_new(world.loop, fds[0], NULL, NULL, &stream) == 0);
+    world.process[slot] = fds[1];
+    world.local[slot] = local_new(world.raylet, stream, getpid());
+}
+
+/* As it would come through the socket; that way itself is src/net/frame_fuzz.c's. */
+static void from_local(unsigned slot, const FrameHeader *header, Slice body) {
+    uint8_t bytes[FRAME_HEADER_SIZE];
+    FrameHeader out = *header;
+    out.length = (uint32_t)body.len;
+    frame_pack(&out, bytes);
+    if (world.process[slot] < 0)
+        return;
+    (void)!write(world.process[slot], bytes, sizeof(bytes));
+    (void)!write(world.process[slot], body.data, body.len);
+    run(0);
+}
+
+static void from_gcs(const FrameHeader *header, Slice body) {
+    FrameHeader in = *header;
+    in.length = (uint32_t)body.len;
+    in.source = PEER_GCS;
+    if (!world.raylet->gcs.registered || frame_check(&in) < 0)
+        return;
+    if (in.flags & FRAME_REPLY)
+        resend_answered(world.raylet, &in);
+    route_in(world.raylet, NULL, &in, body);
+    run(0);
+}
+
+static void from_remote(uint8_t which, const FrameHeader *header, Slice body) {
+    FrameHeader in = *header;
+    in.length = (uint32_t)body.len;
+    in.source = remote_process(which);
+    if (frame_check(&in) == 0)
+        route_in(world.raylet, NULL, &in, body);
+    run(0);
+}
+
+/* From a process here, or from elsewhere when the byte says so. */
+static void from_anyone(uint8_t who, MessageType type, bool call, const Buf *body) {
+    FrameHeader header = { .type = (uint16_t)type,
+                           .flags = call ? FRAME_CALL : 0,
+                           .stream = who,
+                           .destination = world.raylet->self };
+    if (who & 0x80)
+        from_remote(who, &header, buf_slice(body));
+    else
+        from_local(who % LOCALS, &header, buf_slice(body));
+}
+
+static void say_gcs(MessageType type, bool call, const Buf *body) {
+    FrameHeader header = { .type = (uint16_t)type,
+                           .flags = call ? FRAME_CALL : 0,
+                           .stream = 9,
+                           .destination = world.raylet->self };
+    from_gcs(&header, buf_slice(body));
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static Worker *worker_at(uint8_t which) {
+    size_t len = world.raylet->workers_len, at = 0;
+    LIST_EACH(item, &world.raylet->workers)
+        if (at++ == which % MAX(len, (size_t)1))
+            return LIST_ITEM(item, Worker, link);
+    return NULL;
+}
+
+static void say_hello(uint8_t slot, uint8_t role) {
+    Hello hello = { .version_low = WIRE_VERSION_LOW,
+                    .version_high = WIRE_VERSION_HIGH,
+                    .role = role % 10,
+                    .job_config = SLICE("{}") };
+    Worker *worker = worker_at(role / 10);
+    if (hello.role == ROLE_WORKER && worker) {
+        hello.startup_token = worker->token;
+        hello.worker = worker->id;
+    }
+    _cleanup_buf_ Buf body = { 0 };
+    hello_encode(&hello, &body);
+    from_anyone(slot & 0x7f, MSG_HELLO, true, &body);
+}
+
+static LeaseRequest lease_request(Input *in) {
+    static Pair label;
+    uint8_t id = take(in), wants = take(in), strategy = take(in), env = take(in);
+    label = (Pair){ SLICE("k"), strategy & 0x40 ? SLICE("!in(a,b)") : SLICE("v") };
+    LeaseRequest request = {
+        .lease = NAMED(LeaseId, id),
+        .job = strategy & 0x80 ? NAMED(JobId, 1) : the_job(),
+        .strategy = { .kind = strategy % 5,
+                      .node = *node_named(strategy >> 3 & 3),
+                      .soft = strategy & 0x20,
+                      .labels = &label,
+                      .labels_len = strategy & 0x40 ? 1 : 0 },
+        .runtime_env = env == 1   ? SLICE("{\"env_vars\":{\"A\":\"b\"}}")
+                       : env == 2 ? SLICE("{\"working_dir\":\"x\"}")
+                       : env == 3 ? SLICE("{")
+                                  : SLICE(""),
+        .spilled = env >> 6,
+        .name = SLICE("f"),
+    };
+    request.resources = amounts(wants, &request.resources_len);
+    return request;
+}
+
+static void step_lease(Input *in, uint8_t who) {
+    LeaseRequest request = lease_request(in);
+    request.requester = who & 0x80 ? remote_process(who) : 0;
+    _cleanup_buf_ Buf body = { 0 };
+    lease_request_encode(&request, &body);
+    from_anyone(who, MSG_LEASE_REQUEST, true, &body);
+}
+
+static void step_actor(Input *in) {
+    Call call = { .task = NAMED(TaskId, take(in)) };
+    ActorStart start = { .restarts = take(in) % 4 };
+    _cleanup_buf_ Buf inner = { 0 }, body = { 0 };
+    call_encode(&call, &inner);
+    start.lease = lease_request(in);
+    start.lease.actor = start.actor = NAMED(ActorId, 1);
+    start.call = buf_slice(&inner);
+    actor_start_encode(&start, &body);
+    say_gcs(MSG_ACTOR_START, true, &body);
+}
+
+static void step_result(Input *in, uint8_t slot) {
+    Result result = { .task = NAMED(TaskId, take(in)) };
+    Value value = { .kind = take(in) % 3 };
+    result.values = &value;
+    result.values_len = 1;
+    _cleanup_buf_ Buf body = { 0 };
+    result_encode(&result, &body);
+    from_anyone(slot & 0x7f, MSG_RESULT, false, &body);
+}
+
+static void step_node(Input *in) {
+    uint8_t which = take(in) % 2, state = take(in);
+    NodeInfo info = { .node = *node_named(2 + which),
+                      .index = (uint16_t)(2 + which),
+                      .incarnation = 1,
+                      .state = state % 4,
+                      .address = SLICE("10.0.0.2:1"),
+                      .ip = SLICE("10.0.0.2") };
+    info.total = info.available = amounts(state, &info.total_len);
+    info.available_len = info.total_len;
+    NodeView view = { .nodes = &info, .nodes_len = 1 };
+    _cleanup_buf_ Buf body = { 0 };
+    node_view_encode(&view, &body);
+    say_gcs(MSG_NODE_VIEW, false, &body);
+}
+
+static void step_dead(Input *in, bool whole_node) {
+    PeerDead dead = { .peer = remote_process(take(in)), .whole_node = whole_node };
+    _cleanup_buf_ Buf body = { 0 };
+    peer_dead_encode(&dead, &body);
+    say_gcs(MSG_PEER_DEAD, false, &body);
+}
+
+static void step_frame(Input *in, enum Step from) {
+    uint8_t who = from == STEP_GCS ? 0 : take(in), type = take(in), flags = take(in);
+    FrameHeader header = { .type = type,
+                           .flags = flags & (FRAME_REPLY | FRAME_ERROR | FRAME_CALL),
+                           .destination = flags & 0x80 ? someone(take(in)) : world.raylet->self,
+                           .stream = take(in) };
+    Slice body = take_slice(in);
+    if (from == STEP_GCS)
+        from_gcs(&header, body);
+    else if (from == STEP_REMOTE)
+        from_remote(who, &header, body);
+    else
+        from_local(who % LOCALS, &header, body);
+}
+
+static void step_answer(Input *in) {
+    FrameHeader header = { .flags = FRAME_REPLY,
+                           .stream = take(in),
+                           .destination = world.raylet->self };
+    uint8_t what = take(in);
+    _cleanup_buf_ Buf body = { 0 };
+    if (what == 0) {
+        header.type = MSG_STATUS;
+        header.flags |= FRAME_ERROR;
+        status_encode(&(Status){ .code = take(in) % 16, .text = SLICE("no") }, &body);
+        from_gcs(&header, buf_slice(&body));
+    } else if (what == MSG_JOB_ADDED) {
+        header.type = what;
+        job_added_encode(&(JobAdded){ .job = NAMED(JobId, take(in)) }, &body);
+        from_gcs(&header, buf_slice(&body));
+    } else {
+        header.type = what;
+        from_remote(take(in), &header, take_slice(in));
+    }
+}
+
+static void step_process(Input *in, enum Step what) {
+    uint8_t which = take(in), how = take(in);
+    if (what == STEP_FORKED) {
+        Worker *worker = worker_at(which);
+        if (worker && worker->state == WORKER_FORKING && how)
+            worker_forked(worker, 1000000 + which, open("/dev/null", O_RDONLY | O_CLOEXEC));
+        else if (worker && worker->state == WORKER_FORKING)
+            worker_fork_failed(worker, "so it is");
+    } else if (what == STEP_EXIT) {
+        LoopChild *child = world.children[which % CHILDREN_MAX];
+        if (child && !child->gone) {
+            child->gone = true;
+            child->fn(child->ctx, &(LoopExit){ .known = true, .code = how });
+        }
+    } else {
+        Helper *helper = world.helpers[which % HELPERS_MAX];
+        Slice out = how & 1 ? SLICE("{\"holds\":[]}") : SLICE("{\"error\":\"no\"}");
+        if (helper)
+            helper->done(helper->ctx, how >> 1, out, SLICE("so it is"));
+    }
+    run(0);
+}
+
+static void step_small(Input *in, enum Step what) {
+    uint8_t who = take(in), a = take(in), b = take(in);
+    _cleanup_buf_ Buf body = { 0 };
+    switch (what) {
+    case STEP_LEASE_RETURN:
+        lease_return_encode(&(LeaseReturn){ .lease = NAMED(LeaseId, a), .kill = b & 1 }, &body);
+        from_anyone(who, MSG_LEASE_RETURN, false, &body);
+        break;
+    case STEP_LEASE_CANCEL:
+        lease_cancel_encode(&(LeaseCancel){ .lease = NAMED(LeaseId, a) }, &body);
+        from_anyone(who, MSG_LEASE_CANCEL, false, &body);
+        break;
+    case STEP_BLOCKED:
+        blocked_encode(&(Blocked){ .blocked = a & 1 }, &body);
+        from_anyone(who, MSG_BLOCKED, false, &body);
+        break;
+    case STEP_PEER_CONNECT:
+        peer_connect_encode(&(PeerConnect){ .peer = someone(a) }, &body);
+        from_anyone(who, MSG_PEER_CONNECT, true, &body);
+        break;
+    default:
+        worker_kill_encode(&(WorkerKill){ .peer = someone(a), .force = b & 1 }, &body);
+        from_anyone(who, MSG_WORKER_KILL, false, &body);
+    }
+}
+
+static void step(Input *in) {
+    enum Step what = take(in) % STEPS;
+    _cleanup_buf_ Buf body = { 0 };
+    switch (what) {
+    case STEP_CONNECT:
+        connect_process(take(in) % LOCALS);
+        break;
+    case STEP_CLOSE: {
+        unsigned slot = take(in) % LOCALS;
+        world.process[slot] = fd_close(world.process[slot]);
+        run(0);
+        break;
+    }
+    case STEP_HELLO: {
+        uint8_t slot = take(in);
+        say_hello(slot, take(in));
+        break;
+    }
+    case STEP_FRAME:
+    case STEP_GCS:
+    case STEP_REMOTE:
+        step_frame(in, what);
+        break;
+    case STEP_ANSWER:
+        step_answer(in);
+        break;
+    case STEP_LEASE:
+        step_lease(in, take(in));
+        break;
+    case STEP_ACTOR_START:
+        step_actor(in);
+        break;
+    case STEP_ACTOR_RESULT:
+        step_result(in, take(in));
+        break;
+    case STEP_NODE:
+        step_node(in);
+        break;
+    case STEP_NODE_DEAD:
+    case STEP_PROCESS_DEAD:
+        step_dead(in, what == STEP_NODE_DEAD);
+        break;
+    case STEP_JOB_FINISHED:
+        job_finished_encode(&(JobFinished){ .job = the_job() }, &body);
+        say_gcs(MSG_JOB_FINISHED, false, &body);
+        break;
+    case STEP_FORKED:
+    case STEP_EXIT:
+    case STEP_HELPER_END:
+        step_process(in, what);
+        break;
+    case STEP_WAIT:
+        run(take(in) * USEC_PER_SEC);
+        break;
+    case STEP_GCS_LOST:
+        lose_gcs();
+        break;
+    case STEP_GCS_BACK:
+        connect_gcs();
+        break;
+    default:
+        step_small(in, what);
+    }
+}
+
+/* ---- one input ------------------------------------------------------------------------------- */
+
+static void on_ready(void *ctx, Raylet *raylet) {
+}
+static void on_failed(void *ctx, int r, const char *sentence) {
+    world.failed = true;
+}
+
+static void begin(void) {
+    _cleanup_(resources_done) ResourceSet total = { 0 };
+    total.known[RESOURCE_CPU] = 4 * QUANTITY_ONE;
+    total.known[RESOURCE_GPU] = 2 * QUANTITY_ONE;
+    total.known[RESOURCE_OBJECT_STORE_MEMORY] = (Quantity)(4 << 20) * QUANTITY_ONE;
+    RayletOptions options = {
+        .gcs_address = "127.0.0.1:1",
+        .temp_dir = "/proc/none",
+        .node_ip = "10.0.0.1",
+        .socket_path = "/proc/none/raylet",
+        .total = &total,
+    };
+    ASSERT(net_address_parse("127.0.0.1:0", &options.listen) == 0);
+    ASSERT(raylet_new(world.loop, &options, &(RayletEvents){ NULL, on_ready, on_failed },
+                      &world.raylet) == 0);
+    Raylet *raylet = world.raylet;
+    raylet->id = raylet->here.id = *node_named(0);
+    raylet->self = peer_make(1, 1, 0);
+    raylet->ready = true;
+    raylet->session.dir = str_dup("/proc/none");
+    raylet->session.logs = str_dup("/proc/none");
+    loop_timer_stop(raylet->gcs.timer);
+    connect_gcs();
+    JobId job = the_job();
+    job_cache_learn(raylet, &job, peer_make(1, 1, 1), SLICE("{}"), SLICE("ns"));
+}
+
+static void end(void) {
+    world.raylet = raylet_free(world.raylet);
+    for (size_t i = 0; i < LOCALS; i++)
+        fd_close(world.process[i]);
+    fd_close(world.gcs);
+    for (size_t i = 0; i < CHILDREN_MAX; i++)
+        ASSERT(!world.children[i]);
+    for (size_t i = 0; i < HELPERS_MAX; i++)
+        ASSERT(!world.helpers[i]);
+}
+
+/* Whatever happened, what is lent out and what is there add up. */
+static void check(void) {
+    const Raylet *raylet = world.raylet;
+    Quantity cpu = raylet->here.available.known[RESOURCE_CPU];
+    size_t starting = 0, idle = 0;
+    LIST_EACH(item, &raylet->granted) {
+        const Lease *lease = LIST_ITEM(item, Lease, link);
+        if (lease->state != LEASE_SPILLED && !lease->blocked)
+            cpu += lease->resources.known[RESOURCE_CPU];
+    }
+    ASSERT(cpu == raylet->here.total.known[RESOURCE_CPU]);
+    LIST_EACH(item, &raylet->workers) {
+        const Worker *worker = LIST_ITEM(item, Worker, link);
+        starting += worker->state == WORKER_FORKING || worker->state == WORKER_STARTING;
+        idle += worker->state == WORKER_IDLE;
+        ASSERT(!worker->lease || worker->lease->worker == worker);
+        ASSERT(!worker->local || worker->local->worker == worker);
+    }
+    ASSERT(starting == raylet->starting_len && idle == raylet->idle_len);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static Loop *loop; /* one for all inputs: making it costs more than an input */
+    log_setup("fuzz", (LogLevel)(LOG_ERROR + 1), false);
+    if (!loop)
+        ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &loop) == 0);
+    world = (World){ .loop = loop, .gcs = -1 };
+    for (size_t i = 0; i < LOCALS; i++)
+        world.process[i] = -1;
+    begin();
+    Input in = { data, size };
+    for (int i = 0; i < STEPS_MAX && in.size > 0 && !world.failed; i++) {
+        step(&in);
+        check();
+    }
+    end();
+    return 0;
+}
