@@ -119,6 +119,10 @@ static void test_time_text(void **state) {
     time_format_iso(t, text);
     CHECK_STR(text, "2025-01-10T01:36:24.500000Z");
     CHECK_INT(time_parse_rfc3339("2025-13-10T01:36:24Z", &t), -EINVAL);
+    CHECK_INT(time_parse_rfc3339("2025-02-29T01:36:24Z", &t), -EINVAL);
+    CHECK_OK(time_parse_rfc3339("0026-02-28T01:36:24Z", &t));
+    time_format_rfc3339(t, text);
+    CHECK_STR(text, "0026-02-28T01:36:24Z");
     CHECK_OK(time_parse_duration("1h2m3.5s", &t));
     CHECK_INT(t, 3723500000);
     CHECK_INT(time_parse_duration("5", &t), -EINVAL);

@@ -20,30 +20,31 @@ usec_t time_mono_now(void) {
     return clock_now(CLOCK_MONOTONIC);
 }
 
-static void split(usec_t wall, struct tm *ret_tm, int *ret_usec) {
+/* To the second, as ISO 8601 has it: years have four digits. Returns the length. */
+static size_t format_seconds(usec_t wall, char out[static TIME_TEXT_MAX], int *ret_usec) {
     usec_t sec = wall / USEC_PER_SEC, usec = wall % USEC_PER_SEC;
     if (usec < 0) {
         usec += USEC_PER_SEC;
         sec--;
     }
     time_t t = (time_t)sec;
-    gmtime_r(&t, ret_tm);
+    struct tm tm;
+    gmtime_r(&t, &tm);
     *ret_usec = (int)usec;
+    size_t n = (size_t)snprintf(out, TIME_TEXT_MAX, "%04d", tm.tm_year + 1900);
+    return n + strftime(out + n, TIME_TEXT_MAX - n, "-%m-%dT%H:%M:%S", &tm);
 }
 
 void time_format_iso(usec_t wall, char out[static TIME_TEXT_MAX]) {
-    struct tm tm;
     int usec;
-    split(wall, &tm, &usec);
-    size_t n = strftime(out, TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+    size_t n = format_seconds(wall, out, &usec);
     snprintf(out + n, TIME_TEXT_MAX - n, ".%06dZ", usec);
 }
 
 void time_format_rfc3339(usec_t wall, char out[static TIME_TEXT_MAX]) {
-    struct tm tm;
     int usec;
-    split(wall, &tm, &usec);
-    strftime(out, TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    size_t n = format_seconds(wall, out, &usec);
+    snprintf(out + n, TIME_TEXT_MAX - n, "Z");
 }
 
 static bool take_digits(const char **at, int count, int *ret_value) {
@@ -64,6 +65,12 @@ static bool take_char(const char **at, const char *any) {
     return true;
 }
 
+bool date_valid(int year, int month, int day) {
+    static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] + (month == 2 && leap);
+}
+
 int time_parse_rfc3339(const char *text, usec_t *ret_wall) {
     struct tm tm = { 0 };
     const char *at = text;
@@ -73,8 +80,8 @@ int time_parse_rfc3339(const char *text, usec_t *ret_wall) {
               take_digits(&at, 2, &tm.tm_hour) && take_char(&at, ":") &&
               take_digits(&at, 2, &tm.tm_min) && take_char(&at, ":") &&
               take_digits(&at, 2, &tm.tm_sec);
-    if (!ok || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+    if (!ok || !date_valid(tm.tm_year, tm.tm_mon, tm.tm_mday) || tm.tm_hour > 23 ||
+        tm.tm_min > 59 || tm.tm_sec > 60)
         return -EINVAL;
     usec_t fraction = 0, unit = USEC_PER_SEC / 10;
     if (take_char(&at, ".")) {

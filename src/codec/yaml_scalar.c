@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "codec/number.h"
 
 /* The longest text that can be a number or a date; a longer one is a string. */
@@ -82,14 +83,6 @@ static bool take_digits(const char **p, int min, int max, int *ret_value) {
 
 static bool take_char(const char **p, const char *any) {
     return **p && strchr(any, **p) && (*p)++;
-}
-
-static bool date_valid(int year, int month, int day) {
-    static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-    return month >= 1 && month <= 12 && day >= 1 &&
-           day <= days[month - 1] + (month == 2 && leap ? 1 : 0);
 }
 
 static bool take_zone(const char **p) {

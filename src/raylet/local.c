@@ -18,6 +18,8 @@ Local *local_get(const Raylet *raylet, PeerId peer) {
 }
 
 static void local_free(Local *local) {
+    if (local->hello.sequence) /* gcs' answer is still to come */
+        raylet_forget(local->raylet, local->hello.sequence);
     list_remove(&local->link);
     local->raylet->locals_len--;
     if (local->peer && map_get(&local->raylet->local_by_peer, &local->peer) == local)
@@ -199,9 +201,9 @@ static void set_peer(Local *local, PeerId peer) {
 static void on_job_added(void *argument, const RpcReply *reply) {
     Local *local = argument;
     Raylet *raylet = local->raylet;
+    local->hello.sequence = 0; /* the call has ended */
     if (reply->result == -ECANCELED)
         return;
-    local->hello.sequence = 0; /* the call has ended */
     _cleanup_arena_ Arena arena = { 0 };
     JobAdded added;
     if (reply->result == 1) {
@@ -348,8 +350,6 @@ static void on_closed(void *ctx, FrameConn *frames, int r) {
     if (r == -EPROTO)
         log_warn("process %d broke the protocol: %s", (int)local->pid, error_text(r));
     Worker *worker = local->worker;
-    if (local->hello.sequence)
-        raylet_forget(local->raylet, local->hello.sequence);
     if (worker)
         worker_disconnected(worker);
     else

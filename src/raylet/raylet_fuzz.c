@@ -292,8 +292,8 @@ static void from_local(unsigned slot, const FrameHeader *header, Slice body) {
     frame_pack(&out, bytes);
     if (world.process[slot] < 0)
         return;
-    (void)!write(world.process[slot], bytes, sizeof(bytes));
-    (void)!write(world.process[slot], body.data, body.len);
+    (void)!send(world.process[slot], bytes, sizeof(bytes), MSG_NOSIGNAL);
+    (void)!send(world.process[slot], body.data, body.len, MSG_NOSIGNAL);
     run(0);
 }
 

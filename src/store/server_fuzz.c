@@ -15,7 +15,7 @@
 #include "model/ids.h"
 
 enum {
-    ARENA = 16 * STORE_SLAB_UNIT,
+    ARENA = 4 * STORE_SLAB_UNIT,
     SLABS = 8,
     BLOCKS = 4,
 };
@@ -157,7 +157,7 @@ static void step_read(World *world, Input *in) {
 static void step_copy(World *world, Input *in) {
     uint8_t which = take(in);
     StoreBlock *block = &world->blocks[which % BLOCKS];
-    uint64_t size = (uint64_t)take(in) << 12;
+    uint64_t size = (uint64_t)take(in) << 10;
     size |= take(in);
     uint8_t owner = take(in);
     ObjectId id = object_named(owner >> 4);
