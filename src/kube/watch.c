@@ -94,12 +94,19 @@ static void take_line(KubeWatch *watch, Slice line) {
     json_decref(object);
 }
 
+/* Nothing good comes any more: it is ended from our side. */
+static void stop_reading(KubeWatch *watch) {
+    watch->http = http_call_free(watch->http);
+    loop_task_arm(watch->task);
+}
+
 static void on_chunk(void *ctx, Slice data) {
     KubeWatch *watch = ctx;
     bool good = watch->status >= 200 && watch->status < 300;
     size_t max = good ? LINE_BYTES_MAX : ERROR_BODY_MAX;
     if (watch->input.len + data.len > max && !memchr(data.data, '\n', data.len)) {
         note(watch, -EFBIG, "a watch event is larger than 16 MiB");
+        stop_reading(watch);
         return;
     }
     buf_add(&watch->input, data.data, data.len);
@@ -122,10 +129,8 @@ static void on_chunk(void *ctx, Slice data) {
         return;
     }
     buf_drop(&watch->input, at);
-    if (watch->r != 0) { /* nothing good comes any more: end it from our side */
-        watch->http = http_call_free(watch->http);
-        loop_task_arm(watch->task);
-    }
+    if (watch->r != 0)
+        stop_reading(watch);
 }
 
 static void on_head(void *ctx, int status, const HttpHeaders *headers) {

@@ -291,10 +291,10 @@ void worker_fork_failed(Worker *worker, const char *text) {
     log_error("a worker could not be forked: %s", text);
     Raylet *raylet = worker->raylet;
     raylet->start_failures++;
-    Lease *lease = worker->lease;
-    worker->lease = NULL;
     if (worker->local) /* it came, but nobody can say which process it is */
         local_gone(worker->local, text);
+    Lease *lease = worker->lease;
+    worker->lease = NULL;
     if (lease)
         lease_worker_failed(lease, STATUS_CODE_INTERNAL, text);
     worker_free(worker);
