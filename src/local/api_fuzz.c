@@ -102,6 +102,8 @@ static bool allowed(const ApiCall *call, const char *verb) {
 static void act(Cluster *cluster, const json_t *step, const char *verb) {
     const char *ns = json_str_at(step, "ns"), *group = json_str_at(step, "group"),
                *plural = json_str_at(step, "resource");
+    if (!registry_find(&cluster->api.registry, group ? group : "", plural ? plural : ""))
+        return;
     _cleanup_call_ ApiCall call =
         api_call(&cluster->api, "fuzz", group ? group : "", plural ? plural : "", ns ? ns : "",
                  json_str_at(step, "name"));
