@@ -170,7 +170,8 @@ def crds(kubectl):
         text = subprocess.run([BUILD / "bin/mobula", "operator", "--print-crds"],
                               capture_output=True, text=True, check=True).stdout
         kubectl("apply", "--server-side", "-f", "-", stdin=text)
-    kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    kubectl("wait", "--for=condition=Established", "--timeout=30s",
+            *(f"crd/{name}.ray.io" for name in ("rayclusters", "rayjobs", "rayservices")))
 
 
 @pytest.fixture(scope="module")

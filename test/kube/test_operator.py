@@ -160,10 +160,14 @@ def test_deadline(kubectl, namespace, operator):
 def test_backoff_limit(kubectl, namespace, operator):
     create(kubectl, namespace, "RayJob", "j",
            job_spec(preRunningDeadlineSeconds=1, backoffLimit=1))
-    first = wait_for(lambda: get(kubectl, namespace, "rayjob", "j").get("rayClusterName"))
     status = wait_state(kubectl, namespace, "j", "Failed")
     assert status["reason"] == "PreRunningDeadlineExceeded" and status["failed"] == 2
-    assert status["rayClusterName"] != first
+    # Each try has a cluster of its own, whose events stay however soon the next try followed.
+    def clusters():
+        events = kubectl.json("get", "events", "-n", namespace, "--field-selector",
+                              "reason=CreatedHeadPod")["items"]
+        return {event["involvedObject"]["name"] for event in events}
+    wait_for(lambda: len(clusters()) == 2, what="the clusters of two tries")
 
 
 def test_invalid_job(kubectl, namespace, operator):
