@@ -73,26 +73,31 @@ typedef struct RemoteGet { /* a borrower's ObjectGet that waits here */
     uint32_t stream;
 } RemoteGet;
 
-struct CoreRef {
-    OwnRef own;                /* first: OwnRef * and CoreRef * are the same address */
-    Core *core;
-    _Atomic uint8_t kind;      /* ValueKind; PENDING until `value` is set */
-    uint32_t mark;             /* of the last wait that has seen it: finds duplicates */
-    bool fetching;             /* borrowed: asked its owner */
-    bool is_actor;             /* counts an actor's handles; never gets a value */
-    CoreBytes *value;
-    bool released;             /* owned: its value went when only calls to run again needed it */
-    bool lineage_gone;         /* owned: its call was kept until there were too many */
-    uint8_t losses;
-    PeerId lost_location;      /* where the value was missing last: its owner may not know */
-    uint64_t lost_generation;
-    CorePending *maker;        /* owned: the call in flight that makes it */
-    CorePending *lineage;      /* owned: the ended call that may make it again */
-    struct CoreActor *actor;
-    struct CoreStream *stream; /* of the streaming call that this stands for */
-    Vec(uint64_t) watches;
-    Vec(RemoteGet) remote;
+/* Who is told when a reference has its value. */
+typedef struct RefWaiters {
+    Vec(uint64_t) watches;         /* cookies of core_watch() */
+    Vec(RemoteGet) remote;         /* other processes */
     Vec(CorePending *) dependents; /* calls that wait for it as an argument */
+} RefWaiters;
+
+struct CoreRef {                /* a queued call has one at least: kept small */
+    OwnRef own;                 /* first: OwnRef * and CoreRef * are the same address */
+    Core *core;
+    _Atomic uint8_t kind;       /* ValueKind; PENDING until `value` is set */
+    uint8_t losses;
+    bool fetching : 1;          /* borrowed: asked its owner */
+    bool is_actor : 1;          /* counts an actor's handles; never gets a value */
+    bool released : 1;          /* owned: its value went when only calls to run again needed it */
+    bool lineage_gone : 1;      /* owned: its call was kept until there were too many */
+    uint32_t mark;              /* of the last wait that has seen it: finds duplicates */
+    CoreBytes *value;
+    PeerId lost_location;       /* where the value was missing last: its owner may not know */
+    uint64_t lost_generation;
+    CorePending *maker;         /* owned: the call in flight that makes it */
+    CorePending *lineage;       /* owned: the ended call that may make it again */
+    struct CoreActor *actor;
+    struct CoreStream *stream;  /* of the streaming call that this stands for */
+    struct RefWaiters *waiters; /* owned; most references never have any */
 };
 
 /* What a streaming call yields; kept by the record of the reference that stands for the call. */
@@ -166,6 +171,7 @@ struct CorePending {
     List link;           /* in its class's queue, its worker's or its actor's list */
     TaskId task, parent; /* parent: the call here that made this one */
     PendingState state;
+    bool cancelled;
     CoreTemplate *t;
     struct CoreActor *actor; /* ACTOR_TASK, ACTOR_CREATE */
     CoreWorker *worker;      /* SENT to a leased worker */
@@ -177,8 +183,7 @@ struct CorePending {
     uint32_t refs_len;
     uint64_t sequence; /* ACTOR_TASK */
     usec_t sent_at;
-    bool cancelled;
-    OwnRef *refs[]; /* what it makes; entries become NULL when their record goes */
+    OwnRef *refs[];    /* what it makes; entries become NULL when their record goes */
 };
 
 struct CoreWorker { /* one we hold a lease of */
@@ -352,6 +357,7 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *header, const 
 
 /* ref.c */
 CoreRef *ref_new(Core *core, const ObjectId *id, PeerId owner, const WorkerId *worker);
+RefWaiters *ref_waiters(CoreRef *ref); /* made when there are none yet */
 void ref_set_value(Core *core, CoreRef *ref, ValueKind kind, CoreBytes *value);
 void ref_set_error(Core *core, CoreRef *ref, const ErrorInfo *error);
 void ref_fetch(Core *core, CoreRef *ref);

@@ -170,7 +170,7 @@ static void wait_for_arguments(Core *core, CorePending *p, PendingList *again) {
         if (ref->kind != VALUE_KIND_PENDING)
             continue;
         p->missing++;
-        vec_push(&ref->dependents, p);
+        vec_push(&ref_waiters(ref)->dependents, p);
         ref_fetch(core, ref);
     }
     if (--p->missing == 0)

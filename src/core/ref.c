@@ -94,6 +94,22 @@ CoreRef *ref_new(Core *core, const ObjectId *id, PeerId owner, const WorkerId *w
     return ref;
 }
 
+RefWaiters *ref_waiters(CoreRef *ref) {
+    if (!ref->waiters)
+        ref->waiters = mem_new(RefWaiters);
+    return ref->waiters;
+}
+
+static void waiters_free(CoreRef *ref) {
+    RefWaiters *waiters = ref->waiters;
+    if (!waiters)
+        return;
+    vec_done(&waiters->watches);
+    vec_done(&waiters->remote);
+    vec_done(&waiters->dependents);
+    ref->waiters = mem_free(waiters);
+}
+
 /* The ownership machine let it go: nobody here or elsewhere needs it. */
 void ref_gone(Core *core, CoreRef *ref) {
     if (ref->maker) {
@@ -105,15 +121,13 @@ void ref_gone(Core *core, CoreRef *ref) {
     if (ref->is_actor)
         actor_ref_gone(core, ref);
     yields_free(core, ref);
-    ASSERT(ref->dependents.len == 0);
+    ASSERT(!ref->waiters || ref->waiters->dependents.len == 0);
     if (ref->value)
         core->counts.values_bytes -= ref->value->size;
     if (ref->value && ref->value->in_store && ref->own.owner == core->info.peer)
         large_free(core, ref->value);
     bytes_drop(ref->value);
-    vec_done(&ref->watches);
-    vec_done(&ref->remote);
-    vec_done(&ref->dependents);
+    waiters_free(ref);
     mem_free(ref);
     core_release(core);
 }
@@ -174,13 +188,13 @@ bool core_ref_ready(const CoreRef *ref) {
 
 /* ---- becoming ready ---------------------------------------------------------------------------- */
 
-static void tell_watches(Core *core, CoreRef *ref) {
-    if (!ref->watches.len)
+static void tell_watches(Core *core, RefWaiters *waiters) {
+    if (!waiters->watches.len)
         return;
-    VEC_EACH(cookie, &ref->watches)
+    VEC_EACH(cookie, &waiters->watches)
         vec_push(&core->watch_done, *cookie);
-    core->watches -= (uint32_t)ref->watches.len;
-    vec_done(&ref->watches);
+    core->watches -= (uint32_t)waiters->watches.len;
+    vec_done(&waiters->watches);
     uint64_t one = 1;
     ssize_t n = write(core->watch_fd, &one, sizeof(one));
     UNUSED(n);
@@ -195,6 +209,22 @@ static void answer_remote(Core *core, CoreRef *ref, const RemoteGet *get) {
     peer_send(core, get->peer, MSG_OBJECT_VALUE, FRAME_REPLY, get->stream, body.data, body.len);
 }
 
+static void tell_waiters(Core *core, CoreRef *ref) {
+    RefWaiters *waiters = ref->waiters;
+    tell_watches(core, waiters);
+    VEC_EACH(get, &waiters->remote)
+        answer_remote(core, ref, get);
+    vec_done(&waiters->remote);
+    /* A dependent holds a use of this reference, so the record stays during the loop. */
+    while (waiters->dependents.len) {
+        CorePending *p = vec_pop(&waiters->dependents);
+        ASSERT(p->missing > 0);
+        if (--p->missing == 0)
+            submit_dependency_ready(core, p);
+    }
+    waiters_free(ref);
+}
+
 void ref_set_value(Core *core, CoreRef *ref, ValueKind kind, CoreBytes *value) {
     ASSERT(ref->kind == VALUE_KIND_PENDING && kind != VALUE_KIND_PENDING);
     ref->value = value;
@@ -204,17 +234,8 @@ void ref_set_value(Core *core, CoreRef *ref, ValueKind kind, CoreBytes *value) {
     atomic_store_explicit(&ref->kind, (uint8_t)kind, memory_order_release);
     core->readable++;
     core->failed += kind == VALUE_KIND_ERROR;
-    tell_watches(core, ref);
-    VEC_EACH(get, &ref->remote)
-        answer_remote(core, ref, get);
-    vec_done(&ref->remote);
-    /* A dependent holds a use of this reference, so the record stays during the loop. */
-    while (ref->dependents.len) {
-        CorePending *p = vec_pop(&ref->dependents);
-        ASSERT(p->missing > 0);
-        if (--p->missing == 0)
-            submit_dependency_ready(core, p);
-    }
+    if (ref->waiters)
+        tell_waiters(core, ref);
     core_happened(core);
 }
 
@@ -376,7 +397,7 @@ void on_object_get(Core *core, const FrameHeader *h, const ObjectGet *m) {
     if (ref->kind != VALUE_KIND_PENDING)
         answer_remote(core, ref, &get);
     else
-        vec_push(&ref->remote, get);
+        vec_push(&ref_waiters(ref)->remote, get);
 }
 
 void on_borrow(Core *core, const FrameHeader *h, const Borrow *m) {
@@ -615,10 +636,10 @@ int core_wait(Core *core, CoreRef *const *refs, size_t count, size_t wanted, use
 
 void core_watch(Core *core, CoreRef *ref, uint64_t cookie) {
     core_lock(core);
-    vec_push(&ref->watches, cookie);
+    vec_push(&ref_waiters(ref)->watches, cookie);
     core->watches++;
     if (ref->kind != VALUE_KIND_PENDING) {
-        tell_watches(core, ref);
+        tell_watches(core, ref->waiters);
     } else {
         ref_fetch(core, ref);
         if (!core->leader) {

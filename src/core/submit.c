@@ -181,7 +181,7 @@ CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint
         if (ref->kind != VALUE_KIND_PENDING)
             continue;
         p->missing++;
-        vec_push(&ref->dependents, p);
+        vec_push(&ref_waiters(ref)->dependents, p);
         ref_fetch(core, ref);
     }
     for (size_t i = 0; i < args->nested_len; i++)
@@ -223,9 +223,10 @@ void submit_end(Core *core, CorePending *p) {
     pending_settle(core, p);
     for (uint32_t i = 0; i < p->uses_len; i++) {
         CoreRef *ref = ref_of(p->uses[i]);
-        for (size_t d = 0; p->missing && i < p->top_len && d < ref->dependents.len; d++)
-            if (ref->dependents.items[d] == p)
-                vec_remove_swap(&ref->dependents, d--);
+        RefWaiters *waiters = p->missing && i < p->top_len ? ref->waiters : NULL;
+        for (size_t d = 0; waiters && d < waiters->dependents.len; d++)
+            if (waiters->dependents.items[d] == p)
+                vec_remove_swap(&waiters->dependents, d--);
         own_unuse(&core->own, p->uses[i]);
     }
     pending_free(p);
