@@ -262,11 +262,17 @@ static const WebSocketEvents CLIENT_EVENTS = {
 
 static void accept_client(Rest *rest, const char *agent) {
     static const char *const protocols[] = { "SPDY/3.1+portforward.k8s.io", NULL };
-    Forward *forward = mem_new(Forward);
     _cleanup_free_ char *ns = http_encode(rest->call.ns, false);
     _cleanup_free_ char *pod = http_encode(rest->call.name, false);
+    _cleanup_free_ char *base_url = str_printf("%s/portForward/%s/%s", agent, ns, pod);
+    if (http_headers_has_token(http_request_headers(rest->http), "Sec-WebSocket-Protocol",
+                               "v4.channel.k8s.io")) {
+        rest_port_channels(rest, base_url);
+        return;
+    }
+    Forward *forward = mem_new(Forward);
     forward->server = rest->server;
-    forward->base_url = str_printf("%s/portForward/%s/%s", agent, ns, pod);
+    forward->base_url = TAKE(base_url);
     forward->pod = str_dup(rest->call.name);
     forward->spdy = spdy_new(&SPDY_EVENTS, forward);
     list_init(&forward->conns);

@@ -86,6 +86,8 @@ void rest_proxy(Rest *rest); /* pods/proxy, services/proxy */
 void rest_log(Rest *rest);
 void rest_exec(Rest *rest);  /* exec and attach */
 void rest_port_forward(Rest *rest);
+/* The same as channels; `base_url` is the agent's door of the pod. */
+void rest_port_channels(Rest *rest, const char *base_url);
 /* Reviews and tokens: POSTs that store nothing. False: none of these. */
 bool rest_is_review(const Rest *rest);
 void rest_review(Rest *rest, json_t *body);

@@ -196,3 +196,25 @@ def test_web_socket_through_the_proxy(proxy_port):
         got += peer.recv(len(wanted) - len(got))
     assert got == wanted
     peer.close()
+
+
+def test_python_clients_doors(cluster):
+    """exec and port-forward of the kubernetes package: v4.channel.k8s.io."""
+    config = pytest.importorskip("kubernetes.config")
+    from kubernetes import client, stream
+    kubeconfig = next(word for word in cluster.base if "kubeconfig=" in word).split("=", 1)[1]
+    core = client.CoreV1Api(config.new_client_from_config(kubeconfig))
+    run = stream.stream(core.connect_get_namespaced_pod_exec, "p", "default", stdin=True,
+                        command=["sh", "-c", "read x; echo got $x; exit 3"], stdout=True,
+                        stderr=True, tty=False, _preload_content=False)
+    run.write_stdin("it\n")
+    run.run_forever(timeout=20)
+    assert (run.read_stdout(), run.returncode) == ("got it\n", 3)
+    ports = stream.portforward(core.connect_get_namespaced_pod_portforward, "echo", "default",
+                               ports="8000,8001")
+    peer = ports.socket(8000)
+    peer.settimeout(20)
+    peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    assert b"101 Switching Protocols" in peer.recv(200)
+    wait_for(lambda: ports.error(8001), what="the port where nobody listens")
