@@ -154,7 +154,7 @@ void core_timer_at(Core *core, usec_t when) {
 
 static void act_borrow(Core *core, const OwnAction *a) {
     ObjectId object = a->object;
-    Borrow m = { .ack = a->ack };
+    Borrow m = { .ack = a->ack, .got = a->got, .sequence = a->sequence };
     if (a->kind == OWN_BORROW_ADD) {
         m.add = &object;
         m.add_len = 1;

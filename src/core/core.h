@@ -86,6 +86,12 @@ CoreRef *core_ref_hold(CoreRef *ref); /* one count more; returns it */
 void core_ref_drop(CoreRef *ref);
 /* A reference that arrived inside a value: becomes a borrowed one (owned pointer). */
 CoreRef *core_ref_import(Core *core, const ObjectId *object, PeerId owner, const WorkerId *worker);
+/* Where a value lies, as far as this process knows it. False: there is none yet. */
+typedef struct CorePlace {
+    size_t size;
+    PeerId raylet; /* whose store has it; 0: it travels with its references */
+} CorePlace;
+bool core_ref_place(const CoreRef *ref, CorePlace *ret_place);
 /* True when get would not wait. */
 bool core_ref_ready(const CoreRef *ref);
 

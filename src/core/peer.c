@@ -372,7 +372,7 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
     if (h->type == MSG_BORROW && (h->flags & FRAME_REPLY)) {
         DECODED(Borrow, borrow, m)
         for (size_t i = 0; i < m.add_len; i++)
-            own_acknowledged(&core->own, &m.add[i]);
+            own_acknowledged(&core->own, &m.add[i], m.sequence);
         return;
     }
     if (h->flags & FRAME_REPLY) {

@@ -186,6 +186,16 @@ bool core_ref_ready(const CoreRef *ref) {
     return atomic_load_explicit(&ref->kind, memory_order_acquire) != VALUE_KIND_PENDING;
 }
 
+bool core_ref_place(const CoreRef *ref, CorePlace *ret_place) {
+    core_lock(ref->core);
+    bool known = ref->kind != VALUE_KIND_PENDING;
+    if (known)
+        *ret_place =
+            (CorePlace){ ref->value->size, ref->value->in_store ? ref->value->location : 0 };
+    core_unlock(ref->core);
+    return known;
+}
+
 /* ---- becoming ready ---------------------------------------------------------------------------- */
 
 static void tell_watches(Core *core, RefWaiters *waiters) {
@@ -402,13 +412,13 @@ void on_object_get(Core *core, const FrameHeader *h, const ObjectGet *m) {
 
 void on_borrow(Core *core, const FrameHeader *h, const Borrow *m) {
     for (size_t i = 0; i < m->add_len; i++)
-        own_borrow_add(&core->own, &m->add[i], h->source);
+        own_borrow_add(&core->own, &m->add[i], h->source, m->got);
     for (size_t i = 0; i < m->remove_len; i++)
         own_borrow_remove(&core->own, &m->remove[i], h->source);
     if (!m->ack)
         return;
     /* The acknowledgement names what was added: it travels as a Borrow of the same set. */
-    Borrow answer = { .add = m->add, .add_len = m->add_len };
+    Borrow answer = { .add = m->add, .add_len = m->add_len, .sequence = m->sequence };
     _cleanup_buf_ Buf body = { 0 };
     borrow_encode(&answer, &body);
     peer_send(core, h->source, MSG_BORROW, FRAME_REPLY, 0, body.data, body.len);

@@ -2,6 +2,7 @@
 #include "own/own.h"
 
 #include "base/mem.h"
+#include "base/plant.h"
 
 typedef Vec(PeerId) PeerSet;
 
@@ -13,6 +14,7 @@ struct OwnExtra {
     OwnRef **contents;
     size_t contents_len;
     bool registered, acknowledged; /* borrower */
+    uint64_t sequence;             /* borrower: of its registration */
 };
 
 void own_init(Own *own, PeerId self) {
@@ -70,9 +72,11 @@ static bool peer_take(PeerSet *set, PeerId peer) {
     return true;
 }
 
-static void own_act(Own *own, OwnActionKind kind, PeerId peer, OwnRef *ref, bool ack) {
+static void own_act(Own *own, OwnActionKind kind, PeerId peer, OwnRef *ref) {
     bool whole = kind == OWN_GONE || kind == OWN_RELEASE;
-    vec_push(&own->actions, (OwnAction){ kind, peer, ref->id, whole ? ref : NULL, ack });
+    vec_push(
+        &own->actions,
+        (OwnAction){ .kind = kind, .peer = peer, .object = ref->id, .ref = whole ? ref : NULL });
 }
 
 static bool own_needed(const OwnRef *ref) {
@@ -98,14 +102,24 @@ void own_forget_contents(Own *own, OwnRef *ref) {
         own_drop_contents(own, ref->extra);
 }
 
+static void extra_free(OwnExtra *extra) {
+    if (!extra)
+        return;
+    vec_done(&extra->borrowers);
+    vec_done(&extra->handovers);
+    vec_done(&extra->waiting);
+    mem_free(extra->contents);
+    mem_free(extra);
+}
+
 /* A borrower leaves its owner, and whoever waits to hear that it has arrived there. */
 static void own_unregister(Own *own, OwnRef *ref) {
     OwnExtra *extra = ref->extra;
     if (extra->registered)
-        own_act(own, OWN_BORROW_REMOVE, ref->owner, ref, false);
+        own_act(own, OWN_BORROW_REMOVE, ref->owner, ref);
     /* Whoever waits for our Got may stop keeping it: we do not need it either. */
     for (size_t i = 0; i < extra->waiting.len; i++)
-        own_act(own, OWN_GOT, extra->waiting.items[i], ref, false);
+        own_act(own, OWN_GOT, extra->waiting.items[i], ref);
     vec_clear(&extra->waiting);
     extra->registered = extra->acknowledged = false;
 }
@@ -122,7 +136,7 @@ static void own_check(Own *own, OwnRef *ref) {
     if (ref->again) {
         if (extra)
             own_unregister(own, ref);
-        own_act(own, OWN_RELEASE, 0, ref, false);
+        own_act(own, OWN_RELEASE, 0, ref);
         return;
     }
     if (extra)
@@ -135,13 +149,9 @@ static void own_check(Own *own, OwnRef *ref) {
         own->borrowed--;
     if (extra) {
         own_drop_contents(own, extra);
-        vec_done(&extra->borrowers);
-        vec_done(&extra->handovers);
-        vec_done(&extra->waiting);
-        mem_free(extra->contents);
-        mem_free(extra);
+        extra_free(extra);
     }
-    own_act(own, OWN_GONE, 0, ref, false);
+    own_act(own, OWN_GONE, 0, ref);
 }
 
 void own_hold(OwnRef *ref) {
@@ -190,31 +200,37 @@ size_t own_contents(const OwnRef *ref, OwnRef *const **ret_contents) {
     return ref->extra ? ref->extra->contents_len : 0;
 }
 
-static void own_register(Own *own, OwnRef *ref, bool ack) {
+/* False: it was registered before. */
+static bool own_register(Own *own, OwnRef *ref, bool ack, bool got) {
     OwnExtra *extra = own_extra(ref);
     if (extra->registered)
-        return;
+        return false;
     extra->registered = true;
-    own_act(own, OWN_BORROW_ADD, ref->owner, ref, ack);
+    extra->sequence = ++own->sequence;
+    vec_push(&own->actions, (OwnAction){ .kind = OWN_BORROW_ADD,
+                                         .peer = ref->owner,
+                                         .object = ref->id,
+                                         .ack = ack,
+                                         .got = got,
+                                         .sequence = extra->sequence });
+    return true;
 }
 
 void own_received(Own *own, OwnRef *ref, PeerId from) {
     if (ref->owner == own->self) {
-        own_act(own, OWN_GOT, from, ref, false);
+        own_act(own, OWN_GOT, from, ref);
         return;
     }
     OwnExtra *extra = own_extra(ref);
     if (ref->owner == from) {
-        /* Registering says Got; said again when we were registered before. */
-        if (extra->registered)
-            own_act(own, OWN_GOT, from, ref, false);
-        own_register(own, ref, false);
+        if (!own_register(own, ref, false, true))
+            own_act(own, OWN_GOT, from, ref);
         extra->acknowledged = true; /* one channel: nothing we send can overtake it */
         return;
     }
-    own_register(own, ref, true);
-    if (extra->acknowledged)
-        own_act(own, OWN_GOT, from, ref, false);
+    own_register(own, ref, true, false);
+    if (extra->acknowledged || PLANTED(2))
+        own_act(own, OWN_GOT, from, ref);
     else
         vec_push(&extra->waiting, from);
 }
@@ -224,26 +240,30 @@ bool own_retain(Own *own, OwnRef *ref, PeerId caller) {
         return false;
     OwnExtra *extra = own_extra(ref);
     if (ref->owner == caller) {
-        own_register(own, ref, false);
+        own_register(own, ref, false, false);
         extra->acknowledged = true;
         return false;
     }
-    own_register(own, ref, true);
+    own_register(own, ref, true, false);
     if (extra->acknowledged)
         return false;
     vec_push(&extra->waiting, caller);
     return true;
 }
 
-void own_acknowledged(Own *own, const ObjectId *id) {
-    OwnRef *ref = own_find(own, id);
-    if (!ref || !ref->extra || ref->owner == own->self)
-        return;
+/* Nobody has to keep it for us any longer. */
+static void own_confirm(Own *own, OwnRef *ref) {
     OwnExtra *extra = ref->extra;
     extra->acknowledged = true;
     for (size_t i = 0; i < extra->waiting.len; i++)
-        own_act(own, OWN_GOT, extra->waiting.items[i], ref, false);
+        own_act(own, OWN_GOT, extra->waiting.items[i], ref);
     vec_clear(&extra->waiting);
+}
+
+void own_acknowledged(Own *own, const ObjectId *id, uint64_t sequence) {
+    OwnRef *ref = own_find(own, id);
+    if (ref && ref->extra && ref->owner != own->self && ref->extra->sequence == sequence)
+        own_confirm(own, ref);
 }
 
 void own_hand_over(OwnRef *ref, PeerId to) {
@@ -256,14 +276,15 @@ void own_got(Own *own, const ObjectId *id, PeerId from) {
         own_check(own, ref);
 }
 
-bool own_borrow_add(Own *own, const ObjectId *id, PeerId borrower) {
+bool own_borrow_add(Own *own, const ObjectId *id, PeerId borrower, bool got) {
     OwnRef *ref = own_find(own, id);
     if (!ref || ref->owner != own->self)
         return false;
     OwnExtra *extra = own_extra(ref);
     if (peer_index(&extra->borrowers, borrower) == SIZE_MAX)
         vec_push(&extra->borrowers, borrower);
-    peer_take(&extra->handovers, borrower);
+    if (got || PLANTED(3)) /* it may borrow what reached it another way, with ours still to come */
+        peer_take(&extra->handovers, borrower);
     return true;
 }
 
@@ -275,7 +296,7 @@ void own_borrow_remove(Own *own, const ObjectId *id, PeerId borrower) {
 
 static bool own_close_peer(OwnExtra *extra, PeerId peer) {
     bool closed = peer_take(&extra->borrowers, peer);
-    while (peer_take(&extra->handovers, peer))
+    while (!PLANTED(1) && peer_take(&extra->handovers, peer))
         closed = true;
     while (peer_take(&extra->waiting, peer))
         ;
@@ -287,6 +308,8 @@ void own_peer_dead(Own *own, PeerId peer) {
     Vec(OwnRef *) closed = { 0 };
     OwnRef *ref;
     MAP_EACH(&own->refs, pos, ref) {
+        if (ref->extra && ref->owner == peer)
+            own_confirm(own, ref); /* an acknowledgement will not come: nobody waits for it */
         if (ref->extra && own_close_peer(ref->extra, peer)) {
             ref->local++;
             vec_push(&closed, ref);
@@ -295,6 +318,16 @@ void own_peer_dead(Own *own, PeerId peer) {
     VEC_EACH(each, &closed)
         own_drop(own, *each);
     vec_done(&closed);
+}
+
+void own_reset(Own *own) {
+    OwnRef *ref;
+    MAP_EACH(&own->refs, pos, ref) {
+        extra_free(ref->extra);
+        ref->extra = NULL;
+    }
+    own_done(own);
+    own_init(own, own->self);
 }
 
 size_t own_borrowers(const OwnRef *ref) {

@@ -14,9 +14,9 @@
  *   in a call's arguments   the caller keeps its use until the result; what the callee retained
  *                           without the owner's acknowledgement is kept as a hand-over until Got;
  *   in a value              the sender opens a hand-over to the receiver; the receiver registers
- *                           with the owner and then says Got (to the owner itself, registering
- *                           says it).
- * A peer's death closes its borrows and hand-overs.
+ *                           with the owner and then says Got (to the owner itself both at once).
+ * A peer's death closes its borrows and hand-overs; what it owned needs no keeping any more. Whoever
+ * sends to a dead peer is told of its death again, so also what was learnt later is let go.
  *
  * Lineage. A call whose result may be lost keeps what it used, so that it can run again (`again`). That
  * keeps the record, not the value: when nothing else needs it the value is released, and is made
@@ -44,7 +44,8 @@ struct OwnRef {
 typedef enum OwnActionKind {
     OWN_GONE,          /* nothing needs it: free the value, then the record */
     OWN_RELEASE,       /* only `again` needs it: free the value if it is large, keep the record */
-    OWN_BORROW_ADD,    /* tell `peer` (the owner) that we borrow it; `ack` wants an answer */
+    OWN_BORROW_ADD,    /* tell `peer` (the owner) that we borrow it; `ack` wants an answer; `got`
+                        * says as well that we have what the owner itself passed on */
     OWN_BORROW_REMOVE, /* tell `peer` (the owner) that we no longer do */
     OWN_GOT,           /* tell `peer` (who passed it on) that we have it */
 } OwnActionKind;
@@ -53,8 +54,9 @@ typedef struct OwnAction {
     OwnActionKind kind;
     PeerId peer;
     ObjectId object;
-    OwnRef *ref; /* OWN_GONE, OWN_RELEASE */
-    bool ack;
+    OwnRef *ref;       /* OWN_GONE, OWN_RELEASE */
+    bool ack, got;
+    uint64_t sequence; /* OWN_BORROW_ADD: comes back with the acknowledgement */
 } OwnAction;
 
 typedef struct Own {
@@ -62,6 +64,7 @@ typedef struct Own {
     Map refs;               /* ObjectId -> OwnRef */
     Vec(OwnAction) actions; /* drained by the user after each event */
     uint64_t owned, borrowed;
+    uint64_t sequence;      /* of registrations */
 } Own;
 
 void own_init(Own *own, PeerId self);
@@ -98,19 +101,22 @@ void own_received(Own *own, OwnRef *ref, PeerId from);
 /* Borrower, at the end of a call from `caller` that had this reference among its arguments: true
  * when it stays here unconfirmed, so that the result must list it as retained. */
 bool own_retain(Own *own, OwnRef *ref, PeerId caller);
-/* The owner acknowledged our borrow. */
-void own_acknowledged(Own *own, const ObjectId *id);
+/* The owner acknowledged our borrow: that of this sequence, it may be an earlier one's by now. */
+void own_acknowledged(Own *own, const ObjectId *id, uint64_t sequence);
 
 /* Sender: opens and closes hand-overs. */
 void own_hand_over(OwnRef *ref, PeerId to);
 void own_got(Own *own, const ObjectId *id, PeerId from);
 
 /* Owner: a borrower registers or leaves. False when the object is not here any more. */
-bool own_borrow_add(Own *own, const ObjectId *id, PeerId borrower);
+bool own_borrow_add(Own *own, const ObjectId *id, PeerId borrower, bool got);
 void own_borrow_remove(Own *own, const ObjectId *id, PeerId borrower);
 
 /* Closes what the peer held. What it owned is the caller's to fail. */
 void own_peer_dead(Own *own, PeerId peer);
+
+/* Forgets everything at once, as the death of the process does. */
+void own_reset(Own *own);
 
 /* For tests and `ray memory`. */
 size_t own_borrowers(const OwnRef *ref);
