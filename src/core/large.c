@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "core/core_private.h"
+#include "store/copy.h"
 
 enum {
     RETURNS_MAX = 16,
@@ -223,12 +224,7 @@ int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *i
     int r = alloc_block(core, size, id, owner, deadline, &block);
     if (r != 0)
         return r;
-    uint8_t *to = block.data;
-    for (size_t i = 0; i < blob->parts_len; i++) {
-        if (blob->parts[i].iov_len)
-            memcpy(to, blob->parts[i].iov_base, blob->parts[i].iov_len);
-        to += blob->parts[i].iov_len;
-    }
+    store_copy(block.data, blob->parts, blob->parts_len, size);
     CoreBytes *bytes = large_new(core, id, size);
     bytes->location = peer_raylet(core->info.peer);
     bytes->offset = block.offset;
