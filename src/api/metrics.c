@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "host/memory.h"
 
 enum {
     PROC_FILE_MAX = 1024 * 1024
@@ -49,13 +50,6 @@ void metric_sample(Buf *out, const char *name, const MetricLabel *labels, double
 
 /* ------------------------------------------------------------------------------- machine */
 
-static bool read_number(const char *path, uint64_t *ret_value) {
-    _cleanup_buf_ Buf text = { 0 };
-    if (file_read(path, PROC_FILE_MAX, &text) < 0 || !text.len)
-        return false;
-    return sscanf(text.data, "%" SCNu64, ret_value) == 1;
-}
-
 static uint64_t meminfo(const char *text, const char *field) {
     const char *at = strstr(text, field);
     uint64_t kib = 0;
@@ -66,21 +60,13 @@ static uint64_t meminfo(const char *text, const char *field) {
 
 static void read_memory(NodeMetrics *metrics) {
     _cleanup_buf_ Buf text = { 0 };
-    uint64_t limit, used;
-    if (file_read("/proc/meminfo", PROC_FILE_MAX, &text) < 0)
+    HostMemory memory;
+    if (host_memory(&memory) < 0 || file_read("/proc/meminfo", PROC_FILE_MAX, &text) < 0)
         return;
-    metrics->mem_total = meminfo(text.data, "MemTotal:");
-    metrics->mem_available = meminfo(text.data, "MemAvailable:");
+    metrics->mem_total = memory.limit;
+    metrics->mem_used = memory.used;
+    metrics->mem_available = memory.limit - MIN(memory.used, memory.limit);
     metrics->shm_used = meminfo(text.data, "Shmem:");
-    bool limited = (read_number("/sys/fs/cgroup/memory.max", &limit) &&
-                    read_number("/sys/fs/cgroup/memory.current", &used)) ||
-                   (read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", &limit) &&
-                    read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes", &used));
-    if (limited && limit < metrics->mem_total) {
-        metrics->mem_total = limit;
-        metrics->mem_available = limit > used ? limit - used : 0;
-    }
-    metrics->mem_used = metrics->mem_total - MIN(metrics->mem_available, metrics->mem_total);
 }
 
 static void read_cpu(MachineCounters *last, NodeMetrics *metrics) {

@@ -429,6 +429,7 @@ static void class_ask(Core *core, CoreClass *c) {
         .depth = core->running ? core->running->task.call.depth + 1 : 0,
         .requester = core->info.peer,
         .name = slice_str(first->t->name),
+        .retriable = first->t->max_retries != 0,
         .backlog = (uint32_t)MIN(c->queued, (size_t)UINT32_MAX),
     };
     if (c->runtime_env)
@@ -715,7 +716,9 @@ void submit_worker_dead(Core *core, CoreWorker *w, const PeerDead *dead) {
         CorePending *p = LIST_ITEM(lost.prev, CorePending, link);
         /* Only the oldest can have run; those behind it lose no attempt. */
         bool oldest = lost.next == lost.prev;
-        if (oldest || p->cancelled) {
+        /* Ended for want of memory is no fault of the call: it may run again as often as it takes. */
+        bool again = dead->oom && p->t->max_retries != 0;
+        if ((oldest && !again) || p->cancelled) {
             submit_retry_or_fail(core, p, p->cancelled ? &cancelled : &error, true);
         } else {
             requeue(core, p);

@@ -148,6 +148,7 @@ static void start_on(Gcs *gcs, GcsActor *actor, GcsNode *node) {
         .requester = PEER_GCS,
         .name = slice_str(actor->class_name),
         .actor = actor->id,
+        .retriable = actor->max_restarts != 0,
     };
     /* One lease an actor at a time: its id is the actor's. */
     memcpy(lease.lease.byte, actor->id.byte, sizeof(actor->id));

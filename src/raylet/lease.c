@@ -181,6 +181,7 @@ void lease_worker_ready(Lease *lease, Worker *worker) {
     list_remove(&lease->link);
     list_push(&raylet->granted, &lease->link);
     lease->state = LEASE_GRANTED;
+    lease->granted_at = loop_now(raylet->loop);
     assign_worker(lease, job);
     if (lease->birth)
         actor_lease_ready(lease);
@@ -466,6 +467,7 @@ int lease_add(Raylet *raylet, const LeaseRequest *request, const FrameHeader *ca
     lease->requester = request->requester;
     lease->job = request->job;
     lease->actor = request->actor;
+    lease->retriable = request->retriable;
     lease->spilled = request->spilled;
     list_init(&lease->link);
     int r = lease_set(lease, request);

@@ -78,6 +78,7 @@ static void tell_all(Local *local, const char *text) {
         .intended = ended_well(local) || (worker && worker->intended),
         .role = (uint8_t)local->role,
         .pid = (uint32_t)local->pid,
+        .oom = worker && worker->oom,
         .exit_code =
             worker && worker->have_status ? wait_status_code(worker->status) : local->exit_code,
     };

@@ -122,6 +122,7 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     pool_init(raylet);
     peers_init(raylet);
     upstream_init(raylet);
+    memory_init(raylet);
     int r = describe(raylet, options);
     if (r == 0)
         r = objects_init(raylet, store_bytes(raylet));
@@ -146,6 +147,7 @@ Raylet *raylet_free(Raylet *raylet) {
     workenvs_done(raylet);
     jobrun_done(raylet);
     locals_done(raylet);
+    memory_done(raylet);
     objects_done(raylet);
     peers_done(raylet);
     http_done(raylet);

@@ -88,6 +88,7 @@ struct Worker {
     LogFile *out, *err;
     char *death_text; /* why we ended it */
     bool intended, have_status;
+    bool oom;         /* memory.c ended it */
     int status;       /* as waitpid gives it */
     List link;        /* in Raylet.workers */
     List idle;        /* in Raylet.idle, the longest idle first */
@@ -151,6 +152,8 @@ struct Lease {
     bool capture;     /* what it submits runs in the group as well */
     HeldBundle *held; /* what its resources were taken from; NULL: the node */
     Worker *worker;
+    bool retriable;   /* what it runs may run again */
+    usec_t granted_at;
     bool feasible;    /* some node could take it with time */
     bool blocked;     /* its CPUs are lent out */
     uint32_t spill_call;
@@ -254,6 +257,7 @@ struct Raylet {
     struct Resend *resend;
     struct RayletHttp *http;
     Objects *objects;
+    struct MemoryWatch *memory;
 };
 
 /* A message for this daemon. */
@@ -487,6 +491,10 @@ void jobrun_on_run(Raylet *raylet, RayletCall *call);
 void jobrun_on_stop(Raylet *raylet, RayletCall *call);
 /* After a start and when a job-run's connection closed: reports in the place of those that died. */
 void jobrun_look_for_orphans(Raylet *raylet);
+
+/* ---- memory.c: the node's memory runs out ---- */
+void memory_init(Raylet *raylet);
+void memory_done(Raylet *raylet);
 
 /* ---- objects.c: the node's store ---- */
 /* `bytes` 0: none. */
