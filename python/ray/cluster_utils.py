@@ -99,7 +99,6 @@ class Cluster:
         options = {**_DEFAULTS, **node_args}
         if self.head_node is None:
             self._daemons = LocalCluster(options, os.environ.get("RAY_AUTH_TOKEN"))
-            self._daemons.announce()
             node = _Node(
                 self._daemons, self._daemons.raylet_daemon, self._daemons.raylet, head=True
             )

@@ -383,6 +383,19 @@ static PyObject *watch_take(PyObject *module, PyObject *none) {
     return list;
 }
 
+/* object_place(ref) -> (owned here, bytes or None, number of the node whose store has it or 0) */
+static PyObject *object_place(PyObject *module, PyObject *object) {
+    State *state = state_of(module);
+    CoreRef *ref = ref_check(state, object) ? ref_of(object) : NULL;
+    if (!ref || state_need_core(state) < 0)
+        return NULL;
+    PyObject *mine = core_ref_owner(ref, NULL) == core_info(state->core)->peer ? Py_True : Py_False;
+    CorePlace place;
+    if (!core_ref_place(ref, &place))
+        return Py_BuildValue("(OOi)", mine, Py_None, 0);
+    return Py_BuildValue("(Oni)", mine, (Py_ssize_t)place.size, (int)peer_node(place.raylet));
+}
+
 static PyObject *is_ready(PyObject *module, PyObject *object) {
     State *state = state_of(module);
     CoreRef *ref = ref_check(state, object) ? ref_of(object) : NULL;
@@ -403,5 +416,6 @@ PyMethodDef get_functions[] = {
     { "watch_fd", watch_fd, METH_NOARGS, NULL },
     { "watch_take", watch_take, METH_NOARGS, NULL },
     { "is_ready", is_ready, METH_O, NULL },
+    { "object_place", object_place, METH_O, NULL },
     { NULL, NULL, 0, NULL },
 };

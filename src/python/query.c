@@ -8,11 +8,11 @@
 static PyObject *node_dict(State *state, const NodeInfo *n) {
     UNUSED(state);
     return Py_BuildValue(
-        "{s:y#,s:i,s:N,s:N,s:N,s:N,s:O,s:N,s:N,s:N,s:N,s:I,s:I,s:N,s:K}", "node_id", n->node.byte,
-        (Py_ssize_t)sizeof(n->node), "state", (int)n->state, "address", text_object(n->address),
-        "ip", text_object(n->ip), "hostname", text_object(n->hostname), "name",
-        text_object(n->name), "head", n->head ? Py_True : Py_False, "total",
-        resources_dict(n->total, n->total_len), "available",
+        "{s:y#,s:i,s:i,s:N,s:N,s:N,s:N,s:O,s:N,s:N,s:N,s:N,s:I,s:I,s:N,s:K}", "node_id",
+        n->node.byte, (Py_ssize_t)sizeof(n->node), "index", (int)n->index, "state", (int)n->state,
+        "address", text_object(n->address), "ip", text_object(n->ip), "hostname",
+        text_object(n->hostname), "name", text_object(n->name), "head",
+        n->head ? Py_True : Py_False, "total", resources_dict(n->total, n->total_len), "available",
         resources_dict(n->available, n->available_len), "labels",
         labels_dict(n->labels, n->labels_len), "raylet_socket", text_object(n->raylet_socket),
         "agent_port", n->agent_port, "metrics_port", n->metrics_port, "death_reason",

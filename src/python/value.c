@@ -430,7 +430,12 @@ static int pinned_getbuffer(PyObject *self, Py_buffer *view, int flags) {
                              1, flags);
 }
 
+static Py_ssize_t pinned_length(PyObject *self) {
+    return (Py_ssize_t)((PinnedObject *)self)->len;
+}
+
 static PyType_Slot pinned_slots[] = {
+    { Py_mp_length, pinned_length },
     { Py_tp_dealloc, pinned_dealloc },
     { Py_bf_getbuffer, pinned_getbuffer },
     { 0, NULL },

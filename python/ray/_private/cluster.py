@@ -242,11 +242,6 @@ class LocalCluster:
         daemon = self._spawn_raylet(options, self._nodes_added)
         return daemon, daemon.ready(time.monotonic() + 30)
 
-    def announce(self):
-        """To others on this machine, as `ray start --head` does."""
-        with open(os.path.join(self.temp_dir, "ray_current_cluster"), "w") as file:
-            file.write(self.gcs_address)
-
     def _spawn_dashboard(self, page):
         arguments = ("--gcs-address", self.gcs_address, "--session-dir", self.session_dir)
         return self._spawn("dashboard", "dashboard", {"--listen": page}, *arguments)

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may change: where objects are."""
+from ray.experimental.locations import (  # noqa: F401
+    get_local_object_locations,
+    get_object_locations,
+)
+
+__all__ = ["get_local_object_locations", "get_object_locations"]
