@@ -15,6 +15,7 @@
  * --seeds 1 replays it exactly.
  */
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -90,9 +91,16 @@ static uint32_t rnd(World *w, uint32_t n) {
     return (uint32_t)((z ^ (z >> 31)) % n);
 }
 
-static void fault(World *w, const char *format, int a, int b, int c) {
-    if (!*w->failure)
-        snprintf(w->failure, sizeof(w->failure), format, a, b, c);
+static void fault(World *w, const char *format, ...) _printf_(2, 3);
+
+/* The first one is the seed's. */
+static void fault(World *w, const char *format, ...) {
+    va_list ap;
+    if (*w->failure)
+        return;
+    va_start(ap, format);
+    vsnprintf(w->failure, sizeof(w->failure), format, ap);
+    va_end(ap);
 }
 
 static ObjectId id_of(int object) {
