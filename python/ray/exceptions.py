@@ -374,8 +374,8 @@ class OutOfDiskError(RayError):
         )
 
 
-class _MessageError(RayError):
-    """An error that is its sentence."""
+class OutOfMemoryError(RayError):
+    """The node ran low on memory and the worker was killed."""
 
     def __init__(self, message):
         self.message = message
@@ -384,12 +384,14 @@ class _MessageError(RayError):
         return self.message
 
 
-class OutOfMemoryError(_MessageError):
-    """The node ran low on memory and the worker was killed."""
-
-
-class NodeDiedError(_MessageError):
+class NodeDiedError(RayError):
     """The node died or can't be reached."""
+
+    def __init__(self, message):
+        self.message = message
+
+    def __str__(self):
+        return self.message
 
 
 class ObjectLostError(RayError):

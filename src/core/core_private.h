@@ -433,6 +433,9 @@ int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *i
                 usec_t timeout, CoreBytes **ret_bytes);
 void large_done(Core *core);
 
+/* copy.c: gathers `parts` (of `size` bytes together) at `to`, by as many threads as help */
+void large_copy(void *to, const struct iovec *parts, size_t parts_len, size_t size);
+
 /* actor.c */
 void actor_on_info(Core *core, const ActorInfo *info);
 void actor_on_result(Core *core, CorePending *p, CorePeer *from);

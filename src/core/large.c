@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "core/core_private.h"
-#include "store/copy.h"
 
 enum {
     RETURNS_MAX = 16,
@@ -224,7 +223,7 @@ int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *i
     int r = alloc_block(core, size, id, owner, deadline, &block);
     if (r != 0)
         return r;
-    store_copy(block.data, blob->parts, blob->parts_len, size);
+    large_copy(block.data, blob->parts, blob->parts_len, size);
     CoreBytes *bytes = large_new(core, id, size);
     bytes->location = peer_raylet(core->info.peer);
     bytes->offset = block.offset;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/copy.h"
-
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+
+#include "core/core_private.h"
 
 /*
  * One core copies slower than the memory takes, and pages that are touched for the first time cost
@@ -53,7 +53,7 @@ static size_t threads_for(size_t size) {
     return MIN(MIN((size_t)CPU_COUNT(&cpus), size / PIECE_MIN), (size_t)THREADS_MAX);
 }
 
-void store_copy(void *to, const struct iovec *parts, size_t parts_len, size_t size) {
+void large_copy(void *to, const struct iovec *parts, size_t parts_len, size_t size) {
     size_t count = threads_for(size), each = ALIGN_UP(size / count + 1, (size_t)4096), at = 0;
     Piece pieces[THREADS_MAX];
     pthread_t threads[THREADS_MAX];
