@@ -128,7 +128,10 @@ void local_on_goodbye(Raylet *raylet, RayletCall *call) {
 static void close_later(void *ctx) {
     Local *local = ctx;
     frame_conn_free_later(TAKE(local->frames), LINGER);
-    local_gone(local, "Its connection was closed.");
+    if (local->worker)
+        worker_disconnected(local->worker);
+    else
+        local_gone(local, "Its connection was closed.");
 }
 
 void local_fail_hello(Local *local, StatusCode code, const char *text) {
