@@ -163,6 +163,12 @@ class Operator:
         return self.process.wait(20)
 
 
+def wait_established(kubectl, name):
+    """`kubectl wait` fails on a definition that has no conditions yet."""
+    path = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
+    wait_for(lambda: kubectl("get", "crd", name, "-o", path) == "True", what=name)
+
+
 @pytest.fixture(scope="module")
 def crds(kubectl):
     found = kubectl.run("get", "crd", "rayjobs.ray.io", check=False)
@@ -170,8 +176,8 @@ def crds(kubectl):
         text = subprocess.run([BUILD / "bin/mobula", "operator", "--print-crds"],
                               capture_output=True, text=True, check=True).stdout
         kubectl("apply", "--server-side", "-f", "-", stdin=text)
-    kubectl("wait", "--for=condition=Established", "--timeout=30s",
-            *(f"crd/{name}.ray.io" for name in ("rayclusters", "rayjobs", "rayservices")))
+    for name in ("rayclusters", "rayjobs", "rayservices"):
+        wait_established(kubectl, f"{name}.ray.io")
 
 
 @pytest.fixture(scope="module")

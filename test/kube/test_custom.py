@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from conftest import wait_for
+from conftest import wait_established, wait_for
 
 
 def definition(group):
@@ -37,7 +37,7 @@ def definition(group):
 def widgets(kubectl):
     group = f"w{uuid.uuid4().hex[:6]}.example.com"
     kubectl("create", "-f", "-", stdin=definition(group))
-    kubectl("wait", f"crd/widgets.{group}", "--for=condition=Established", "--timeout=20s")
+    wait_established(kubectl, f"widgets.{group}")
     # Elsewhere serving follows the condition with a delay.
     wait_for(lambda: kubectl.run("get", f"widgets.{group}", "-A", check=False).returncode == 0)
     yield group
@@ -99,7 +99,7 @@ def test_explain(kubectl, widgets):
 def test_definition_takes_its_objects_along(kubectl, namespace):
     group = f"w{uuid.uuid4().hex[:6]}.example.com"
     kubectl("create", "-f", "-", stdin=definition(group))
-    kubectl("wait", f"crd/widgets.{group}", "--for=condition=Established", "--timeout=20s")
+    wait_established(kubectl, f"widgets.{group}")
     wait_for(lambda: kubectl.run("create", "-n", namespace, "-f", "-", check=False,
                                  stdin=widget(group, size=1)).returncode == 0)
     kubectl("delete", "crd", f"widgets.{group}")
