@@ -97,8 +97,9 @@ static int module_exec(PyObject *module) {
         actor_init(module, state) < 0)
         return -1;
     PyMethodDef *const tables[] = { module_functions, runtime_functions, query_functions,
-                                    group_functions,  get_functions,     task_functions,
-                                    actor_functions,  value_functions,   stream_functions };
+                                    group_functions,  metrics_functions, get_functions,
+                                    task_functions,   actor_functions,   value_functions,
+                                    stream_functions };
     for (size_t i = 0; i < ARRAY_LEN(tables); i++)
         if (PyModule_AddFunctions(module, tables[i]) < 0)
             return -1;

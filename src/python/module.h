@@ -56,8 +56,8 @@ struct State {
     const CoreTask *task; /* what the main thread runs now */
     bool interruptible;   /* and its user's code: a cancellation may raise */
     uint32_t assigned_count; /* leases that HOOK_ASSIGNED has heard of */
-    bool exiting;         /* a call has ended this worker: none is run after it */
-    PyObject *actor;      /* the instance that this worker is, or NULL */
+    bool exiting;            /* a call has ended this worker: none is run after it */
+    PyObject *actor;         /* the instance that this worker is, or NULL */
     PyObject *dispatch; /* of an async or threaded actor: (token, method, args, kwargs, options) */
     PyObject *cancel;   /* likewise: (task id), for a dispatched call */
     PyObject *context;  /* likewise: () -> the id of the task that the calling code is part of */
@@ -137,7 +137,8 @@ int actor_init(PyObject *module, State *state);
 int value_init(PyObject *module, State *state);
 
 extern PyMethodDef get_functions[], task_functions[], runtime_functions[], query_functions[],
-    actor_functions[], value_functions[], stream_functions[], group_functions[];
+    actor_functions[], value_functions[], stream_functions[], group_functions[],
+    metrics_functions[];
 /* After a slice of waiting: are we to go on? -1 with an exception if not. */
 int between_slices(State *state, uint64_t session);
 /* None and -1: no limit. -1 with an exception if it is no number. */

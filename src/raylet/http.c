@@ -75,6 +75,7 @@ static void on_metrics(void *ctx, HttpRequest *request) {
     _cleanup_buf_ Buf out = { 0 };
     metrics_node(&out, &node);
     resources_metrics(raylet, &node, &out);
+    metrics_add_user(raylet, &out);
     http_respond(request, 200, METRICS_CONTENT_TYPE, buf_slice(&out));
 }
 

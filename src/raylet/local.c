@@ -25,6 +25,7 @@ static void local_free(Local *local) {
     if (local->peer && map_get(&local->raylet->local_by_peer, &local->peer) == local)
         map_remove(&local->raylet->local_by_peer, &local->peer);
     rings_drop(local);
+    buf_done(&local->metrics);
     frame_conn_free(local->frames);
     loop_task_free(local->close_task);
     loop_child_free(local->exit);

@@ -53,7 +53,8 @@ typedef struct Local {
     bool greeted, welcomed, goodbye;
     int exit_code;
     Vec(struct Ring *) rings;
-    List link; /* in Raylet.locals */
+    Buf metrics; /* the body of its last MetricsReport */
+    List link;   /* in Raylet.locals */
 } Local;
 
 /* ---- ring.c ---- */
@@ -475,7 +476,10 @@ void resend_answered(Raylet *raylet, const FrameHeader *reply);
 void resend_all(Raylet *raylet, FrameConn *frames);
 void resend_forget(Raylet *raylet, PeerId source); /* the process is gone */
 
-/* ---- http.c ---- */
+/* ---- http.c, user_metrics.c ---- */
+void metrics_on_report(Raylet *raylet, RayletCall *call);
+/* What the processes here have reported, a family once. */
+void metrics_add_user(const Raylet *raylet, Buf *out);
 _must_check_ int http_init(Raylet *raylet);
 void http_done(Raylet *raylet);
 
