@@ -92,7 +92,9 @@ class _MethodSpec:
             retries,
             retry,
             calls.options_text(
-                concurrency_group=options.get("concurrency_group"), retry_exceptions=allowed
+                concurrency_group=options.get("concurrency_group"),
+                retry_exceptions=allowed,
+                per_yield=calls.per_yield(options),
             ),
             calls.stream_limit(options),
         )

@@ -54,7 +54,9 @@ class _TaskSpec:
             for_call(options.get("runtime_env")),
             retries if retries is not None else 0,
             retry,
-            calls.options_text(max_calls=max_calls, retry_exceptions=allowed),
+            calls.options_text(
+                max_calls=max_calls, retry_exceptions=allowed, per_yield=calls.per_yield(options)
+            ),
             calls.stream_limit(options),
         )
 

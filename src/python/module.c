@@ -46,6 +46,7 @@ static const char *const hook_names[HOOK_COUNT] = {
     [HOOK_ASSIGNED] = "assigned",
     [HOOK_AUTO_INIT] = "auto_init",
     [HOOK_GENERATOR] = "generator",
+    [HOOK_FLATTENED] = "flattened",
 };
 
 /* install(**hooks): sets the functions that C calls. */

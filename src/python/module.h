@@ -36,6 +36,7 @@ typedef enum Hook {
     HOOK_DEPENDENCY, /* (error of an argument, info dict) -> the same */
     HOOK_GENERATOR,  /* (ObjectRef of a streaming call) -> ObjectRefGenerator */
     HOOK_ASSIGNED,   /* (): this worker has a new lease: its devices and threads are set */
+    HOOK_FLATTENED,  /* (generator, options text) -> generator: see _num_objects_per_yield */
     HOOK_AUTO_INIT,  /* (): ray.init() where that is allowed, else raises */
     HOOK_COUNT,
 } Hook;

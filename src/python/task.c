@@ -181,7 +181,13 @@ static bool takes_stats(PyObject *generator) {
 }
 
 /* Sends what a generator yields, as it comes. -1 with the exception of its code. */
-static int stream_values(Running *run, PyObject *generator) {
+static int stream_values(Running *run, PyObject *given) {
+    const Call *call = &run->task->call;
+    _cleanup_py_ PyObject *options = call->options.len ? text_of(call->options) : NULL;
+    _cleanup_py_ PyObject *generator =
+        options ? HOOK_CALL(run->state, HOOK_FLATTENED, given, options) : Py_NewRef(given);
+    if (!generator)
+        return -1;
     _cleanup_py_ PyObject *sent = Py_NewRef(Py_None);
     run->partial = true;
     for (;;) {

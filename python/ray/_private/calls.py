@@ -189,6 +189,12 @@ def stream_limit(options):
     return max(options.get("_generator_backpressure_num_objects") or 0, 0)
 
 
+def per_yield(options):
+    """How many values one `yield` gives, where that is not one."""
+    count = options.get("_num_objects_per_yield") or 1
+    return count if count > 1 else None
+
+
 def retry_rule(retry_exceptions):
     """(does the executor's verdict count?, what the executor needs to give one)."""
     if not isinstance(retry_exceptions, (list, tuple)):

@@ -131,7 +131,8 @@ class _Loop:
                 result = method(*args, **kwargs)
                 if inspect.isasyncgen(result):
                     in_stream = True
-                    result = await self._stream(token, result)
+                    flat = execution.flattened_async(result, info["options"])
+                    result = await self._stream(token, flat)
                 elif inspect.isawaitable(result):
                     result = await result
             except asyncio.CancelledError:

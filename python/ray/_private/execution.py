@@ -150,6 +150,42 @@ def exit_actor():
     raise _ActorExit(0)
 
 
+def flattened(generator, options_text):
+    """The generator whose every `yield` gives several values, as one that yields them one by one."""
+    count = json.loads(options_text).get("per_yield")
+    return _flatten(generator, count) if count else generator
+
+
+def _flatten(generator, count):
+    stats = None
+    while True:
+        try:
+            values = generator.send(stats)
+        except StopIteration:
+            return
+        _check_yielded(values, count)
+        for value in values:
+            stats = yield value
+
+
+def _check_yielded(values, count):
+    if len(values) != count:
+        raise ValueError(
+            f"The generator yielded {len(values)} objects, but _num_objects_per_yield={count}."
+        )
+
+
+async def flattened_async(generator, options_text):
+    count = json.loads(options_text).get("per_yield") if options_text else None
+    async for value in generator:
+        if not count:
+            yield value
+            continue
+        _check_yielded(value, count)
+        for each in value:
+            yield each
+
+
 # ---- ends --------------------------------------------------------------------------------------------
 
 

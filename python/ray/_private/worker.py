@@ -502,6 +502,7 @@ _mobula.install(
             "task_done": "execution",
             "failed": "execution",
             "dependency": "execution",
+            "flattened": "execution",
         }.items()
     },
     generator=_deferred("generator", "ray._private.object_ref_generator", "make"),
