@@ -674,7 +674,9 @@ class ActorClass:
         return _ActorClassWithOptions(self, options)
 
     def _remote(self, args=None, kwargs=None, **actor_options):
-        return self.options(**actor_options).remote(*(args or ()), **(kwargs or {}))
+        # These options and no others: what the decorator says does not count here.
+        creation = _ActorClassWithOptions(self, actor_options)
+        return creation.remote(*(args or ()), **(kwargs or {}))
 
     def bind(self, *args, **kwargs):
         raise NotImplementedError("Task graphs (.bind) are not supported by Mobula yet.")

@@ -135,7 +135,9 @@ class RemoteFunction:
     def _remote(self, args=None, kwargs=None, **task_options):
         task_options.pop("serialized_runtime_env_info", None)
         task_options.pop("max_calls", None)
-        return self.options(**task_options).remote(*(args or ()), **(kwargs or {}))
+        # These options and no others: what the decorator says does not count here.
+        call = _FunctionWithOptions(self, task_options)
+        return call.remote(*(args or ()), **(kwargs or {}))
 
     def bind(self, *args, **kwargs):
         raise NotImplementedError("Task graphs (.bind) are not supported by Mobula yet.")

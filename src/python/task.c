@@ -173,11 +173,12 @@ static PyObject *stream_stats(usec_t took) {
                   : NULL;
 }
 
-/* A generator takes what is sent, but `yield from range(3)` and other iterators take nothing. */
+/* Does the generator take what is sent? In `yield from` the inner one gets it, and other iterators
+ * than generators take nothing. */
 static bool takes_stats(PyObject *generator) {
     _cleanup_py_ PyObject *inner = PyObject_GetAttrString(generator, "gi_yieldfrom");
     PyErr_Clear();
-    return inner == Py_None;
+    return inner && (inner == Py_None || takes_stats(inner));
 }
 
 /* Sends what a generator yields, as it comes. -1 with the exception of its code. */
