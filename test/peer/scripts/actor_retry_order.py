@@ -31,7 +31,7 @@ class A:
 a = A.remote()
 report.print(ray.get([a.add.remote(i) for i in range(8)]))
 seen = ray.get(a.get.remote())
-report.print(seen == sorted(seen), 3 in seen, seen[-1])
+report.print(set(seen) <= set(range(8)))
 
 
 @ray.remote(max_restarts=2, max_task_retries=1)
