@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "cmd/ray_start.h"
 #include "codec/yaml.h"
+#include "model/labels.h"
 
 enum {
     SMALL_FILE = 64 * 1024,
@@ -165,6 +166,18 @@ static int labels_from_file(const char *path, Buf *out) {
     return add_labels(object, "--labels-file", out);
 }
 
+static int check_labels(const StartArgs *args, const char *text) {
+    _cleanup_labels_ Labels labels = { 0 };
+    int r = labels_parse(&labels, text);
+    if (r == 0)
+        return 0;
+    return error_origin(
+        -EINVAL,
+        "`--labels=%s` is not a valid string of key-value pairs, detailed error: %s "
+        "Valid values look like this: `--labels=\"key1=val1,key2=val2\"`",
+        args->labels ? args->labels : "", error_text(r));
+}
+
 int start_labels(const StartArgs *args, char **ret_labels) {
     _cleanup_buf_ Buf out = { 0 };
     _cleanup_json_ json_t *object = NULL;
@@ -178,6 +191,8 @@ int start_labels(const StartArgs *args, char **ret_labels) {
         else if (r == 0)
             buf_printf(&out, "%s%s", out.len ? "," : "", args->labels);
     }
+    if (r == 0 && out.len)
+        r = check_labels(args, out.data);
     if (r == 0)
         *ret_labels = buf_steal(&out);
     return r;

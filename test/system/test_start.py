@@ -226,6 +226,8 @@ def test_values_of_start_that_make_no_sense(home):
         ("--worker-port-list=7000,a", "worker_port_list must be a comma-separated list"),
         ("--worker-port-list=80", "Ports in worker_port_list must be between 1024 and 65535."),
         ("--ray-client-server-port=5", "ray_client_server_port must be an integer between 1024"),
+        ("--labels=a", "`--labels=a` is not a valid string of key-value pairs, detailed error: "),
+        ("--labels=a=!!!", "`--labels=a=!!!` is not a valid string of key-value pairs"),
         ("--object-store-memory=1", "the minimum allowed is 78643200 bytes"),
     ):
         done = cluster.ray(*cluster.start_words(), flag)
