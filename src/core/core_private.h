@@ -385,6 +385,8 @@ void submit_tick(Core *core, usec_t now);
 void submit_cancel_children(Core *core, const TaskId *parent, bool force);
 /* What a call is part of: its parent's id and depth; zero outside of calls. */
 void pending_set_parent(Core *core, CorePending *p, const TaskId *parent);
+void template_unref(CoreTemplate *t); /* holding the lock */
+void class_free(CoreClass *c);
 CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint32_t returns);
 /* One whose values are references: those in ret_refs, owned by the caller. */
 CorePending *pending_returning(Core *core, CoreTemplate *t, const CoreArgs *args,
