@@ -193,10 +193,19 @@ static void worker_free(Core *core, CoreWorker *w, bool give_back) {
     mem_free(w);
 }
 
-static void class_fail_queue(Core *core, CoreClass *c, const ErrorInfo *error) {
+/* A refusal names the request and the function, as Ray's does. */
+static void class_refused(Core *core, CoreClass *c, const LeaseId *lease, ErrorInfo error) {
+    Slice text = error.text;
     while (!list_empty(&c->queue)) {
+        CorePending *p = LIST_ITEM(c->queue.next, CorePending, link);
+        const char *dot = strrchr(p->t->name, '.');
+        _cleanup_free_ char *whole =
+            str_printf("%.*s lease_id=%s, name=%s", (int)text.len, text.data, ID_HEX(lease),
+                       dot ? dot + 1 : p->t->name);
+        if (error.kind == ERROR_KIND_TASK_UNSCHEDULABLE)
+            error.text = slice_str(whole);
         c->queued--;
-        submit_fail(core, LIST_ITEM(c->queue.next, CorePending, link), error);
+        submit_fail(core, p, &error);
     }
 }
 
@@ -242,6 +251,7 @@ static void on_lease(void *argument, const RpcReply *reply) {
     Core *core = ask->core;
     CoreClass *c = ask->class_;
     bool cancelled = ask->cancelled;
+    LeaseId lease = ask->lease;
     list_remove(&ask->link);
     c->asked--;
     mem_free(ask);
@@ -257,7 +267,7 @@ static void on_lease(void *argument, const RpcReply *reply) {
     bool asked_to = reply->result == 1 && reply->status.code == STATUS_CODE_CANCELLED;
     if (!cancelled && !asked_to) {
         ErrorInfo error = { .kind = (uint8_t)lease_error_kind(reply), .text = reply->status.text };
-        class_fail_queue(core, c, &error);
+        class_refused(core, c, &lease, error);
     }
     class_pump(core, c);
 }

@@ -265,8 +265,6 @@ class Pool:
 
     def apply_async(self, func, args=None, kwargs=None, callback=None, error_callback=None):
         self._check_running()
-        if func is None or not callable(func):
-            raise TypeError(f"'{type(func).__name__}' object is not callable")
         ref = self._run(func, [(tuple(args or ()), dict(kwargs or {}))])
         return AsyncResult([ref], callback, error_callback, single_result=True)
 
