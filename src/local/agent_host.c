@@ -100,6 +100,34 @@ static int write_programs(AgentHost *host, const HostOptions *options) {
     return r;
 }
 
+/* A pod has a /tmp of its own. What lies in the machine's and is needed in pods stays visible: whole, as
+ * installations have links from folder to folder, but never together with our state. */
+static void keep_visible(AgentHost *host, const char *path) {
+    static const char tmp[] = "/tmp/";
+    if (!path || !str_starts(path, tmp))
+        return;
+    size_t top = strlen(tmp) + strcspn(path + strlen(tmp), "/");
+    _cleanup_free_ char *folder = str_dup_slice((Slice){ path, top });
+    _cleanup_free_ char *inside = str_printf("%s/", folder);
+    const char *kept = str_starts(host->state_dir, inside) ? path : folder;
+    for (size_t i = 0; i < host->keep.len; i++)
+        if (str_eq(host->keep.items[i], kept))
+            return;
+    strlist_add(&host->keep, kept);
+}
+
+static void keep_programs(AgentHost *host, const HostOptions *options) {
+    const char *path = env_get(&host->base_env, "PYTHONPATH");
+    keep_visible(host, host->bin_dir);
+    keep_visible(host, options->python);
+    while (path && *path) {
+        size_t len = strcspn(path, ":");
+        _cleanup_free_ char *one = str_dup_slice((Slice){ path, len });
+        keep_visible(host, one);
+        path += len + (path[len] == ':');
+    }
+}
+
 /* A login shell starts its PATH over; what is ours is put back in front. */
 static int write_profile(const AgentHost *host) {
     _cleanup_free_ char *path = str_printf("%s/profile.sh", host->links_dir);
@@ -348,6 +376,7 @@ static void tell_pods(AgentHost *host, Loop *loop, int launcher, const HostOptio
     pods->cluster_domain = options->cluster_domain ? options->cluster_domain : "cluster.local";
     pods->base_env = &host->base_env;
     pods->hide = &host->hide;
+    pods->keep = &host->keep;
     strlist_add(&host->hide, host->state_dir);
 }
 
@@ -373,6 +402,7 @@ int agent_host_init(Loop *loop, int launcher, const HostOptions *options, AgentH
     agent_pods_reserve(&host->pods);
     find_limits(host);
     build_env(host, options);
+    keep_programs(host, options);
     return 0;
 }
 
@@ -380,6 +410,7 @@ void agent_host_done(AgentHost *host) {
     network_done(&host->network);
     strlist_done(&host->base_env);
     strlist_done(&host->hide);
+    strlist_done(&host->keep);
     mem_free(host->state_dir);
     mem_free(host->claims_dir);
     mem_free(host->links_dir);

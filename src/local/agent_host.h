@@ -27,7 +27,7 @@ typedef struct AgentHost {
     PodHost pods; /* the caller fills in the callbacks */
     AgentNetwork network;
     bool has_network;
-    StrList base_env, hide;
+    StrList base_env, hide, keep;
     char *state_dir, *claims_dir, *links_dir, *cgroup_root, *bin_dir, *cache_dir, *host_ip;
     char *notes; /* what this machine lacks, in sentences; NULL: nothing */
     int lock;    /* of the state folder */

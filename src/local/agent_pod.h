@@ -39,6 +39,7 @@ typedef struct PodHost {
     const char *links_dir; /* what the machine lacks, mounted at AGENT_POD_LINKS */
     const char *host_ip, *cluster_domain, *cgroup_root;
     const StrList *base_env, *hide;
+    const StrList *keep; /* folders of the machine's /tmp that show in a pod's own, read-only */
     PodNetwork network;
     uint64_t node_memory, node_cpu_milli; /* of the machine */
     uint64_t pids_max; /* processes and threads of one container: a fork bomb ends there */

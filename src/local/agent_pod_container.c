@@ -150,6 +150,8 @@ static int add_own_mounts(PodContainer *container, ContainerSpec *spec, const St
         (geteuid() == 0 && chown(own, spec->uid, spec->gid) < 0))
         return error_last("set up %s", dir);
     add_mount(spec, TAKE(tmp), "/tmp", false);
+    for (size_t i = 0; host->keep && i < host->keep->len; i++)
+        add_mount(spec, str_dup(host->keep->items[i]), host->keep->items[i], true);
     if (home && home[0] == '/' && home[1])
         add_mount(spec, TAKE(own), home, false);
     add_mount(spec, str_printf("%s/shm", pod->dir), "/dev/shm", false);
