@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import base64
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -56,6 +58,22 @@ def test_own_namespaces(agent):
     assert lines[4:] == ["f", "0", "/home/ray"]
     assert r.code == 0
     assert not os.path.exists("/etc/made-by-pod")
+
+
+def test_programs_in_tmp_are_seen_in_a_pod_of_its_own_tmp(agent):
+    folder = pathlib.Path(tempfile.mkdtemp(dir="/tmp", prefix="installed-"))
+    try:
+        (folder / "python").mkdir()
+        (folder / "python" / "thing.py").write_text("print('imported')")
+        agent.options = ["--env", f"PYTHONPATH={folder}/python"]
+        r = agent.run(pod("p", container(
+            f"python3 -m thing; touch {folder}/no || echo refused; touch /tmp/own; ls /tmp")))
+        assert r.code == 0, r.text
+        lines = r.log("p").splitlines()
+        assert lines[0] == "imported" and "refused" in lines
+        assert {folder.name, "own"} <= set(lines)
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_pods_reach_each_other_and_the_host(agent):
