@@ -33,6 +33,7 @@ static const char *const PHASES[MARK_COUNT] = {
 typedef struct Followed {
     char *namespace_, *name, *uid;
     bool job;
+    bool was_over;            /* had ended when it was applied: such a job is not run again */
     usec_t marks[MARK_COUNT]; /* 0: not reached */
     char *said;
     RunLog *log;
@@ -255,17 +256,10 @@ static void describe_job(const Follow *follow, const FollowSpace *space, const j
     }
 }
 
-/* An object that was applied again is not run again. */
-static bool ended_before_us(const Follow *follow, const json_t *job) {
-    const char *text = json_str_at(job, "status", "endTime");
-    usec_t end, begun = loop_wall_now(follow->loop) - (loop_now(follow->loop) - follow->begun);
-    return text && time_parse_rfc3339(text, &end) == 0 && end + USEC_PER_SEC <= begun;
-}
-
 static void end_job(Follow *follow, Followed *item, const json_t *job) {
     const char *reason = json_str_at(job, "status", "reason");
     const char *message = json_str_at(job, "status", "message");
-    if (ended_before_us(follow, job))
+    if (item->was_over)
         follow_say(follow->loop, follow->begun,
                    "RayJob %s/%s had ended before and was not run again: delete it first, or let "
                    "metadata.generateName name a new one",
@@ -394,11 +388,13 @@ static void add_item(Follow *follow, const json_t *object) {
     if (!job && !str_eq(obj_kind(object), "RayCluster"))
         return;
     const char *namespace_ = text_at(obj_namespace(object), "default");
+    const char *state = json_str_at(object, "status", "jobDeploymentStatus");
     Followed item = {
         .namespace_ = str_dup(namespace_),
         .name = str_dup(obj_name(object)),
         .uid = str_dup(obj_uid(object)),
         .job = job,
+        .was_over = job && (str_eq(state, "Complete") || str_eq(state, "Failed")),
     };
     item.marks[MARK_APPLIED] = loop_now(follow->loop);
     vec_push(&follow->items, item);
