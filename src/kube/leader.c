@@ -27,6 +27,7 @@ struct Leader {
     usec_t renewed_at; /* by our clock, when the request that succeeded was sent */
     usec_t sent_at;
     KubeCall *call;
+    bool writing;        /* `call` is one that makes us the holder */
     LoopTimer *timer;    /* the next attempt */
     LoopTimer *deadline; /* leading without a renewal ends then */
     char *told;          /* observed() */
@@ -176,18 +177,6 @@ static void got_it(Leader *leader, json_t *lease) {
         tell(leader, leader->events->started);
 }
 
-static void on_written(void *ctx, const KubeReply *reply) {
-    Leader *leader = ctx;
-    leader->call = NULL;
-    if (reply->r == 0) {
-        got_it(leader, reply->body);
-        return;
-    }
-    /* Somebody was faster, or nobody answered: look again. */
-    json_decref(TAKE(leader->lease));
-    again_after(leader, reply->r == KUBE_CONFLICT ? 0 : leader->retry_period);
-}
-
 /* The Lease with us as the holder, renewed now. New reference. */
 static json_t *make_lease(Leader *leader, bool transition) {
     char now[TIME_TEXT_MAX];
@@ -208,6 +197,58 @@ static json_t *make_lease(Leader *leader, bool transition) {
     return lease;
 }
 
+static void tell_released(Leader *leader) {
+    LoopFn *fn = TAKE(leader->released);
+    void *ctx = leader->released_ctx;
+    loop_timer_stop(leader->release_timer);
+    if (fn)
+        fn(ctx);
+}
+
+static void on_released(void *ctx, const KubeReply *reply) {
+    Leader *leader = ctx;
+    UNUSED(reply); /* if it failed the lease runs out by itself */
+    leader->call = NULL;
+    tell_released(leader);
+}
+
+static void release_late(void *ctx) {
+    Leader *leader = ctx;
+    leader->call = kube_call_free(leader->call);
+    tell_released(leader);
+}
+
+static void let_go(Leader *leader) {
+    if (!leader->leading || !leader->lease) {
+        loop_timer_after(leader->release_timer, 0);
+        return;
+    }
+    leader->leading = false;
+    _cleanup_json_ json_t *lease = make_lease(leader, false);
+    json_set_at(lease, json_string(""), "spec", "holderIdentity");
+    json_set_at(lease, json_integer(1), "spec", "leaseDurationSeconds");
+    leader->call = kube_update(leader->client, leases, lease, on_released, leader);
+}
+
+static void on_written(void *ctx, const KubeReply *reply) {
+    Leader *leader = ctx;
+    leader->call = NULL;
+    leader->writing = false;
+    if (leader->released) {
+        if (reply->r == 0) {
+            observe(leader, reply->body);
+            leader->leading = true;
+        }
+        let_go(leader);
+    } else if (reply->r == 0) {
+        got_it(leader, reply->body);
+    } else {
+        /* Somebody was faster, or nobody answered: look again. */
+        json_decref(TAKE(leader->lease));
+        again_after(leader, reply->r == KUBE_CONFLICT ? 0 : leader->retry_period);
+    }
+}
+
 static void write_lease(Leader *leader, LeaderStep step) {
     bool transition = step == LEADER_TAKE && leader->view.holder[0];
     _cleanup_json_ json_t *lease = make_lease(leader, transition);
@@ -218,6 +259,7 @@ static void write_lease(Leader *leader, LeaderStep step) {
                             .name = leader->name,
                             .body = lease,
                             .timeout = leader->renew_deadline / 2 };
+    leader->writing = true;
     leader->call = kube_call(leader->client, &request, on_written, leader);
 }
 
@@ -261,43 +303,16 @@ static void attempt(void *ctx) {
     leader->call = kube_call(leader->client, &request, on_read, leader);
 }
 
-static void tell_released(Leader *leader) {
-    LoopFn *fn = TAKE(leader->released);
-    void *ctx = leader->released_ctx;
-    loop_timer_stop(leader->release_timer);
-    if (fn)
-        fn(ctx);
-}
-
-static void on_released(void *ctx, const KubeReply *reply) {
-    Leader *leader = ctx;
-    UNUSED(reply); /* if it failed the lease runs out by itself */
-    leader->call = NULL;
-    tell_released(leader);
-}
-
-static void release_late(void *ctx) {
-    Leader *leader = ctx;
-    leader->call = kube_call_free(leader->call);
-    tell_released(leader);
-}
-
 void leader_release(Leader *leader, LoopFn *done, void *ctx) {
     ASSERT(!leader->released);
     leader->released = done;
     leader->released_ctx = ctx;
-    leader->call = kube_call_free(leader->call);
     loop_timer_stop(leader->timer);
     loop_timer_stop(leader->deadline);
     leader->release_timer = loop_timer_new(kube_client_loop(leader->client), release_late, leader);
-    if (!leader->leading || !leader->lease) {
-        loop_timer_after(leader->release_timer, 0);
-        return;
-    }
-    leader->leading = false;
-    _cleanup_json_ json_t *lease = make_lease(leader, false);
-    json_set_at(lease, json_string(""), "spec", "holderIdentity");
-    json_set_at(lease, json_integer(1), "spec", "leaseDurationSeconds");
-    leader->call = kube_update(leader->client, leases, lease, on_released, leader);
     loop_timer_after(leader->release_timer, RELEASE_TIME);
+    if (leader->writing) /* we may hold it by then: on_written() goes on */
+        return;
+    leader->call = kube_call_free(leader->call);
+    let_go(leader);
 }
