@@ -18,36 +18,14 @@ enum {
     CONFIG_FD = 3
 };
 
-static bool set_by(const char *entry, const json_t *vars) {
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)vars, name, value) {
-        size_t len = strlen(name);
-        if (strncmp(entry, name, len) == 0 && entry[len] == '=')
-            return true;
-    }
-    return false;
-}
-
-/* Ours with those variables in it. */
-static void environment(const json_t *vars, StrList *out) {
-    const char *name;
-    json_t *value;
-    for (char **entry = environ; *entry; entry++)
-        if (!set_by(*entry, vars))
-            strlist_add(out, *entry);
-    json_object_foreach((json_t *)(uintptr_t)vars, name, value)
-        if (json_is_string(value))
-            strlist_printf(out, "%s=%s", name, json_string_value(value));
+static bool any(const char *name) {
+    UNUSED(name);
+    return true;
 }
 
 /* A pipe that holds what the worker reads: it is far smaller than a pipe is. */
 static int config_pipe(const Worker *worker, int *ret_fd) {
-    char token[24];
-    snprintf(token, sizeof(token), "%llu", (unsigned long long)worker->token);
-    _cleanup_json_ json_t *config =
-        json_pack("{s:s, s:s, s:s}", "raylet_socket", worker->raylet->socket_path, "worker_id",
-                  ID_HEX(&worker->id), "startup_token", token);
+    _cleanup_json_ json_t *config = worker_config(worker);
     _cleanup_buf_ Buf text = { 0 };
     json_encode(config, 0, &text);
     int pair[2];
@@ -68,7 +46,7 @@ int native_start(const Worker *worker, int out_fd, int err_fd, Child *ret_child)
     int r = config_pipe(worker, &config);
     if (r < 0)
         return r;
-    environment(json_at(workenv_answer(worker->env), "env_vars"), &env);
+    environment_with(json_at(workenv_answer(worker->env), "env_vars"), any, &env);
     SpawnFd fds[] = { { out_fd, 1 }, { err_fd, 2 }, { config, CONFIG_FD } };
     SpawnSpec spec = {
         .argv = SPAWN_LIST("mobula", "c-worker"),

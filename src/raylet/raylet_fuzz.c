@@ -140,6 +140,11 @@ WRAPPED(int, zygote_fork, Zygote *zygote, Worker *worker, int out_fd, int err_fd
     return 0;
 }
 
+WRAPPED(int, native_start, const Worker *worker, int out_fd, int err_fd, Child *ret_child) {
+    *ret_child = CHILD_NONE;
+    return 0;
+}
+
 WRAPPED(int, logfile_new, Raylet *raylet, const WorkerId *id, bool is_err, LogFile **ret, int *fd) {
     *ret = NULL;
     *fd = -1;

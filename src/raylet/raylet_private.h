@@ -338,6 +338,10 @@ void pool_on_kill(Raylet *raylet, RayletCall *call);
 _must_check_ int zygote_get(Raylet *raylet, const WorkEnv *env, Zygote **ret_zygote);
 _must_check_ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd);
 void zygotes_done(Raylet *raylet);
+/* What a new worker is told of itself; a new reference. */
+struct json_t *worker_config(const Worker *worker);
+/* Our environment with those of `vars` in it that `counts` names; null takes one away. */
+void environment_with(struct json_t *vars, bool (*counts)(const char *name), StrList *out);
 /* Starts a worker that runs C code; its process is ours to reap. */
 _must_check_ int native_start(const Worker *worker, int out_fd, int err_fd, Child *ret_child);
 

@@ -178,15 +178,19 @@ static int send_packet(int socket, const Buf *text, const int *fds, size_t count
     return 0;
 }
 
-/* What the environment sets, but for what the zygote itself was started with. */
-static json_t *fork_packet(const Worker *worker, uint64_t number) {
+json_t *worker_config(const Worker *worker) {
     const Raylet *raylet = worker->raylet;
     char token[24];
     snprintf(token, sizeof(token), "%llu", (unsigned long long)worker->token);
-    json_t *packet =
-        json_pack("{s:I, s:{s:s, s:s, s:s, s:s}, s:s}", "fork", (json_int_t)number, "config",
-                  "raylet_socket", raylet->socket_path, "worker_id", ID_HEX(&worker->id),
-                  "startup_token", token, "session_dir", raylet->session.dir, "title", "ray::IDLE");
+    return json_pack("{s:s, s:s, s:s, s:s}", "raylet_socket", raylet->socket_path, "worker_id",
+                     ID_HEX(&worker->id), "startup_token", token, "session_dir",
+                     raylet->session.dir);
+}
+
+/* What the environment sets, but for what the zygote itself was started with. */
+static json_t *fork_packet(const Worker *worker, uint64_t number) {
+    json_t *packet = json_pack("{s:I, s:o, s:s}", "fork", (json_int_t)number, "config",
+                               worker_config(worker), "title", "ray::IDLE");
     json_t *answer = workenv_answer(worker->env);
     static const char *const fields[][2] = { { "env_vars", "env" },
                                              { "cwd", "cwd" },
@@ -236,29 +240,26 @@ static char *zygote_key(const char *python, json_t *vars) {
     return buf_steal(&key);
 }
 
-static bool overridden(const char *entry, json_t *vars) {
+static bool overridden(const char *entry, json_t *vars, bool (*counts)(const char *name)) {
     const char *name;
     json_t *value;
     json_object_foreach(vars, name, value) {
         size_t len = strlen(name);
-        if (read_at_start(name) && strncmp(entry, name, len) == 0 && entry[len] == '=')
+        if (counts(name) && strncmp(entry, name, len) == 0 && entry[len] == '=')
             return true;
     }
     return false;
 }
 
-/* Our environment with those variables in it. */
-static char **zygote_environment(json_t *vars) {
-    StrList list = { 0 };
+void environment_with(json_t *vars, bool (*counts)(const char *name), StrList *out) {
     for (char **entry = environ; *entry; entry++)
-        if (!overridden(*entry, vars))
-            strlist_add(&list, *entry);
+        if (!overridden(*entry, vars, counts))
+            strlist_add(out, *entry);
     const char *name;
     json_t *value;
     json_object_foreach(vars, name, value)
-        if (read_at_start(name) && json_is_string(value))
-            strlist_printf(&list, "%s=%s", name, json_string_value(value));
-    return list.items;
+        if (counts(name) && json_is_string(value))
+            strlist_printf(out, "%s=%s", name, json_string_value(value));
 }
 
 /* It exits when nothing more can be asked; until it is reaped it has a name that nobody looks up. */
@@ -323,7 +324,11 @@ static int zygote_new(Raylet *raylet, const char *key, const char *python, json_
     zygote->socket = pair[0];
     zygote->key = str_dup(key);
     zygote->python = str_dup(python);
-    zygote->env = str_eq(key, python) ? NULL : zygote_environment(vars);
+    if (!str_eq(key, python)) {
+        StrList env = { 0 };
+        environment_with(vars, read_at_start, &env);
+        zygote->env = env.items;
+    }
     map_init(&zygote->requests, sizeof(uint64_t));
     zygote->idle_timer = loop_timer_new(raylet->loop, on_idle, zygote);
     if (!str_eq(key, raylet->python))
