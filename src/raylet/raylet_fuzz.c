@@ -8,6 +8,7 @@
  */
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -141,7 +142,7 @@ WRAPPED(int, zygote_fork, Zygote *zygote, Worker *worker, int out_fd, int err_fd
 }
 
 WRAPPED(int, native_start, const Worker *worker, int out_fd, int err_fd, Child *ret_child) {
-    *ret_child = CHILD_NONE;
+    *ret_child = (Child){ .pid = INT_MAX, .pidfd = -1 }; /* nobody: it is only counted */
     return 0;
 }
 
