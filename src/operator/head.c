@@ -41,6 +41,7 @@ struct HeadWatch {
     HeadDoneFn *act_fn;
     void *act_ctx;
     HeadAnswer answer;
+    usec_t asking, asked; /* when the request under way, and the answered one, began */
     json_t *job;
     char *error;
 };
@@ -73,6 +74,7 @@ static void report(HeadWatch *watch, HeadAnswer answer, json_t *job, const char 
     json_decref(watch->job);
     watch->job = job;
     watch->answer = answer;
+    watch->asked = watch->asking;
     str_set(&watch->error, error);
     if (!same)
         watch->changed(watch->ctx);
@@ -239,6 +241,7 @@ static void on_timer(void *ctx) {
     HeadWatch *watch = ctx;
     if (!watch->on || !watch->job_id || watch->ask.kube || watch->ask.http || watch->secret_call)
         return;
+    watch->asking = loop_wall_now(kube_client_loop(watch->heads->client));
     if (watch->secret && !watch->token)
         watch->secret_call = kube_get(watch->heads->client, resource_gvr(RESOURCE_SECRETS),
                                       watch->namespace_, watch->secret, on_secret, watch);
@@ -306,7 +309,12 @@ void head_watch_ask(HeadWatch *watch, bool on) {
 }
 
 HeadReport head_watch_report(const HeadWatch *watch) {
-    return (HeadReport){ .answer = watch->answer, .job = watch->job, .error = watch->error };
+    return (HeadReport){
+        .answer = watch->answer,
+        .asked = watch->asked,
+        .job = watch->job,
+        .error = watch->error,
+    };
 }
 
 static void act_done(HeadWatch *watch, int r, const char *message) {

@@ -8,8 +8,11 @@
 #include "operator/submit.h"
 
 enum {
-    SUBMITTER_GRACE_S = 30
+    SUBMITTER_GRACE_S = 30, /* for the job to be over, too */
+    SILENCE_S = 5           /* for a head that does not answer when its submitter has failed */
 };
+
+#define ASK_AGAIN (250 * USEC_PER_MSEC)
 
 /* How the submitter ended, if it did. */
 typedef struct Submitter {
@@ -132,11 +135,23 @@ static bool check_silence(JobWork *work) {
     return true;
 }
 
+/* Whether the head was asked after the submitter had ended: what it said before is no answer to
+ * how the job ended. Kubernetes' times are whole seconds. */
+static bool is_answered(JobWork *work, const Submitter *submitter) {
+    const HeadReport *report = &work->view->report;
+    usec_t wait = submitter->failed && report->answer == HEAD_SILENT ? SILENCE_S : 1;
+    if (report->asked >= submitter->finished + wait * USEC_PER_SEC)
+        return true;
+    plan_due(work->plan, work->now + ASK_AGAIN);
+    return false;
+}
+
 /* A submitter that ended says nothing about a job of which Ray itself says how it is; only where
  * Ray does not know (any more) does its end decide. */
 static bool check_submitter(JobWork *work, const Submitter *submitter) {
     HeadAnswer answer = work->view->report.answer;
-    if (submitter->finished < 0 || answer == HEAD_JOB || answer == HEAD_UNASKED)
+    if (submitter->finished < 0 || answer == HEAD_JOB || answer == HEAD_UNASKED ||
+        !is_answered(work, submitter))
         return false;
     bool app_failed = str_eq(json_str_at(work->status, "jobStatus"), "FAILED");
     if (submitter->failed) {

@@ -139,6 +139,7 @@ typedef enum HeadAnswer {
 
 typedef struct HeadReport {
     HeadAnswer answer;
+    usec_t asked; /* when what it answers was asked */
     const json_t *job;
     const char *error;
 } HeadReport;

@@ -68,7 +68,8 @@ static void try_job(const json_t *input, const json_t *pods, const json_t *servi
         .head_pod = json_array_get(pods, 0),
         .service = json_array_get(services, 1),
         .submitter = json_array_get(others, 0),
-        .report = { .job = json_object_get(input, "head") },
+        .report = { .job = json_object_get(input, "head"),
+                    .asked = json_int_at(input, NOW, "asked") },
     };
     OperatorSettings settings;
     NameRandom random = { 7 };

@@ -17,6 +17,9 @@ typedef struct World {
     NameRandom random;
     json_t *objects[RESOURCE_COUNT]; /* arrays */
     json_t *head_jobs;               /* submission id: {"status", "runs"} */
+    const char *job_end;             /* the status in which jobs end */
+    HeadReport report;               /* the operator's, as old as it happens to be */
+    json_t *reported;
     usec_t now;
     int64_t version;
     unsigned crash_percent, fault_percent;
@@ -39,7 +42,9 @@ static bool chance(World *world, unsigned percent) {
 }
 
 static void world_init(World *world, uint64_t seed) {
-    *world = (World){ .random = { seed * 2654435761u + 1 }, .now = 1800000000 * USEC_PER_SEC };
+    *world = (World){ .random = { seed * 2654435761u + 1 },
+                      .now = 1800000000 * USEC_PER_SEC,
+                      .job_end = "SUCCEEDED" };
     for (size_t i = 0; i < RESOURCE_COUNT; i++)
         world->objects[i] = json_array();
     world->head_jobs = json_object();
@@ -50,6 +55,7 @@ static void world_done(World *world) {
     for (size_t i = 0; i < RESOURCE_COUNT; i++)
         json_decref(world->objects[i]);
     json_decref(world->head_jobs);
+    json_decref(world->reported);
     restarts_done(&world->restarts);
 }
 
@@ -227,14 +233,19 @@ static void reconcile_cluster(World *world, json_t *cluster) {
         world_write_status(world, RESOURCE_RAYCLUSTERS, seen, &plan);
 }
 
-static HeadReport ask_head(World *world, const json_t *job, const json_t *head) {
-    HeadReport report = { .answer = HEAD_SILENT, .error = "no route" };
-    if (!head || !str_eq(json_str_at(head, "status", "phase"), "Running"))
-        return report;
+static void ask_head(World *world, const json_t *job, const json_t *head) {
     const char *id = json_str_at(job, "status", "jobId");
-    report.job = id ? json_object_get(world->head_jobs, id) : NULL;
-    report.answer = report.job ? HEAD_JOB : HEAD_ABSENT;
-    return report;
+    json_decref(world->reported);
+    world->reported = NULL;
+    world->report = (HeadReport){ .answer = HEAD_SILENT, .asked = world->now, .error = "no route" };
+    if (!head || !str_eq(json_str_at(head, "status", "phase"), "Running"))
+        return;
+    world->reported = id ? json_deep_copy(json_object_get(world->head_jobs, id)) : NULL;
+    world->report = (HeadReport){
+        .answer = world->reported ? HEAD_JOB : HEAD_ABSENT,
+        .asked = world->now,
+        .job = world->reported,
+    };
 }
 
 static const json_t *head_of(const json_t *pods) {
@@ -263,8 +274,11 @@ static void reconcile_job(World *world, json_t *job) {
         .service = world_find(world, RESOURCE_SERVICES, own_service),
         .submitter = world_find(world, RESOURCE_JOBS, object_name(seen)),
     };
-    if (str_eq(json_str_at(seen, "status", "jobDeploymentStatus"), "Running"))
-        view.report = ask_head(world, seen, view.head_pod);
+    if (!str_eq(json_str_at(seen, "status", "jobDeploymentStatus"), "Running"))
+        world->report = (HeadReport){ 0 };
+    else if (chance(world, 50))
+        ask_head(world, seen, view.head_pod);
+    view.report = world->report;
     _cleanup_plan_ Plan plan;
     plan_init(&plan);
     job_plan(&view, &world->settings, &world->random, world->now, &plan);
@@ -324,21 +338,24 @@ static void collect_garbage(World *world) {
     }
 }
 
-/* The submitter submits once (its script asks first), waits for the end, and completes. */
+/* The submitter submits once (its script asks first), waits for the end, and ends as the job did.
+ */
 static void step_submitter(World *world, json_t *submitter) {
     const json_t *container =
         json_array_get(json_at(submitter, "spec", "template", "spec", "containers"), 0);
     const char *id = env_value(container, "RAY_JOB_SUBMISSION_ID");
     json_t *run = id ? json_object_get(world->head_jobs, id) : NULL;
+    const json_t *conditions = json_at(submitter, "status", "conditions");
     if (!id)
         return;
     if (!run) {
         json_object_set_new(world->head_jobs, id,
                             json_pack("{s:s,s:i}", "status", "PENDING", "runs", 0));
-    } else if (str_eq(json_str_at(run, "status"), "SUCCEEDED") &&
-               !condition_holds(json_at(submitter, "status", "conditions"), "Complete")) {
-        json_t *conditions = json_make_array(json_make_object(submitter, "status"), "conditions");
-        obj_set_condition(conditions, "Complete", "True", "", "", 0, world->now);
+    } else if (str_eq(json_str_at(run, "status"), world->job_end) &&
+               !condition_holds(conditions, "Complete") && !condition_holds(conditions, "Failed")) {
+        bool good = str_eq(world->job_end, "SUCCEEDED");
+        obj_set_condition(json_make_array(json_make_object(submitter, "status"), "conditions"),
+                          good ? "Complete" : "Failed", "True", "", "", 0, world->now);
         touch(world, submitter);
     }
 }
@@ -352,7 +369,7 @@ static void step_heads(World *world) {
             json_object_set_new(run, "status", json_string("RUNNING"));
             json_object_set_new(run, "runs", json_integer(json_int_at(run, 0, "runs") + 1));
         } else if (str_eq(status, "RUNNING") && chance(world, 30)) {
-            json_object_set_new(run, "status", json_string("SUCCEEDED"));
+            json_object_set_new(run, "status", json_string(world->job_end));
             json_object_set_new(run, "end_time", json_integer(world->now / USEC_PER_MSEC));
         }
     }
@@ -514,11 +531,13 @@ static void test_cluster_converges(void **state) {
 }
 
 /* Gives the number of effects it took. */
-static unsigned run_job(uint64_t seed, const char *mode, const char *cluster, unsigned storm_steps,
-                        unsigned crash_at) {
+static unsigned run_job(uint64_t seed, const char *mode, const char *cluster, const char *end,
+                        unsigned storm_steps, unsigned crash_at) {
+    bool good = str_eq(end, "SUCCEEDED");
     World world;
     world_init(&world, seed);
     world.crash_at = crash_at;
+    world.job_end = end;
     _cleanup_free_ char *text =
         str_printf("{'apiVersion':'ray.io/v1','kind':'RayJob','metadata':{'name':'j',"
                    "'namespace':'default'},'spec':{'entrypoint':'python x.py',"
@@ -532,9 +551,10 @@ static unsigned run_job(uint64_t seed, const char *mode, const char *cluster, un
     world.crash_percent = 0;
     calm(&world, 2 * CALM_STEPS);
     const json_t *job = world_find(&world, RESOURCE_RAYJOBS, "j");
-    CHECK_STR(json_str_at(job, "status", "jobDeploymentStatus"), "Complete");
-    CHECK_STR(json_str_at(job, "status", "jobStatus"), "SUCCEEDED");
-    CHECK_INT(json_int_at(job, 0, "status", "succeeded"), 1);
+    CHECK_STR(json_str_at(job, "status", "jobDeploymentStatus"), good ? "Complete" : "Failed");
+    CHECK_STR(json_str_at(job, "status", "jobStatus"), end);
+    CHECK(good || str_eq(json_str_at(job, "status", "reason"), "AppFailed"));
+    CHECK_INT(json_int_at(job, 0, "status", good ? "succeeded" : "failed"), 1);
     CHECK_INT(json_object_size(world.head_jobs), 1);
     const json_t *run = json_object_iter_value(json_object_iter(world.head_jobs));
     CHECK_INT(json_int_at(run, 0, "runs"), 1);
@@ -552,8 +572,16 @@ static unsigned run_job(uint64_t seed, const char *mode, const char *cluster, un
 
 static void test_job_runs_once(void **state) {
     for (uint64_t seed = 1; seed <= seeds(); seed++) {
-        run_job(seed, "K8sJobMode", CLUSTER_SPEC, WILD_STEPS, 0);
-        run_job(seed, "HTTPMode", CLUSTER_SPEC, WILD_STEPS, 0);
+        run_job(seed, "K8sJobMode", CLUSTER_SPEC, "SUCCEEDED", WILD_STEPS, 0);
+        run_job(seed, "HTTPMode", CLUSTER_SPEC, "SUCCEEDED", WILD_STEPS, 0);
+    }
+}
+
+/* What Ray says of the job counts, also where its submitter is seen to have failed first. */
+static void test_a_job_that_fails(void **state) {
+    for (uint64_t seed = 1; seed <= 10 * seeds(); seed++) {
+        run_job(seed, "K8sJobMode", SMALL_SPEC, "FAILED", 0, 0);
+        run_job(seed, "HTTPMode", SMALL_SPEC, "FAILED", 0, 0);
     }
 }
 
@@ -561,14 +589,14 @@ static void test_job_runs_once(void **state) {
 static void test_a_crash_between_any_two_steps(void **state) {
     static const char *const MODES[] = { "K8sJobMode", "HTTPMode" };
     for (size_t mode = 0; mode < ARRAY_LEN(MODES); mode++) {
-        unsigned effects = run_job(1, MODES[mode], SMALL_SPEC, 0, 0);
+        unsigned effects = run_job(1, MODES[mode], SMALL_SPEC, "SUCCEEDED", 0, 0);
         CHECK(effects > 15);
         for (unsigned at = 1; at <= effects; at++)
-            run_job(1, MODES[mode], SMALL_SPEC, 0, at);
+            run_job(1, MODES[mode], SMALL_SPEC, "SUCCEEDED", 0, at);
     }
 }
 
 int main(void) {
     return TEST_RUN(TEST(test_cluster_converges), TEST(test_job_runs_once),
-                    TEST(test_a_crash_between_any_two_steps));
+                    TEST(test_a_job_that_fails), TEST(test_a_crash_between_any_two_steps));
 }
