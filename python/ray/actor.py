@@ -96,7 +96,7 @@ class _MethodSpec:
                 retry_exceptions=allowed,
                 per_yield=calls.per_yield(options),
             ),
-            calls.stream_limit(options),
+            calls.stream_limit(options), *calls.listing(options, f"{self.meta.class_name}.{self.name}"),
         )
 
     def make_call(self):
@@ -508,7 +508,7 @@ class _CreationSpec:
                 asyncio=True if metadata.is_async else None,
                 name=options.get("name"),
             ),
-            0,
+            0, *calls.listing({**options, "name": None}, None),
         )
 
     @property

@@ -58,6 +58,7 @@ class _TaskSpec:
                 max_calls=max_calls, retry_exceptions=allowed, per_yield=calls.per_yield(options)
             ),
             calls.stream_limit(options),
+            *calls.listing(options, self.export.thing.__name__),
         )
 
     def make_call(self):

@@ -142,6 +142,8 @@ static void actor_dead(Core *core, CoreActor *actor, const ErrorInfo *error) {
     actor->peer = NULL;
     buf_clear(&actor->death);
     error_info_encode(error, &actor->death);
+    if (actor->creation && error->never_started && error->death_kind != DEATH_KIND_INIT_FAILED)
+        events_ended(core, actor->creation, NULL, 0, core->now, error);
     actor_creation_end(core, actor);
     actor_fail_list(core, &actor->in_flight, error);
     actor_fail_list(core, &actor->queue, error);
@@ -179,7 +181,7 @@ static void actor_send(Core *core, CoreActor *actor, CorePending *p) {
     actor->flying++;
     p->state = PENDING_SENT;
     p->sequence = actor->next_sequence++;
-    p->sent_at = 0;
+    p->sent_at = core->now;
     _cleanup_arena_ Arena arena = { 0 };
     buf_clear(&core->scratch);
     pending_encode(core, p, actor->peer->id, &arena, &core->scratch);
@@ -242,6 +244,7 @@ void actor_peer_dead(Core *core, const PeerDead *dead) {
         if (!actor->peer || actor->peer->id != dead->peer)
             continue;
         actor->peer = NULL;
+        ErrorInfo error = { .kind = ERROR_KIND_ACTOR_DIED, .text = dead->text };
         List again;
         list_init(&again);
         LIST_EACH_SAFE(item, &actor->in_flight) {
@@ -249,6 +252,7 @@ void actor_peer_dead(Core *core, const PeerDead *dead) {
             int32_t max = p->t->max_retries;
             if (p->cancelled || (max >= 0 && p->attempt >= (uint32_t)max))
                 continue;
+            events_ended(core, p, peer_find(core, dead->peer), 0, core->now, &error);
             p->attempt++;
             p->state = PENDING_DEPS;
             actor->flying--;

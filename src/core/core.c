@@ -225,6 +225,7 @@ static usec_t pump_timers(Core *core) {
     usec_t next = rpc_expire(core->rpc, now);
     submit_tick(core, now);
     execute_tick(core, now);
+    events_tick(core, now);
     core_run_actions(core);
     return MIN(next, core->timer);
 }
@@ -447,6 +448,8 @@ static Core *core_new(const CoreOptions *o) {
     map_init(&core->fetches, sizeof(ObjectId));
     list_init(&core->calls);
     lineage_init(core);
+    events_init(core);
+    core->pid = (uint32_t)getpid();
     list_init(&core->active);
     core->rpc = rpc_new(rpc_transport, core);
     return core;
@@ -466,6 +469,7 @@ void core_release(Core *core) {
 static void core_destroy(Core *core) {
     execute_done(core);
     lineage_done(core);
+    events_done(core);
     actors_done(core);
     submit_done(core);
     peers_done(core);
@@ -528,6 +532,7 @@ bool core_alive(const Core *core) {
 
 /* Gives the last frames a chance to leave: at most a second. */
 static void core_farewell(Core *core, int exit_code) {
+    events_leave(core);
     Goodbye goodbye = { .exit_code = exit_code };
     _cleanup_buf_ Buf body = { 0 };
     goodbye_encode(&goodbye, &body);

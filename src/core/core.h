@@ -166,6 +166,8 @@ typedef struct CoreTemplateSpec {
     int32_t max_retries;     /* system failures; -1 for ever */
     bool retry_exceptions;   /* the executor's verdict `retry` counts */
     const char *options;     /* JSON for the executor, NULL for none */
+    const char *title;       /* of the function, where `name` is one that the user gave; or NULL */
+    bool unlisted;           /* its calls are not among the tasks that users list */
 } CoreTemplateSpec;
 
 /* Copies the spec. Owned; counted by every call in flight, so it may be freed at any time. */

@@ -153,7 +153,8 @@ struct CoreTemplate {
     char *name, *method, *runtime_env, *options;
     int32_t num_returns, max_retries;
     uint32_t stream_limit;
-    bool retry_exceptions;
+    bool retry_exceptions, unlisted;
+    char *title; /* the function's name, when `name` is another */
     Resource *resources, *placement;
     size_t resources_len, placement_len;
     Strategy strategy;
@@ -181,9 +182,10 @@ struct CorePending {
     uint32_t missing;        /* top-level arguments that are not there yet */
     uint32_t attempt, depth;
     uint32_t refs_len;
-    uint64_t sequence; /* ACTOR_TASK */
-    usec_t sent_at;
-    OwnRef *refs[];    /* what it makes; entries become NULL when their record goes */
+    uint32_t waited_usec; /* for its arguments */
+    uint64_t sequence;    /* ACTOR_TASK */
+    usec_t created_at, sent_at;
+    OwnRef *refs[];       /* what it makes; entries become NULL when their record goes */
 };
 
 struct CoreWorker { /* one we hold a lease of */
@@ -249,11 +251,22 @@ typedef struct RunTask {
     uint32_t stream; /* of the frame, for ACTOR_CREATE calls by a raylet */
     bool is_call;
     _Atomic bool cancelled;
-    usec_t started;
+    usec_t arrived, started;
     pthread_t thread;       /* that took it */
     bool detached;
     uint64_t yielded, read; /* streaming */
 } RunTask;
+
+/* ---- what users list ---- */
+
+typedef struct CoreEvent CoreEvent; /* a call's attempt that has ended */
+typedef struct CoreEvents {
+    CoreEvent *items;               /* a ring of `cap` */
+    size_t first, len, cap, max;
+    size_t text_bytes;
+    uint64_t dropped; /* since gcs was told */
+    usec_t interval;
+} CoreEvents;
 
 struct Core {
     pthread_mutex_t lock;
@@ -287,6 +300,9 @@ struct Core {
     bool acting;
     usec_t timer; /* next deadline the pump has to wake for */
 
+    usec_t now;   /* the clock, at the submission or the batch of frames at hand */
+    uint32_t pid;
+    CoreEvents history;
     Own own;
     IdSource ids;
     uint32_t put_index, mark;
@@ -404,6 +420,10 @@ void yields_fail(Core *core, CoreRef *whole);
 uint64_t yields_read(const CorePending *p);
 
 void pending_free(CorePending *p);
+/* Who has it; NULL: nobody. */
+static inline const CorePeer *pending_peer(const CorePending *p) {
+    return p->worker ? p->worker->peer : p->actor ? p->actor->peer : NULL;
+}
 
 /* lineage.c: calls that may run again */
 void lineage_init(Core *core);
@@ -421,6 +441,21 @@ void lineage_done(Core *core);
 /* The value of `ref` is not where it was: made again if it is ours, asked for anew if not. */
 void ref_lost(Core *core, CoreRef *ref);
 bool ref_is_at(const CoreRef *ref, PeerId location, uint64_t generation);
+
+/* events.c */
+void events_init(Core *core);
+/* An attempt has ended, by `error` if it is not NULL; `peer` ran it, for so long. */
+void events_ended(Core *core, const CorePending *p, const CorePeer *peer, uint64_t ran_usec,
+                  usec_t now, const ErrorInfo *error);
+/* By what its worker answered. */
+void events_result(Core *core, const CorePending *p, const Result *m, const CorePeer *from);
+/* The same of an actor's creation, which ran here. */
+void events_created(Core *core, const RunTask *run, usec_t now, const ErrorInfo *error);
+void events_flush(Core *core);
+void events_tick(Core *core, usec_t now);
+void events_leave(Core *core);
+void events_done(Core *core);
+void events_on_state_get(Core *core, const FrameHeader *h, const StateGet *get);
 
 /* large.c: values in the store */
 CoreBytes *large_from_wire(Core *core, const Value *value);

@@ -139,6 +139,7 @@ void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const voi
     RunTask *run = mem_new(RunTask);
     list_init(&run->link);
     run->core = core;
+    run->arrived = core->now;
     run->body = bytes_new(body, h->length);
     run->caller = from ? from->id : h->source;
     run->is_call = (h->flags & FRAME_CALL) != 0;
@@ -574,9 +575,20 @@ static void run_results(RunTask *run, const CoreTaskEnd *end, Returned **ret_lis
     *ret_list = list;
 }
 
+/* For the list of tasks. */
+static void run_created(Core *core, const RunTask *run, const CoreTaskEnd *end, usec_t now) {
+    _cleanup_arena_ Arena arena = { 0 };
+    ErrorInfo error;
+    bool failed = end->error != NULL;
+    if (failed && error_info_decode(&error, end->error, end->error_len, &arena) < 0)
+        error = (ErrorInfo){ .kind = ERROR_KIND_APPLICATION };
+    events_created(core, run, now, failed ? &error : NULL);
+}
+
 void core_task_done(Core *core, CoreTask *task, const CoreTaskEnd *end) {
     RunTask *run = run_of(task);
     ObjectList retained = { 0 };
+    usec_t now = time_mono_now();
     core_lock(core);
     if (core->running == run)
         core->running = NULL;
@@ -600,8 +612,11 @@ void core_task_done(Core *core, CoreTask *task, const CoreTaskEnd *end) {
                  .exiting = end->exiting,
                  .retry = end->retry,
                  .index = (uint32_t)run->yielded,
-                 .repr = slice_str(end->repr) };
+                 .repr = slice_str(end->repr),
+                 .ran_usec = (uint64_t)MAX(now - run->started, 1) };
     send_result(core, run, &m);
+    if (task->call.kind == CALL_KIND_ACTOR_CREATE)
+        run_created(core, run, end, now);
     for (size_t i = 0; i < len; i++)
         returned_done(core, &list[i]);
     vec_done(&retained);

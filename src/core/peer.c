@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "core/core_private.h"
@@ -259,6 +260,7 @@ static void peer_cut(Core *core, CorePeer *peer, int r) {
 
 static void peer_read_ring(Core *core, CorePeer *peer, size_t *budget) {
     int r = 0;
+    usec_t now = 0;
     while (*budget > 0 && peer->state == PEER_RING && !peer->cut) {
         FrameHeader h;
         const void *body;
@@ -269,6 +271,8 @@ static void peer_read_ring(Core *core, CorePeer *peer, size_t *budget) {
         if (r <= 0)
             break;
         --*budget;
+        if (!now)
+            core->now = now = time_mono_now();
         core->counts.frames_received++;
         h.source = peer->id; /* who wrote the ring, whatever it says */
         core_dispatch(core, peer, &h, body);
@@ -309,6 +313,7 @@ int peers_drain_sock(Core *core) {
         if (r <= 0)
             return r;
         core->counts.frames_received++;
+        core->now = time_mono_now();
         CorePeer *from = peer_is_process(core, h.source) ? peer_get(core, h.source) : NULL;
         core_dispatch(core, from, &h, body);
         core_run_actions(core);
@@ -437,6 +442,11 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
     case MSG_GROUP_INFO_REPLY: {
         DECODED(GroupInfoReply, group_info_reply, m)
         group_on_info(core, &m.info);
+        break;
+    }
+    case MSG_STATE_GET: {
+        DECODED(StateGet, state_get, m)
+        events_on_state_get(core, h, &m);
         break;
     }
     case MSG_TASK_ASSIGN:

@@ -22,6 +22,7 @@ CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint
     list_init(&p->link);
     p->t = t;
     t->count++;
+    p->created_at = core->now = time_mono_now();
     p->args = bytes_new(args->bytes, args->bytes_len);
     p->refs_len = returns;
     p->top_len = (uint32_t)args->top_len;
@@ -110,6 +111,7 @@ static void pending_fail_refs(Core *core, CorePending *p, const ErrorInfo *error
 }
 
 void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
+    events_ended(core, p, pending_peer(p), 0, core->now, error);
     pending_fail_refs(core, p, error);
     if (p->actor)
         actor_on_result(core, p, NULL);
@@ -367,6 +369,7 @@ static void class_pump(Core *core, CoreClass *c) {
 }
 
 void submit_dependency_ready(Core *core, CorePending *p) {
+    p->waited_usec = (uint32_t)MIN(core->now - p->created_at, (usec_t)UINT32_MAX);
     if (p->t->kind == CALL_KIND_ACTOR_CREATE) {
         actor_create_ready(core, p);
     } else if (p->actor) {
@@ -432,6 +435,7 @@ static void requeue(Core *core, CorePending *p) {
 void submit_retry_or_fail(Core *core, CorePending *p, const ErrorInfo *error, bool may_retry) {
     int32_t max = p->t->max_retries;
     if (may_retry && !p->cancelled && (max < 0 || p->attempt < (uint32_t)max)) {
+        events_ended(core, p, pending_peer(p), 0, core->now, error);
         p->attempt++;
         requeue(core, p);
         return;
@@ -519,7 +523,8 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
         return;
     }
     if (w)
-        worker_learn(w, p, time_mono_now());
+        worker_learn(w, p, core->now = time_mono_now());
+    events_result(core, p, m, from);
     bool again = m->application_error && m->retry && p->t->retry_exceptions && !p->cancelled &&
                  (p->t->max_retries < 0 || p->attempt < (uint32_t)p->t->max_retries);
     if (again) {

@@ -104,6 +104,8 @@ CoreTemplate *core_template_new(Core *core, const CoreTemplateSpec *spec) {
     t->method = str_dup(spec->method);
     t->runtime_env = str_dup(spec->runtime_env);
     t->options = str_dup(spec->options);
+    t->title = str_dup(spec->title);
+    t->unlisted = spec->unlisted;
     t->num_returns = spec->num_returns;
     t->stream_limit = spec->stream_limit;
     t->max_retries = spec->max_retries;
@@ -131,6 +133,7 @@ void template_unref(CoreTemplate *t) {
     mem_free(t->method);
     mem_free(t->runtime_env);
     mem_free(t->options);
+    mem_free(t->title);
     mem_free(t);
 }
 

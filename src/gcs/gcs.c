@@ -232,6 +232,7 @@ static void on_peer_dead(Gcs *gcs, GcsCall *call) {
     nodes_broadcast(gcs, MSG_PEER_DEAD, &body, call->conn->node);
     pubsub_publish(gcs, "worker", ID_SLICE(&dead.worker_id), buf_slice(&body));
     pubsub_peer_dead(gcs, dead.peer);
+    tasks_worker_dead(gcs, &dead);
     actors_peer_dead(gcs, &dead);
     jobs_peer_dead(gcs, dead.peer);
     gcs_ok_logged(gcs, call, KV_LOGGED);
@@ -303,6 +304,12 @@ static Handler *handler_of(unsigned type) {
         return groups_on_list;
     case MSG_BUNDLE_FREED:
         return groups_on_freed;
+    case MSG_TASK_EVENTS:
+        return tasks_on_events;
+    case MSG_TASK_LIST:
+        return tasks_on_list;
+    case MSG_WORKER_LIST:
+        return tasks_on_worker_list;
     case MSG_KV_PUT:
         return space_on_put;
     case MSG_KV_GET:
@@ -453,6 +460,7 @@ int gcs_new(Loop *loop, Kv *kv, const GcsOptions *options, const GcsPort *port, 
     jobs_init(gcs);
     actors_init(gcs);
     groups_init(gcs);
+    tasks_init(gcs);
     int r = load(gcs);
     if (r < 0)
         return error_context(r, "reading the cluster's records");
@@ -468,6 +476,7 @@ Gcs *gcs_free(Gcs *gcs) {
     rpc_free(gcs->rpc);
     loop_timer_free(gcs->rpc_timer);
     submissions_done(gcs);
+    tasks_done(gcs);
     pubsub_done(gcs);
     actors_done(gcs);
     groups_done(gcs);

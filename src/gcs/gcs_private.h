@@ -22,7 +22,8 @@ enum {
     GCS_GROUPS_MAX = 100000, /* placement groups that are not removed */
     GCS_REMOVED_GROUPS_KEPT = 1000,
     GCS_SUBSCRIPTIONS_MAX = 1000000,
-    GCS_NAME_MAX = 1024, /* of actors, namespaces, channels, nodes */
+    GCS_TASKS_KEPT = 100000, /* records of ended calls */
+    GCS_NAME_MAX = 1024,     /* of actors, namespaces, channels, nodes */
 };
 #define GCS_KV_BYTES_MAX ((size_t)4 << 30)
 
@@ -150,6 +151,14 @@ typedef struct GcsGroup {
 /* ---- submissions.c ---- */
 typedef struct GcsSubmission GcsSubmission;
 
+/* ---- tasks.c ---- */
+typedef struct GcsTasks { /* what ended: calls, by batches as they came; processes */
+    List batches, workers;
+    size_t count, bytes, max, workers_len;
+    Map dropped; /* JobId -> how many records of it went, or never came */
+    uint64_t dropped_total, workers_dropped;
+} GcsTasks;
+
 /* ---- pubsub.c ---- */
 typedef struct GcsSubscription {
     PeerId peer;
@@ -203,6 +212,8 @@ struct Gcs {
     size_t groups_removed_len;
 
     StrMap submissions; /* id -> GcsSubmission */
+
+    GcsTasks tasks;
 
     Vec(GcsSubscription) subscriptions;
     size_t kv_bytes;
@@ -357,6 +368,14 @@ void space_on_put(Gcs *gcs, GcsCall *call);
 void space_on_get(Gcs *gcs, GcsCall *call);
 void space_on_del(Gcs *gcs, GcsCall *call);
 void space_on_keys(Gcs *gcs, GcsCall *call);
+
+/* ---- tasks.c ---- */
+void tasks_init(Gcs *gcs);
+void tasks_done(Gcs *gcs);
+void tasks_on_events(Gcs *gcs, GcsCall *call);
+void tasks_on_list(Gcs *gcs, GcsCall *call);
+void tasks_worker_dead(Gcs *gcs, const PeerDead *dead);
+void tasks_on_worker_list(Gcs *gcs, GcsCall *call);
 
 /* ---- pubsub.c ---- */
 void pubsub_done(Gcs *gcs);

@@ -410,7 +410,8 @@ static int strategy_argument(PyObject *tuple, Arena *arena, Strategy *ret) {
 }
 
 /* prepare(kind, function, name, method, num_returns, resources, placement, strategy, runtime_env,
- *         max_retries, retry_exceptions, options, stream_limit): makes the template of this session. */
+ *         max_retries, retry_exceptions, options, stream_limit, the function's name where `name` is
+ *         the user's, whether its calls are listed): makes the template of this session. */
 static PyObject *call_prepare(PyObject *self, PyObject *args) {
     CallObject *call = (CallObject *)self;
     CoreTemplateSpec spec = { 0 };
@@ -418,16 +419,18 @@ static PyObject *call_prepare(PyObject *self, PyObject *args) {
     const char *function;
     Py_ssize_t function_len;
     PyObject *resources, *placement, *strategy;
-    int kind, retry_exceptions;
-    if (!PyArg_ParseTuple(args, "iz#zziO!OO!zipzI", &kind, &function, &function_len, &spec.name,
+    int kind, retry_exceptions, listed = 1;
+    if (!PyArg_ParseTuple(args, "iz#zziO!OO!zipzI|zp", &kind, &function, &function_len, &spec.name,
                           &spec.method, &spec.num_returns, &PyDict_Type, &resources, &placement,
                           &PyTuple_Type, &strategy, &spec.runtime_env, &spec.max_retries,
-                          &retry_exceptions, &spec.options, &spec.stream_limit))
+                          &retry_exceptions, &spec.options, &spec.stream_limit, &spec.title,
+                          &listed))
         return NULL;
     if (state_need_core(call->state) < 0)
         return NULL;
     spec.kind = (CallKind)kind;
     spec.retry_exceptions = retry_exceptions;
+    spec.unlisted = !listed;
     if (function && function_len == sizeof(spec.function))
         memcpy(&spec.function, function, sizeof(spec.function));
     if (resources_argument(resources, &arena, &spec.resources, &spec.resources_len) < 0 ||

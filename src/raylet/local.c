@@ -188,6 +188,7 @@ static void welcome(Local *local) {
         return;
     }
     local->welcomed = true;
+    local->welcomed_wall = loop_wall_now(raylet->loop);
 }
 
 PeerId local_number(Raylet *raylet) {

@@ -95,6 +95,19 @@ uint64_t objects_used(const Raylet *raylet) {
     return raylet->objects->store ? store_server_used(raylet->objects->store) : 0;
 }
 
+void objects_count(const Raylet *raylet, uint64_t *ret_objects, uint64_t *ret_spilled,
+                   uint64_t *ret_spilled_bytes) {
+    uint64_t spilled = 0, bytes = 0;
+    Place *place;
+    MAP_EACH(&raylet->objects->places, pos, place) {
+        spilled += place->file != NULL;
+        bytes += place->file ? place->size : 0;
+    }
+    *ret_objects = map_len(&raylet->objects->places);
+    *ret_spilled = spilled;
+    *ret_spilled_bytes = bytes;
+}
+
 /* ---- places ---------------------------------------------------------------------------------- */
 
 Place *place_get(const Objects *o, const ObjectId *object) {

@@ -111,6 +111,7 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     mem_random(&raylet->sched.random, sizeof(raylet->sched.random));
     list_init(&raylet->locals);
     list_init(&raylet->launches);
+    list_init(&raylet->questions);
     map_init(&raylet->local_by_peer, sizeof(PeerId));
     map_init(&raylet->births, sizeof(TaskId));
     raylet->rpc = rpc_new(rpc_out, raylet);
@@ -146,6 +147,7 @@ Raylet *raylet_free(Raylet *raylet) {
     pool_done(raylet);
     workenvs_done(raylet);
     jobrun_done(raylet);
+    state_done(raylet);
     locals_done(raylet);
     memory_done(raylet);
     objects_done(raylet);

@@ -51,6 +51,7 @@ typedef struct Local {
     char *namespace_, *config, *submission;
     FrameHeader hello; /* DRIVER: answered once gcs has numbered the job */
     bool greeted, welcomed, goodbye;
+    usec_t welcomed_wall;
     int exit_code;
     Vec(struct Ring *) rings;
     Buf metrics; /* the body of its last MetricsReport */
@@ -246,10 +247,13 @@ struct Raylet {
     Map remotes;                         /* NodeId -> Remote */
     Remote **by_index;
     Vec(const SchedNode *) view;
-    List incoming;           /* connections of raylets that are not known yet */
+    List incoming;      /* connections of raylets that are not known yet */
 
-    Map jobs;                /* JobId -> Job */
-    uint32_t jobs_call;      /* to gcs, for those that are not known */
+    Map jobs;           /* JobId -> Job */
+    uint32_t jobs_call; /* to gcs, for those that are not known */
+
+    List questions;     /* state.c */
+    size_t questions_len;
 
     List launches;           /* job-runs that are being started */
     LoopTimer *orphan_timer; /* jobrun.c */
@@ -364,6 +368,9 @@ const char *workenv_python(const WorkEnv *env);
 bool workenv_native(const WorkEnv *env); /* its workers run C code */
 struct json_t *workenv_answer(const WorkEnv *env);
 void workenvs_done(Raylet *raylet);
+
+/* How those that are there went; the list is the arena's, its texts are borrowed. */
+size_t workenvs_list(const Raylet *raylet, Arena *arena, EnvEntry **ret_envs);
 
 /* ---- helper.c: `mobula ROLE` run to its end ---- */
 typedef struct Helper Helper;
@@ -480,6 +487,10 @@ void resend_answered(Raylet *raylet, const FrameHeader *reply);
 void resend_all(Raylet *raylet, FrameConn *frames);
 void resend_forget(Raylet *raylet, PeerId source); /* the process is gone */
 
+/* ---- state.c: what users list ---- */
+void state_on_get(Raylet *raylet, RayletCall *call);
+void state_done(Raylet *raylet);
+
 /* ---- http.c, user_metrics.c ---- */
 void metrics_on_report(Raylet *raylet, RayletCall *call);
 /* What the processes here have reported, a family once. */
@@ -517,6 +528,8 @@ void objects_join(Raylet *raylet, PeerId peer, ObjectsDoor *ret_door);
 void objects_leave(Raylet *raylet, PeerId peer);
 void objects_owner_dead(Raylet *raylet, PeerId owner);
 uint64_t objects_used(const Raylet *raylet);
+void objects_count(const Raylet *raylet, uint64_t *ret_objects, uint64_t *ret_spilled,
+                   uint64_t *ret_spilled_bytes);
 void objects_on_slab(Raylet *raylet, RayletCall *call);
 void objects_on_slab_return(Raylet *raylet, RayletCall *call);
 void objects_on_unpin(Raylet *raylet, RayletCall *call);

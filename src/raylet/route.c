@@ -155,6 +155,8 @@ static Handler *handler_of(unsigned type) {
         return objects_on_pull;
     case MSG_METRICS_REPORT:
         return metrics_on_report;
+    case MSG_STATE_GET:
+        return state_on_get;
     case MSG_BUNDLE_FREED:
         return bundles_on_freed;
     default:

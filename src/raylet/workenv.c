@@ -25,6 +25,7 @@ struct WorkEnv {
     EnvHold hold;
     Helper *helper;   /* BUILDING */
     LoopTimer *timer; /* unused since a while */
+    usec_t began, ready;
 };
 
 static void workenv_free(WorkEnv *env) {
@@ -99,6 +100,7 @@ static void on_built(void *ctx, int status, Slice out, Slice err) {
     } else {
         env->answer = json_incref(answer);
         env->state = WORKENV_READY;
+        env->ready = loop_now(env->raylet->loop);
     }
     loop_task_arm(env->raylet->dispatch_task);
 }
@@ -148,6 +150,7 @@ WorkEnvState workenv_ready(WorkEnv *env) {
         return WORKENV_READY;
     if (env->state == WORKENV_NEW) {
         env->state = WORKENV_BUILDING;
+        env->began = loop_now(env->raylet->loop);
         int r = build(env);
         if (r < 0)
             fail(env, error_text(r));
@@ -169,6 +172,22 @@ const char *workenv_python(const WorkEnv *env) {
 
 bool workenv_native(const WorkEnv *env) {
     return json_is_true(json_at(workenv_answer(env), "native"));
+}
+
+size_t workenvs_list(const Raylet *raylet, Arena *arena, EnvEntry **ret_envs) {
+    size_t len = 0;
+    WorkEnv *env;
+    *ret_envs = arena_array(arena, EnvEntry, strmap_len(&raylet->envs) + 1);
+    for (size_t pos = 0; (env = strmap_next(&raylet->envs, &pos, NULL)) != NULL;)
+        (*ret_envs)[len++] = (EnvEntry){
+            .runtime_env = slice_str(env->text),
+            .success = env->state == WORKENV_READY,
+            .building = env->state == WORKENV_BUILDING,
+            .creation_ms = (uint64_t)(MAX(env->ready - env->began, 0) / USEC_PER_MSEC),
+            .references = env->refs,
+            .error = slice_str(env->error),
+        };
+    return len;
 }
 
 void workenvs_done(Raylet *raylet) {

@@ -108,6 +108,12 @@ class Export:
         logging.getLogger(__name__).warning(f"The {what} {name} is very large ({size_mib} MiB). {advice}")
 
 
+def listing(options, function):
+    """The end of prepare()'s arguments: how calls appear among the tasks that users list."""
+    title = function if options.get("name") not in (None, function) else None
+    return title, options.get("enable_task_events", True) is not False
+
+
 def strategy(options, resources, placement, name):
     """The Strategy of a task or actor with these options, as RemoteCall.prepare() takes it.
 
