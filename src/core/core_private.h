@@ -199,6 +199,7 @@ struct CoreWorker { /* one we hold a lease of */
     uint32_t window;
     double mean_usec; /* of one call, smoothed; 0 unknown */
     usec_t last_result, idle_since;
+    bool recalled;    /* others wait for its place: it goes back once it is idle */
 };
 
 struct CoreClass { /* calls that may share workers: same resources, strategy, environment */
@@ -396,6 +397,8 @@ void submit_fail(Core *core, CorePending *p, const ErrorInfo *error);
 void submit_end(Core *core, CorePending *p);
 void submit_on_result(Core *core, CorePeer *from, const Result *m);
 void submit_on_taken_back(Core *core, CorePeer *from, const TakenBack *m);
+void submit_on_recall(Core *core, const LeaseRecall *m);
+void submit_give_back(Core *core);
 void submit_worker_dead(Core *core, CoreWorker *worker, const PeerDead *dead);
 void submit_tick(Core *core, usec_t now);
 void submit_cancel_children(Core *core, const TaskId *parent, bool force);

@@ -399,6 +399,11 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
         submit_on_taken_back(core, from, &m);
         break;
     }
+    case MSG_LEASE_RECALL: {
+        DECODED(LeaseRecall, lease_recall, m)
+        submit_on_recall(core, &m);
+        break;
+    }
     case MSG_TAKE_BACK: {
         DECODED(TakeBack, take_back, m)
         execute_on_take_back(core, h, &m);

@@ -549,8 +549,12 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
     }
     if (w)
         class_pump(core, w->class_);
-    if (w && w->in_flight == 0)
-        core_timer_at(core, time_mono_now() + LINGER_TIME);
+    if (w && w->in_flight == 0) {
+        if (w->recalled)
+            worker_free(core, w, true);
+        else
+            core_timer_at(core, time_mono_now() + LINGER_TIME);
+    }
 }
 
 /* The worker has something long to do, or waits: what was queued behind it runs elsewhere. */
@@ -596,6 +600,28 @@ void submit_worker_dead(Core *core, CoreWorker *w, const PeerDead *dead) {
     class_pump(core, c);
 }
 
+void submit_on_recall(Core *core, const LeaseRecall *m) {
+    const CorePeer *peer = map_get(&core->peers, &m->worker);
+    CoreWorker *w = peer ? peer->leased : NULL;
+    if (!w || !id_equal(&w->lease, &m->lease))
+        return;
+    w->recalled = true;
+    if (w->in_flight == 0)
+        worker_free(core, w, true);
+}
+
+/* Before gcs looks for a place: what lies idle here is free for it. */
+void submit_give_back(Core *core) {
+    CoreClass *c;
+    for (size_t pos = 0; (c = strmap_next(&core->classes, &pos, NULL)) != NULL;) {
+        LIST_EACH_SAFE(item, &c->workers) {
+            CoreWorker *w = LIST_ITEM(item, CoreWorker, link);
+            if (w->in_flight == 0)
+                worker_free(core, w, true);
+        }
+    }
+}
+
 /* Gives idle leases back. */
 void submit_tick(Core *core, usec_t now) {
     CoreClass *c;
@@ -604,7 +630,7 @@ void submit_tick(Core *core, usec_t now) {
             CoreWorker *w = LIST_ITEM(item, CoreWorker, link);
             if (w->in_flight)
                 continue;
-            if (w->idle_since + LINGER_TIME <= now)
+            if (w->recalled || w->idle_since + LINGER_TIME <= now)
                 worker_free(core, w, true);
             else
                 core->timer = MIN(core->timer, w->idle_since + LINGER_TIME);

@@ -180,6 +180,7 @@ void lease_worker_ready(Lease *lease, Worker *worker) {
     }
     list_remove(&lease->link);
     list_push(&raylet->granted, &lease->link);
+    raylet->recalled = false;
     lease->state = LEASE_GRANTED;
     lease->granted_at = loop_now(raylet->loop);
     assign_worker(lease, job);
@@ -242,6 +243,23 @@ static bool env_ready(Lease *lease, bool *ret_failed) {
     return state == WORKENV_READY;
 }
 
+/* Holders keep idle leases for a while, but not while others wait for what those hold. */
+static void recall(Raylet *raylet) {
+    if (raylet->recalled)
+        return;
+    raylet->recalled = true;
+    LIST_EACH(item, &raylet->granted) {
+        Lease *lease = LIST_ITEM(item, Lease, link);
+        if (lease->state != LEASE_GRANTED || lease->birth || lease->recalled)
+            continue;
+        lease->recalled = true;
+        LeaseRecall message = { .lease = lease->id, .worker = lease->worker->local->peer };
+        _cleanup_buf_ Buf body = { 0 };
+        lease_recall_encode(&message, &body);
+        raylet_send(raylet, lease->requester, MSG_LEASE_RECALL, &body);
+    }
+}
+
 /* Served at once, but for its environment, or not at all. */
 static void place_passed_on(Lease *lease) {
     Raylet *raylet = lease->raylet;
@@ -254,6 +272,7 @@ static void place_passed_on(Lease *lease) {
         place_here(lease);
         return;
     }
+    recall(raylet);
     if (lease->in_group)
         bundle_refused(lease);
     lease_refuse(lease, STATUS_CODE_BUSY, "no room on this node now");
@@ -272,6 +291,7 @@ static bool place_in_group(Lease *lease) {
         place_here(lease);
         return true;
     }
+    recall(raylet);
     const SchedNode *node = bundle_elsewhere(lease);
     if (node)
         spill(lease, node);
@@ -292,6 +312,8 @@ static bool place(Lease *lease) {
         return true;
     }
     lease->feasible = answer != SCHED_INFEASIBLE;
+    if (answer == SCHED_WAIT)
+        recall(raylet);
     if (answer != SCHED_FOUND)
         return false;
     if (node != &raylet->here) {
@@ -520,6 +542,7 @@ void lease_on_return(Raylet *raylet, RayletCall *call) {
     if (lease->requester != call->header->source || lease->state != LEASE_GRANTED)
         return;
     Worker *worker = lease->worker;
+    raylet->gcs.freed = true;
     lease_free(lease);
     if (message.kill)
         worker_end(worker, true, true, "The worker was returned as not usable any more.");

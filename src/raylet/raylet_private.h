@@ -158,6 +158,7 @@ struct Lease {
     usec_t granted_at;
     bool feasible;    /* some node could take it with time */
     bool blocked;     /* its CPUs are lent out */
+    bool recalled;    /* its holder was told that others wait */
     uint32_t spill_call;
     NodeId spill_node;
     uint64_t shape;           /* equal ones find a place or not alike */
@@ -197,6 +198,7 @@ typedef struct Upstream {
     Buf held;         /* frames that are no calls and wait for the connection */
     LoopTimer *report_timer;
     usec_t reported_at;
+    bool freed; /* leases came back since */
     Buf last_report;
 } Upstream;
 
@@ -238,6 +240,7 @@ struct Raylet {
     Devices gpus;
     SchedState sched;
     List waiting, granted;
+    bool recalled;                       /* so is each of the granted ones */
     Map leases;                          /* LeaseId -> Lease */
     LoopTask *dispatch_task;
     Map groups;                          /* GroupId -> RayletGroup */

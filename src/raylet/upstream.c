@@ -16,10 +16,19 @@
 #define GIVE_UP_AFTER   (60 * USEC_PER_SEC)
 #define REPORT_INTERVAL (10 * USEC_PER_MSEC)
 
+static void report(void *ctx);
+
 /* ---- sending ---- */
+
+/* gcs picks a node by what it knows; who asks gave its idle leases back for it just before. */
+static bool is_placed_by_gcs(const FrameHeader *header) {
+    return header->type == MSG_ACTOR_CREATE || header->type == MSG_GROUP_CREATE;
+}
 
 void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body) {
     Upstream *gcs = &raylet->gcs;
+    if (gcs->freed && is_placed_by_gcs(header))
+        report(raylet);
     resend_keep(raylet, header, body);
     if (gcs->registered) {
         frame_send(gcs->frames, header, body);
@@ -77,6 +86,7 @@ static void report(void *ctx) {
     Upstream *gcs = &raylet->gcs;
     if (!gcs->registered)
         return;
+    gcs->freed = false;
     _cleanup_arena_ Arena arena = { 0 };
     NodeReport message = { .node = raylet->id, .changed = true };
     message.available =

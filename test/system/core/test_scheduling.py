@@ -139,6 +139,33 @@ def test_nothing_is_left_of_groups(ray):
     assert out == "4.0 10.0\n"
 
 
+def test_an_idle_lease_is_no_hindrance(ray):
+    out = ray.run(
+        """
+        import time
+        import ray
+
+        ray.init(num_cpus=1)
+
+        @ray.remote
+        def f():
+            return 1
+
+        @ray.remote(num_cpus=0.5)
+        def g():
+            return 2
+
+        print(ray.get([f.remote(), g.remote()]))
+        began = time.monotonic()
+        for _ in range(100):  # each would wait 50 ms for the other's lease
+            ray.get(f.remote())
+            ray.get(g.remote())
+        print(time.monotonic() - began < 5)
+        """
+    )
+    assert out == "[1, 2]\nTrue\n"
+
+
 def test_gpus_are_shown_to_workers(ray):
     out = ray.run(
         """
