@@ -51,6 +51,16 @@ static void report(int64_t fd, json_t *line) {
     close((int)fd);
 }
 
+static usec_t job_start_timeout(void) {
+    const char *text = getenv("RAY_JOB_START_TIMEOUT_SECONDS");
+    char *end;
+    double seconds = str_empty(text) ? 0 : strtod(text, &end);
+    bool good = seconds > 0 && seconds < 1e9 && *end == 0;
+    if (!str_empty(text) && !good)
+        log_warn("RAY_JOB_START_TIMEOUT_SECONDS=%s is no number of seconds and is ignored", text);
+    return good ? (usec_t)(seconds * (double)USEC_PER_SEC) : 0;
+}
+
 static int start(const GcsArgs *args, GcsMain *self, const Session *session,
                  GcsServer **ret_server) {
     const char *mode = getenv("RAY_AUTH_MODE"), *token = getenv("RAY_AUTH_TOKEN");
@@ -65,6 +75,7 @@ static int start(const GcsArgs *args, GcsMain *self, const Session *session,
             .settings = args->settings,
             .dashboard_url = args->dashboard_url,
             .node_ip = args->node_ip,
+            .job_start_timeout = job_start_timeout(),
             .token = str_eq(mode, "token") ? slice_str(token) : (Slice){ 0 },
         },
     };

@@ -67,6 +67,7 @@ int cmd_job_run(int argc, char **argv) {
     }
     spec.record = json_object_get(input, "record");
     spec.token = slice_str(json_str_at(input, "token"));
+    spec.gpus = json_object_get(input, "gpus");
     r = job_run_detach(&ready, &status);
     if (r == JOB_RUN_PARENT)
         return status;

@@ -226,6 +226,7 @@ void actors_schedule_pending(void *ctx) {
         if (!try_place(gcs, actor))
             list_push(&gcs->pending, &actor->pending);
     }
+    submissions_schedule_pending(gcs);
 }
 
 static bool matches_any(const GcsActor *actor, const Labels *labels) {

@@ -461,6 +461,9 @@ int gcs_new(Loop *loop, Kv *kv, const GcsOptions *options, const GcsPort *port, 
     actors_init(gcs);
     groups_init(gcs);
     tasks_init(gcs);
+    gcs->job_start_timeout =
+        options->job_start_timeout ? options->job_start_timeout : 15 * 60 * USEC_PER_SEC;
+    submission_places_init(gcs);
     int r = load(gcs);
     if (r < 0)
         return error_context(r, "reading the cluster's records");

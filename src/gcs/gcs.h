@@ -34,8 +34,9 @@ typedef struct GcsOptions {
     const char *settings; /* JSON object, handed to every process */
     const char *dashboard_url;
     const char *node_ip;
-    Slice token;      /* empty: none is asked for */
-    usec_t keepalive; /* of raylets; 0: 3 s */
+    Slice token;              /* empty: none is asked for */
+    usec_t keepalive;         /* of raylets; 0: 3 s */
+    usec_t job_start_timeout; /* a submitted job finds a node by then, or has failed; 0: 15 min */
 } GcsOptions;
 
 /* Copies the options; borrows loop, kv and port for life. Reads the Kv. */

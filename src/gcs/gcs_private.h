@@ -148,8 +148,19 @@ typedef struct GcsGroup {
     List link;     /* in Gcs.groups_pending, or Gcs.groups_removed */
 } GcsGroup;
 
-/* ---- submissions.c ---- */
-typedef struct GcsSubmission GcsSubmission;
+/* ---- submissions.c, submission_place.c ---- */
+typedef struct GcsSubmission {
+    Gcs *gcs;
+    char *id;
+    struct json_t *record;
+    NodeId node;       /* it was asked to run it; unset: not asked yet */
+    uint32_t run_call; /* 0: none under way */
+    ResourceSet resources;
+    LabelSelector labels;
+    bool placed;   /* has one of these: not bound to the head */
+    bool stopping; /* the node was told to stop it */
+    List waiting;  /* in Gcs.submissions_waiting while it has no node */
+} GcsSubmission;
 
 /* ---- tasks.c ---- */
 typedef struct GcsTasks { /* what ended: calls, by batches as they came; processes */
@@ -211,7 +222,10 @@ struct Gcs {
     List groups_pending, groups_removed; /* the oldest first */
     size_t groups_removed_len;
 
-    StrMap submissions; /* id -> GcsSubmission */
+    StrMap submissions;       /* id -> GcsSubmission */
+    List submissions_waiting; /* the oldest first */
+    LoopTimer *submission_timer;
+    usec_t job_start_timeout;
 
     GcsTasks tasks;
 
@@ -359,8 +373,21 @@ void submissions_on_stop(Gcs *gcs, GcsCall *call);
 void submissions_on_delete(Gcs *gcs, GcsCall *call);
 void submissions_on_state(Gcs *gcs, GcsCall *call);
 void submissions_node_dead(Gcs *gcs, const GcsNode *node);
-void submissions_node_joined(Gcs *gcs, const GcsNode *node);
 void submissions_driver_joined(Gcs *gcs, const GcsJob *job);
+bool submission_ended(const GcsSubmission *s);
+_must_check_ int submission_store(const GcsSubmission *s);
+void submission_fail(GcsSubmission *s, const char *error_type, const char *message);
+/* In the record: nothing of it runs any more. */
+void submission_stopped(GcsSubmission *s);
+
+/* ---- submission_place.c ---- */
+void submission_places_init(Gcs *gcs);
+/* It has no node: tried at once, and whenever there are news of nodes. */
+void submission_wait(GcsSubmission *s);
+void submissions_schedule_pending(Gcs *gcs);
+void submissions_node_joined(Gcs *gcs, const GcsNode *node);
+/* What those that have no node yet wait for, equal ones counted. */
+size_t submissions_demands(const Gcs *gcs, Arena *arena, Demand **ret_demands);
 
 /* ---- space.c ---- */
 _must_check_ int space_load(Gcs *gcs);

@@ -509,13 +509,17 @@ static const char *record(World *w, const char *id) {
     return arena_dup(&w->arena, job.record.data, job.record.len);
 }
 
-static void run_state(World *w, PeerId raylet, const char *status, int code) {
+static void report_state(World *w, PeerId raylet, const char *status, int code) {
     JobRunState message = { .submission = SLICE("j1"),
                             .status = slice_str(status),
                             .message = SLICE("as it is"),
                             .exit_code = code,
                             .has_exit_code = true };
     ASK(w, 1, raylet, MSG_JOB_RUN_STATE, job_run_state_encode, &message);
+}
+
+static void run_state(World *w, PeerId raylet, const char *status, int code) {
+    report_state(w, raylet, status, code);
     check_status(w, STATUS_CODE_OK);
 }
 
@@ -545,7 +549,8 @@ static void test_submission(void **state) {
     ASK(&w, 50, 0, MSG_SUBMISSION_STOP, submission_stop_encode, &stop);
     CHECK_INT(sent_of(&w, MSG_JOB_RUN_STOP)->conn, 1);
     run_state(&w, raylet, "FAILED", 3);
-    run_state(&w, raylet, "RUNNING", 0); /* over is over */
+    report_state(&w, raylet, "RUNNING", 0); /* over is over */
+    check_status(&w, STATUS_CODE_DEAD);
     const char *text = record(&w, "j1");
     CHECK(strstr(text, "\"status\":\"FAILED\"") && strstr(text, "\"driver_exit_code\":3"));
     ASK(&w, 50, 0, MSG_SUBMISSION_STOP, submission_stop_encode, &stop);
@@ -567,6 +572,109 @@ static void test_submission_node_dies(void **state) {
     world_done(&w);
 }
 
+static void submit_cpus(World *w, const char *id, double cpus) {
+    Resource cpu = { SLICE("CPU"), (int64_t)(cpus * (double)QUANTITY_ONE) };
+    SubmitJob message = { .submission = slice_str(id),
+                          .entrypoint = SLICE("python x.py"),
+                          .resources = &cpu,
+                          .resources_len = 1 };
+    ASK(w, 50, 0, MSG_SUBMIT_JOB, submit_job_encode, &message);
+}
+
+/* The raylet's answer to the newest JobRun. */
+static void answer_run(World *w, PeerId raylet, StatusCode code) {
+    const Sent *run = sent_of(w, MSG_JOB_RUN);
+    Status status = { .code = code, .text = SLICE("no room") };
+    _cleanup_buf_ Buf body = { 0 };
+    status_encode(&status, &body);
+    FrameHeader header = { .type = MSG_STATUS,
+                           .flags = FRAME_REPLY | FRAME_ERROR,
+                           .length = (uint32_t)body.len,
+                           .stream = run->header.stream,
+                           .source = raylet,
+                           .destination = PEER_GCS };
+    sent_clear(w);
+    gcs_frame(w->gcs, 1, &header, buf_slice(&body));
+    pass(w, 0);
+}
+
+static void test_submission_waits_for_room(void **state) {
+    World w;
+    world_init(&w);
+    PeerId raylet = join(&w, 1, true); /* 2 CPUs */
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    submit_cpus(&w, "j1", 2);
+    JobRun run;
+    ANSWER(&w, MSG_JOB_RUN, job_run_decode, &run);
+    CHECK_INT(run.resources_len, 1);
+    CHECK_INT(run.resources[0].amount, 2 * QUANTITY_ONE);
+    answer_run(&w, raylet, STATUS_CODE_OK);
+    submit_cpus(&w, "j2", 1); /* the first is counted in although the node has not said so yet */
+    CHECK(!find_sent(&w, MSG_JOB_RUN));
+    CHECK(strstr(record(&w, "j2"), "It may be waiting for resources (CPUs, GPUs, memory, custom "
+                                   "resources) to become available.\""));
+    sent_clear(&w);
+    report(&w, 1, raylet, 2);
+    CHECK(sent_of(&w, MSG_JOB_RUN));
+    answer_run(&w, raylet, STATUS_CODE_BUSY); /* the view was old */
+    CHECK(strstr(record(&w, "j2"), "\"driver_node_id\":null"));
+    report(&w, 1, raylet, 0);
+    CHECK(!find_sent(&w, MSG_JOB_RUN));
+    restart(&w); /* it waits on */
+    raylet = join(&w, 1, true);
+    CHECK(sent_of(&w, MSG_JOB_RUN));
+    world_done(&w);
+}
+
+static void test_submission_asked_for_is_asked_again(void **state) {
+    World w;
+    world_init(&w);
+    join(&w, 1, true);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    submit(&w, "j1", "python x.py");
+    sent_of(&w, MSG_JOB_RUN);
+    restart(&w); /* without the answer */
+    PeerId raylet = join(&w, 1, true);
+    answer_run(&w, raylet, STATUS_CODE_OK);
+    run_state(&w, raylet, "RUNNING", 0);
+    restart(&w);
+    join(&w, 1, true);
+    CHECK(!find_sent(&w, MSG_JOB_RUN));
+    world_done(&w);
+}
+
+static void test_submission_stopped_before_it_began(void **state) {
+    World w;
+    world_init(&w);
+    PeerId raylet = join(&w, 1, true);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    submit_cpus(&w, "j1", 1);
+    SubmissionStop stop = { .submission = SLICE("j1") };
+    _cleanup_buf_ Buf body = { 0 };
+    submission_stop_encode(&stop, &body);
+    feed(&w, 50, 0, MSG_SUBMISSION_STOP, FRAME_CALL, &body);
+    answer_run(&w, raylet, STATUS_CODE_BUSY);
+    CHECK(strstr(record(&w, "j1"), "\"status\":\"STOPPED\""));
+    world_done(&w);
+}
+
+static void test_submission_that_nothing_can_take(void **state) {
+    World w;
+    world_init(&w);
+    PeerId raylet = join(&w, 1, true);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    submit_cpus(&w, "j1", 64);
+    CHECK(strstr(record(&w, "j1"), "The entrypoint needs 64.0 CPU where no node has more than 2.0: "
+                                   "add a node that has it, or stop the job and ask for less."));
+    for (int i = 0; i < 16 * 60; i++) {
+        pass(&w, USEC_PER_SEC);
+        feed(&w, 1, raylet, MSG_PING, FRAME_CALL, NULL);
+    }
+    CHECK(strstr(record(&w, "j1"), "\"status\":\"FAILED\""));
+    CHECK(strstr(record(&w, "j1"), "failed to start within 900 seconds."));
+    world_done(&w);
+}
+
 int main(void) {
     return TEST_RUN(
         TEST(test_hello), TEST(test_bad_bodies), TEST(test_relay_and_false_source),
@@ -574,5 +682,7 @@ int main(void) {
         TEST(test_publish), TEST(test_subscription_before_registration), TEST(test_actor_life),
         TEST(test_actor_names), TEST(test_actor_waits_for_room), TEST(test_actor_start_fails),
         TEST(test_actor_ends_with_owner), TEST(test_actor_node_dies), TEST(test_actor_out_of_scope),
-        TEST(test_actor_survives_gcs), TEST(test_submission), TEST(test_submission_node_dies));
+        TEST(test_actor_survives_gcs), TEST(test_submission), TEST(test_submission_node_dies),
+        TEST(test_submission_waits_for_room), TEST(test_submission_asked_for_is_asked_again),
+        TEST(test_submission_stopped_before_it_began), TEST(test_submission_that_nothing_can_take));
 }

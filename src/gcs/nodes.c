@@ -461,10 +461,9 @@ void nodes_on_drain(Gcs *gcs, GcsCall *call) {
     gcs_ok_logged(gcs, call, KV_LOGGED);
 }
 
-/* Actors wait at gcs, on no node: they are shown with the head's demands. */
-static void status_add_actors(const Gcs *gcs, Arena *arena, ClusterStatus *status) {
-    Demand *waiting;
-    size_t len = actors_demands(gcs, arena, &waiting);
+/* Actors and submitted jobs wait at gcs, on no node: they are shown with the head's demands. */
+static void status_add_demands(const Gcs *gcs, Arena *arena, ClusterStatus *status,
+                               const Demand *waiting, size_t len) {
     for (size_t i = 0; i < status->nodes_len && len > 0; i++) {
         NodeInfo *node = &status->nodes[i];
         if (!node->head || node->state == NODE_STATE_DEAD)
@@ -486,7 +485,11 @@ void nodes_on_cluster_status(Gcs *gcs, GcsCall *call) {
         .cluster = gcs->cluster,
     };
     status.nodes = all_nodes(gcs, call->arena, &status.nodes_len);
-    status_add_actors(gcs, call->arena, &status);
+    Demand *waiting;
+    size_t len = actors_demands(gcs, call->arena, &waiting);
+    status_add_demands(gcs, call->arena, &status, waiting, len);
+    len = submissions_demands(gcs, call->arena, &waiting);
+    status_add_demands(gcs, call->arena, &status, waiting, len);
     status.groups_len = groups_demands(gcs, call->arena, &status.groups);
     _cleanup_buf_ Buf body = { 0 };
     cluster_status_encode(&status, &body);

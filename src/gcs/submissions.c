@@ -7,12 +7,12 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "gcs/gcs_private.h"
+#include "sched/devices.h"
 
 /*
  * Submitted jobs: the record (the fields of the REST API's JobDetails, as JSON) is durable before
- * the submitter hears of it; then the raylet of a chosen node is asked to start job-run, which
- * reports every later change. A job is asked to start at most once where that could have had an
- * effect: what is known to have been asked for but not to run is failed, never run again.
+ * the submitter hears of it; then the raylet of a chosen node is asked to start job-run
+ * (submission_place.c), which reports every later change.
  */
 
 enum {
@@ -20,18 +20,8 @@ enum {
     TEXT_MAX = 1 << 20,
 };
 
-struct GcsSubmission {
-    Gcs *gcs;
-    char *id;
-    json_t *record;
-    NodeId node;       /* it was asked to run it; unset: not asked yet */
-    uint32_t run_call; /* 0: none under way */
-    ResourceSet resources;
-    LabelSelector labels;
-    bool placed; /* has resources: not bound to the head */
-};
-
 static void submission_free(GcsSubmission *s) {
+    list_remove(&s->waiting);
     free(s->id);
     json_decref(s->record);
     resources_done(&s->resources);
@@ -39,15 +29,22 @@ static void submission_free(GcsSubmission *s) {
     free(s);
 }
 
-static bool submission_ended(const GcsSubmission *s) {
+bool submission_ended(const GcsSubmission *s) {
     const char *status = json_str_at(s->record, "status");
     return str_eq(status, "SUCCEEDED") || str_eq(status, "FAILED") || str_eq(status, "STOPPED");
 }
 
-static int submission_store(const GcsSubmission *s) {
+int submission_store(const GcsSubmission *s) {
     _cleanup_buf_ Buf text = { 0 };
     json_encode(s->record, 0, &text);
     return gcs_store(s->gcs, "submission", slice_str(s->id), &text);
+}
+
+void submission_stopped(GcsSubmission *s) {
+    list_remove(&s->waiting);
+    json_set_at(s->record, json_string("STOPPED"), "status");
+    json_set_at(s->record, json_string("Job was intentionally stopped."), "message");
+    json_set_at(s->record, json_integer((json_int_t)gcs_wall_ms(s->gcs)), "end_time");
 }
 
 static void submission_reply(const GcsSubmission *s, const GcsCall *call, bool logged) {
@@ -61,83 +58,14 @@ static void submission_reply(const GcsSubmission *s, const GcsCall *call, bool l
         gcs_reply(s->gcs, call, MSG_SUBMITTED_JOB, &body);
 }
 
-static void submission_fail(GcsSubmission *s, const char *error_type, const char *message) {
+void submission_fail(GcsSubmission *s, const char *error_type, const char *message) {
+    list_remove(&s->waiting);
     json_set_at(s->record, json_string("FAILED"), "status");
     json_set_at(s->record, json_string(message), "message");
     json_set_at(s->record, json_string(error_type), "error_type");
     json_set_at(s->record, json_integer((json_int_t)gcs_wall_ms(s->gcs)), "end_time");
     if (submission_store(s) == 0)
         gcs_log(s->gcs);
-}
-
-/* ---- starting ---- */
-
-static GcsNode *choose_node(GcsSubmission *s) {
-    if (!s->placed)
-        return nodes_head(s->gcs);
-    NodeId none = { 0 };
-    const SchedNode *found = NULL;
-    SchedRequest request = { .resources = &s->resources, .labels = &s->labels };
-    SchedAnswer answer = sched_pick(&s->gcs->sched, nodes_view(s->gcs), &none, &request, &found);
-    return answer == SCHED_FOUND ? nodes_get(s->gcs, &found->id) : NULL;
-}
-
-static void on_run_done(void *argument, const RpcReply *reply) {
-    GcsSubmission *s = argument;
-    s->run_call = 0;
-    if (reply->result == -ECANCELED || submission_ended(s))
-        return;
-    /* The node may have begun it before its connection broke: its job-run tells. */
-    if (reply->result != 1 || reply->status.code == STATUS_CODE_OK)
-        return;
-    _cleanup_free_ char *text = str_dup_slice(reply->status.text);
-    _cleanup_free_ char *message =
-        str_printf("Job supervisor actor could not be scheduled: %s", text);
-    submission_fail(s, "JOB_SUPERVISOR_ACTOR_START_FAILURE", message);
-}
-
-/* The node's name is in the log: a gcs that starts again knows that it may have been asked. And a
- * node that has just joined has our answer before this. */
-static void ask_node(Gcs *gcs, const char *id) {
-    GcsSubmission *s = strmap_get(&gcs->submissions, id);
-    if (!s || s->run_call || id_is_unset(&s->node) || submission_ended(s))
-        return;
-    GcsNode *node = nodes_get(gcs, &s->node);
-    if (!node || !node->conn) { /* gone again: nothing was asked */
-        s->node = (NodeId){ 0 };
-        return;
-    }
-    _cleanup_buf_ Buf text = { 0 }, body = { 0 };
-    json_encode(s->record, 0, &text);
-    JobRun message = { .submission = slice_str(s->id),
-                       .record = buf_slice(&text),
-                       .token = buf_slice(&gcs->token) };
-    job_run_encode(&message, &body);
-    s->run_call = rpc_call(gcs->rpc, peer_make(node->index, node->incarnation, 0), MSG_JOB_RUN,
-                           &body, USEC_INFINITY, on_run_done, s);
-}
-
-static void submission_launch(GcsSubmission *s) {
-    if (!id_is_unset(&s->node) || submission_ended(s))
-        return;
-    Gcs *gcs = s->gcs;
-    GcsNode *node = choose_node(s);
-    if (!node || !node->conn)
-        return; /* until a node joins or has room */
-    s->node = node->sched.id;
-    json_set_at(s->record, json_string(ID_HEX(&s->node)), "driver_node_id");
-    _cleanup_free_ char *agent =
-        str_printf("http://%s:%u", node->ip ? node->ip : "", node->agent_port);
-    json_set_at(s->record, json_string(agent), "driver_agent_http_address");
-    if (submission_store(s) == 0)
-        gcs_log_then(gcs, ask_node, s->id);
-}
-
-static void launch_all(Gcs *gcs) {
-    GcsSubmission *s;
-    size_t pos = 0;
-    while ((s = strmap_next(&gcs->submissions, &pos, NULL)))
-        submission_launch(s);
 }
 
 /* ---- submitting ---- */
@@ -188,6 +116,15 @@ static json_t *resources_json(const ResourceSet *set) {
     return object;
 }
 
+static json_t *selector_json(const Pair *labels, size_t len) {
+    json_t *object = json_object();
+    for (size_t i = 0; i < len; i++) {
+        _cleanup_free_ char *key = str_dup_slice(labels[i].key);
+        json_object_set_new(object, key, json_stringn(labels[i].value.data, labels[i].value.len));
+    }
+    return object;
+}
+
 static int record_make(GcsSubmission *s, const SubmitJob *submit) {
     _cleanup_json_ json_t *env = NULL, *metadata = NULL;
     _cleanup_free_ char *entrypoint = NULL;
@@ -201,6 +138,8 @@ static int record_make(GcsSubmission *s, const SubmitJob *submit) {
     if (r == 0)
         r = resources_from_wire(&s->resources, submit->resources, submit->resources_len);
     if (r == 0)
+        r = devices_check(s->resources.known[RESOURCE_GPU]);
+    if (r == 0)
         r = label_selector_from_wire(&s->labels, submit->labels, submit->labels_len);
     if (r < 0)
         return r;
@@ -208,12 +147,13 @@ static int record_make(GcsSubmission *s, const SubmitJob *submit) {
         return error_origin(-EINVAL, "entrypoint must not be empty");
     s->placed = !resources_empty(&s->resources) || s->labels.len > 0;
     s->record = json_pack(
-        "{s:s, s:n, s:s, s:n, s:s, s:s, s:s, s:n, s:I, s:n, s:O, s:O, s:n, s:n, s:n, s:o}", "type",
-        "SUBMISSION", "job_id", "submission_id", s->id, "driver_info", "status", "PENDING",
+        "{s:s, s:n, s:s, s:n, s:s, s:s, s:s, s:n, s:I, s:n, s:O, s:O, s:n, s:n, s:n, s:o, s:o}",
+        "type", "SUBMISSION", "job_id", "submission_id", s->id, "driver_info", "status", "PENDING",
         "entrypoint", entrypoint, "message", "", "error_type", "start_time",
         (json_int_t)gcs_wall_ms(s->gcs), "end_time", "metadata", metadata, "runtime_env", env,
         "driver_agent_http_address", "driver_node_id", "driver_exit_code", "entrypoint_resources",
-        resources_json(&s->resources));
+        resources_json(&s->resources), "entrypoint_label_selector",
+        selector_json(submit->labels, submit->labels_len));
     if (!s->record)
         return error_origin(-EINVAL, "entrypoint is not UTF-8");
     _cleanup_free_ char *message = job_usual_message(s->record, "PENDING");
@@ -263,6 +203,7 @@ void submissions_on_submit(Gcs *gcs, GcsCall *call) {
     }
     GcsSubmission *s = mem_new(GcsSubmission);
     s->gcs = gcs;
+    list_init(&s->waiting);
     s->id = TAKE(id);
     r = record_make(s, &submit);
     if (r == 0)
@@ -274,7 +215,7 @@ void submissions_on_submit(Gcs *gcs, GcsCall *call) {
     }
     strmap_put(&gcs->submissions, s->id, s);
     submission_reply(s, call, true);
-    submission_launch(s);
+    submission_wait(s);
 }
 
 /* ---- the other requests ---- */
@@ -323,14 +264,13 @@ void submissions_on_stop(Gcs *gcs, GcsCall *call) {
     }
     GcsNode *node = nodes_get(gcs, &s->node);
     if (node) {
+        s->stopping = true;
         JobRunStop message = { .submission = slice_str(s->id) };
         _cleanup_buf_ Buf body = { 0 };
         job_run_stop_encode(&message, &body);
         gcs_send(gcs, peer_make(node->index, node->incarnation, 0), MSG_JOB_RUN_STOP, &body);
     } else { /* nobody was asked to run it yet */
-        json_set_at(s->record, json_string("STOPPED"), "status");
-        json_set_at(s->record, json_string("Job was intentionally stopped."), "message");
-        json_set_at(s->record, json_integer((json_int_t)gcs_wall_ms(gcs)), "end_time");
+        submission_stopped(s);
         int r = submission_store(s);
         if (r < 0) {
             gcs_reply_error(gcs, call, r);
@@ -373,14 +313,17 @@ void submissions_on_state(Gcs *gcs, GcsCall *call) {
     GCS_DECODE(gcs, call, job_run_state_decode, &state);
     _cleanup_free_ char *id = str_dup_slice(state.submission);
     GcsSubmission *s = strmap_get(&gcs->submissions, id);
-    /* An ended one stays as it ended; one that was deleted is nobody's any more: both are told OK,
-     * since the reporter repeats itself until then. */
-    if (!s || submission_ended(s)) {
-        gcs_ok_logged(gcs, call, KV_SYNCED);
-        return;
-    }
     if (!status_valid(state.status)) {
         gcs_reply_status(gcs, call, STATUS_CODE_INVALID, "no such job status");
+        return;
+    }
+    /* An ended one stays as it ended; one that was deleted is nobody's any more. What still runs of
+     * them is told so; its end is taken, since the reporter repeats itself until then. */
+    if (!s || submission_ended(s)) {
+        if (slice_eq_str(state.status, "PENDING") || slice_eq_str(state.status, "RUNNING"))
+            gcs_reply_status(gcs, call, STATUS_CODE_DEAD, "the job has been given up");
+        else
+            gcs_ok_logged(gcs, call, KV_SYNCED);
         return;
     }
     json_t *message = json_stringn(state.message.data ? state.message.data : "", state.message.len);
@@ -434,17 +377,13 @@ void submissions_node_dead(Gcs *gcs, const GcsNode *node) {
     }
 }
 
-void submissions_node_joined(Gcs *gcs, const GcsNode *node) {
-    UNUSED(node);
-    launch_all(gcs);
-}
-
 /* ---- life ---- */
 
 static int load_one(void *userdata, Slice key, Slice value) {
     Gcs *gcs = userdata;
     GcsSubmission *s = mem_new(GcsSubmission);
     s->gcs = gcs;
+    list_init(&s->waiting);
     s->id = str_dup_slice(key);
     int r = json_parse(value.data, value.len, NULL, 0, &s->record);
     if (r < 0) {
@@ -462,8 +401,14 @@ static int load_one(void *userdata, Slice key, Slice value) {
             resources_set(&s->resources, name, quantity) < 0)
             log_warn("resource %s of job %s is ignored", name, s->id);
     }
-    s->placed = !resources_empty(&s->resources);
+    json_object_foreach(json_at(s->record, "entrypoint_label_selector"), name, amount) {
+        if (label_selector_add(&s->labels, name, json_string_value(amount)) < 0)
+            log_warn("label %s of job %s is ignored", name, s->id);
+    }
+    s->placed = !resources_empty(&s->resources) || s->labels.len > 0;
     strmap_put(&gcs->submissions, s->id, s);
+    if (id_is_unset(&s->node) && !submission_ended(s))
+        submission_wait(s);
     return 0;
 }
 
@@ -477,4 +422,5 @@ void submissions_done(Gcs *gcs) {
     while ((s = strmap_next(&gcs->submissions, &pos, NULL)))
         submission_free(s);
     strmap_done(&gcs->submissions);
+    loop_timer_free(gcs->submission_timer);
 }

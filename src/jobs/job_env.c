@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/job_env.h"
 
+#include <stdlib.h>
+
 #include "api/job_state.h"
 
 extern char **environ;
@@ -33,6 +35,31 @@ static void set_authentication(const JobRunSpec *spec, json_t *vars) {
     set(vars, "RAY_AUTH_TOKEN", token);
 }
 
+/* The GPUs that the entrypoint was given, by the names that this node's are called by. */
+static void set_visible_devices(const JobRunSpec *spec, json_t *vars) {
+    const char *keep = json_str_at(vars, "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES");
+    if (json_array_size(spec->gpus) == 0 || (!str_empty(keep) && !str_eq(keep, "0")))
+        return;
+    _cleanup_strlist_ StrList names = { 0 };
+    _cleanup_buf_ Buf text = { 0 };
+    const char *outer = getenv("CUDA_VISIBLE_DEVICES");
+    for (const char *p = outer; !str_empty(p); p += *p == ',') {
+        size_t len = strcspn(p, ",");
+        strlist_take(&names, str_dup_slice((Slice){ p, len }));
+        p += len;
+    }
+    for (size_t i = 0; i < json_array_size(spec->gpus); i++) {
+        size_t at = (size_t)json_integer_value(json_array_get(spec->gpus, i));
+        buf_printf(&text, "%s", i ? "," : "");
+        if (at < names.len)
+            buf_printf(&text, "%s", names.items[at]);
+        else
+            buf_printf(&text, "%zu", at);
+    }
+    buf_add_char(&text, 0);
+    set(vars, "CUDA_VISIBLE_DEVICES", text.data);
+}
+
 void job_env_fill(const JobRunSpec *spec, const char *submission, const json_t *env, StrList *out) {
     _cleanup_json_ json_t *vars = json_object();
     json_t *given = json_object_get(env, "env_vars");
@@ -48,6 +75,7 @@ void job_env_fill(const JobRunSpec *spec, const char *submission, const json_t *
         json_object_update(vars, given);
     set_job_config(spec, submission, vars);
     set_authentication(spec, vars);
+    set_visible_devices(spec, vars);
     set(vars, "RAY_ADDRESS", spec->gcs_address);
     set(vars, "PYTHONUNBUFFERED", "1");
     json_object_foreach(vars, name, value) {

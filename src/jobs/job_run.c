@@ -29,6 +29,7 @@ enum {
 };
 #define REPORT_TIMEOUT (10 * USEC_PER_SEC)
 #define LINGER         (60 * USEC_PER_SEC) /* for a raylet that does not come back */
+#define NODE_PATIENCE  (10 * USEC_PER_SEC) /* as long as the entrypoint runs without one */
 
 typedef struct JobRunner {
     const JobRunSpec *spec;
@@ -37,7 +38,7 @@ typedef struct JobRunner {
     Loop *loop;
     Dial *dial;
     LoopSignal *signals[2];
-    LoopTimer *kill_timer, *linger_timer;
+    LoopTimer *kill_timer, *linger_timer, *node_timer;
     char *log_path;
     int log;
 
@@ -49,9 +50,12 @@ typedef struct JobRunner {
 
     LoopChild *driver;
     bool stopping;
+    const char *given_up; /* why, when nobody asked for the stop; else NULL */
 } JobRunner;
 
 /* ------------------------------------------------------------------------------- reports */
+
+static void job_give_up(JobRunner *job, const char *why);
 
 static void on_reported(void *argument, const RpcReply *reply) {
     JobRunner *job = argument;
@@ -59,7 +63,9 @@ static void on_reported(void *argument, const RpcReply *reply) {
         reply->result == 0 || (reply->result == 1 && reply->status.code == STATUS_CODE_OK);
     if (!confirmed) {
         /* A lost connection is dialled again, and then everything is told again. */
-        if (reply->result == 1)
+        if (reply->result == 1 && reply->status.code == STATUS_CODE_DEAD)
+            job_give_up(job, "The job was given up with the node it ran on.");
+        else if (reply->result == 1)
             log_warn("report refused: %.*s", (int)reply->status.text.len, reply->status.text.data);
         return;
     }
@@ -89,11 +95,21 @@ static void job_report(JobRunner *job) {
 }
 
 static void on_ready(void *ctx, const Welcome *welcome) {
-    job_report(ctx);
+    JobRunner *job = ctx;
+    loop_timer_stop(job->node_timer);
+    job_report(job);
 }
 
 static void on_lost(void *ctx, int r, const char *sentence) {
+    JobRunner *job = ctx;
     log_debug("raylet: %s", sentence);
+    if (!loop_timer_armed(job->node_timer))
+        loop_timer_after(job->node_timer, NODE_PATIENCE);
+}
+
+/* The node is dead to the cluster, and what it set aside for the job is gone with it. */
+static void on_node_lost(void *ctx) {
+    job_give_up(ctx, "The raylet of the job's node died and did not come back.");
 }
 
 /* On the disk first, then to gcs. */
@@ -118,6 +134,13 @@ static void job_fail(JobRunner *job, const char *error_type, const char *message
         log_warn("the job's log could not be written");
     str_set(&job->state.error_type, error_type);
     job_enter(job, JOB_STATE_FAILED, message);
+}
+
+static void job_stopped(JobRunner *job) {
+    if (job->given_up)
+        job_fail(job, "JOB_SUPERVISOR_ACTOR_DIED", job->given_up);
+    else
+        job_enter(job, JOB_STATE_STOPPED, NULL);
 }
 
 static void on_linger(void *ctx) {
@@ -154,7 +177,7 @@ static void on_driver_exit(void *ctx, const LoopExit *end) {
     process_kill_tree(job->state.driver_pid, SIGKILL);
     job_kill_left(&job->state);
     if (job->stopping)
-        job_enter(job, JOB_STATE_STOPPED, NULL);
+        job_stopped(job);
     else
         job_ended(job, end);
 }
@@ -227,7 +250,7 @@ static void on_env_exit(void *ctx, const LoopExit *end) {
     JobRunner *job = ctx;
     job->env_child = loop_child_free(job->env_child);
     if (job->stopping) {
-        job_enter(job, JOB_STATE_STOPPED, NULL);
+        job_stopped(job);
         return;
     }
     int r = env_take_answer(job, end);
@@ -342,6 +365,14 @@ static void job_stop(JobRunner *job) {
     loop_timer_after(job->kill_timer, stop_wait());
 }
 
+static void job_give_up(JobRunner *job, const char *why) {
+    if (job->stopping || job_status_terminal(job->state.status))
+        return;
+    log_warn("job %s is ended: %s", job->submission, why);
+    job->given_up = why;
+    job_stop(job);
+}
+
 static void on_signal(void *ctx, int signo) {
     job_stop(ctx);
 }
@@ -361,6 +392,7 @@ static void job_done(JobRunner *job) {
         loop_signal_free(job->signals[i]);
     loop_timer_free(job->kill_timer);
     loop_timer_free(job->linger_timer);
+    loop_timer_free(job->node_timer);
     loop_child_free(job->env_child);
     loop_child_free(job->driver);
     env_hold_done(&job->hold);
@@ -409,6 +441,7 @@ static int job_connect(JobRunner *job) {
         return r;
     job->kill_timer = loop_timer_new(job->loop, on_kill, job);
     job->linger_timer = loop_timer_new(job->loop, on_linger, job);
+    job->node_timer = loop_timer_new(job->loop, on_node_lost, job);
     return dial_new(job->loop, &dial, &dial_events, job, &job->dial);
 }
 

@@ -15,6 +15,7 @@ typedef struct JobRunSpec { /* borrowed for life */
     const char *program;     /* this binary, for env-setup */
     const json_t *record;
     Slice token;             /* of the cluster; empty: none */
+    const json_t *gpus;      /* the node's numbers of those it was given */
 } JobRunSpec;
 
 /* Leaves the caller behind: in the child of a child, the leader of a new session, it returns 0 and

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/map.h"
 
 enum {
     NAME_MAX_LEN = 63,
@@ -229,6 +230,17 @@ bool label_selector_equal(const LabelSelector *a, const LabelSelector *b) {
         if (!terms_equal(&a->terms[i], &b->terms[i]))
             return false;
     return true;
+}
+
+uint64_t label_selector_hash(const LabelSelector *selector) {
+    uint64_t hash = selector->len;
+    for (uint32_t i = 0; i < selector->len; i++) {
+        const LabelTerm *term = &selector->terms[i];
+        hash = hash * 31 + base_hash(term->key, strlen(term->key)) + term->negated;
+        for (size_t v = 0; v < term->values.len; v++)
+            hash = hash * 31 + base_hash(term->values.items[v], strlen(term->values.items[v]));
+    }
+    return hash;
 }
 
 static int condition_fault(const char *condition) {

@@ -61,6 +61,7 @@ void label_selector_done(LabelSelector *selector);
 #define _cleanup_label_selector_ _cleanup_(label_selector_done)
 void label_selector_copy(LabelSelector *to, const LabelSelector *from); /* replaces `to` */
 bool label_selector_equal(const LabelSelector *a, const LabelSelector *b);
+uint64_t label_selector_hash(const LabelSelector *selector);
 /* `condition` is "v", "!v", "in(a,b)", "!in(a,b)", "*" (the key is there), "!*" (it is not) or "" (the
  * empty value). -EINVAL, -E2BIG. */
 _must_check_ int label_selector_add(LabelSelector *selector, const char *key,

@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "api/job_state.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "codec/json.h"
-#include "host/process.h"
 #include "raylet/raylet_private.h"
 
 /*
  * Starting job-run for gcs (the contract is in src/jobs/README.md): the command forks twice and
- * ends with 0 once the real job-run is on its own; it survives this daemon. A job whose state file
+ * ends with 0 once the real job-run is on its own; what it was given is held until that is gone. A job whose state file
  * is there was started already.
  */
 
-enum {
-    STATE_MAX = 4 << 20,
-};
 #define REPORT_TIMEOUT (10 * USEC_PER_SEC)
 #define DYING_PAUSE    (100 * USEC_PER_MSEC) /* a killed process closes its files before it is gone */
 #define AGAIN_PAUSE    (2 * USEC_PER_SEC)
@@ -27,13 +21,17 @@ enum {
 typedef struct Launch {
     Raylet *raylet;
     FrameHeader call;
+    char *id;
     Helper *helper;
-    List link; /* in Raylet.launches */
+    JobHold *hold; /* NULL: it asks for nothing */
+    bool stop;     /* asked for meanwhile */
+    List link;     /* in Raylet.launches */
 } Launch;
 
 static void launch_free(Launch *launch) {
     list_remove(&launch->link);
     helper_free(launch->helper);
+    free(launch->id);
     free(launch);
 }
 
@@ -41,15 +39,52 @@ void jobrun_done(Raylet *raylet) {
     raylet->orphan_timer = loop_timer_free(raylet->orphan_timer);
     LIST_EACH_SAFE(item, &raylet->launches)
         launch_free(LIST_ITEM(item, Launch, link));
+    job_holds_done(raylet);
 }
 
-static char *state_path(const Raylet *raylet, const char *id) {
-    return str_printf("%s/jobs/%s.json", raylet->session.dir, id);
+static Launch *launch_find(const Raylet *raylet, const char *id) {
+    LIST_EACH(item, &raylet->launches) {
+        Launch *launch = LIST_ITEM(item, Launch, link);
+        if (str_eq(launch->id, id))
+            return launch;
+    }
+    return NULL;
+}
+
+/* job-run that is not connected just now is told by a signal. */
+static void stop_by_state(Raylet *raylet, const char *id) {
+    _cleanup_(job_state_done) JobState state = { 0 };
+    if (job_state_read(raylet->session.dir, id, &state) < 0)
+        return;
+    Child child;
+    int r = child_open(state.pid, state.start_time, &child);
+    if (r < 0)
+        return; /* it has ended, and its end was written or will be found out */
+    if (child_signal(&child, SIGTERM) < 0)
+        log_warn("job-run of %s can't be signalled", id);
+    child_release(&child);
+}
+
+static void hold_on(Launch *launch) {
+    _cleanup_(job_state_done) JobState state = { 0 };
+    JobHold *hold = TAKE(launch->hold);
+    int r = job_state_read(launch->raylet->session.dir, launch->id, &state);
+    if (r == 0) {
+        job_hold_until_exit(hold, state.pid, state.start_time);
+        return;
+    }
+    log_warn("what job %s was given is free again: %s", launch->id, error_text(r));
+    job_hold_give_back(hold);
 }
 
 static void on_launched(void *ctx, int status, Slice out, Slice err) {
     Launch *launch = ctx;
     UNUSED(out);
+    if (status == 0 && launch->hold)
+        hold_on(launch);
+    if (status == 0 && launch->stop)
+        stop_by_state(launch->raylet, launch->id);
+    launch->hold = job_hold_give_back(launch->hold);
     if (status == 0)
         raylet_reply_status(launch->raylet, &launch->call, STATUS_CODE_OK, "%s", "");
     else
@@ -59,26 +94,34 @@ static void on_launched(void *ctx, int status, Slice out, Slice err) {
     launch_free(launch);
 }
 
-static int launch_input(const JobRun *message, Buf *out) {
+static int launch_input(const JobRun *message, const JobHold *hold, Buf *out) {
     _cleanup_json_ json_t *record = NULL, *input = NULL;
     int r = json_parse(message->record.data, message->record.len, NULL, 0, &record);
     if (r < 0)
         return r;
-    input = json_pack("{s:O, s:s%}", "record", record, "token",
-                      message->token.data ? message->token.data : "", (size_t)message->token.len);
+    json_t *gpus = json_array();
+    const DeviceShare *share = hold ? job_hold_gpus(hold) : NULL;
+    for (uint32_t i = 0; share && i < share->len; i++)
+        json_array_append_new(gpus, json_integer(share->index[i]));
+    input = json_pack("{s:O, s:s%, s:o}", "record", record, "token",
+                      message->token.data ? message->token.data : "", (size_t)message->token.len,
+                      "gpus", gpus);
     if (!input)
         return error_origin(-EINVAL, "the job's token is not text");
     json_encode(input, 0, out);
     return 0;
 }
 
-static int launch(Raylet *raylet, const JobRun *message, const FrameHeader *call) {
+/* `hold` is the caller's still on failure. */
+static int launch(Raylet *raylet, const JobRun *message, const FrameHeader *call, JobHold *hold) {
     _cleanup_buf_ Buf input = { 0 };
-    int r = launch_input(message, &input);
+    int r = launch_input(message, hold, &input);
     if (r < 0)
         return r;
     Launch *self = mem_new(Launch);
-    *self = (Launch){ .raylet = raylet, .call = *call };
+    *self = (Launch){
+        .raylet = raylet, .call = *call, .id = str_dup_slice(message->submission), .hold = hold
+    };
     list_push(&raylet->launches, &self->link);
     r = helper_start(raylet,
                      SPAWN_LIST("mobula", "job-run", "--session-dir", raylet->session.dir,
@@ -101,42 +144,57 @@ static bool was_started(const Raylet *raylet, const char *id) {
     return r != -ENOENT && !over;
 }
 
+/* 0; 1: no room. */
+static int take_hold(Raylet *raylet, const JobRun *message, JobHold **ret_hold) {
+    _cleanup_resources_ ResourceSet want = { 0 };
+    int r = resources_from_wire(&want, message->resources, message->resources_len);
+    if (r == 0)
+        r = devices_check(want.known[RESOURCE_GPU]);
+    if (r < 0 || resources_empty(&want))
+        return r;
+    *ret_hold = job_hold_take(raylet, &want);
+    return *ret_hold ? 0 : 1;
+}
+
+static void begin(Raylet *raylet, const JobRun *message, const FrameHeader *call) {
+    JobHold *hold = NULL;
+    int r = take_hold(raylet, message, &hold);
+    if (r == 0)
+        r = launch(raylet, message, call, hold);
+    if (r == 0)
+        return;
+    job_hold_give_back(hold);
+    if (r < 0) {
+        raylet_reply_status(raylet, call, STATUS_CODE_INTERNAL, "job-run could not be started: %s",
+                            error_text(r));
+        return;
+    }
+    raylet_reply_status(raylet, call, STATUS_CODE_BUSY, "no room on this node now");
+    upstream_report_anew(raylet); /* gcs has counted it in */
+}
+
 void jobrun_on_run(Raylet *raylet, RayletCall *call) {
     JobRun message;
     RAYLET_DECODE(raylet, call, job_run_decode, &message);
     _cleanup_free_ char *id = str_dup_slice(message.submission);
-    if (was_started(raylet, id)) {
+    Launch *under_way = launch_find(raylet, id);
+    if (under_way) /* asked again, since its answer could not be sent: it goes to this call */
+        under_way->call = *call->header;
+    else if (was_started(raylet, id))
         raylet_reply_status(raylet, call->header, STATUS_CODE_OK, "%s", "");
-        return;
-    }
-    int r = launch(raylet, &message, call->header);
-    if (r < 0)
-        raylet_reply_status(raylet, call->header, STATUS_CODE_INTERNAL,
-                            "job-run could not be started: %s", error_text(r));
-}
-
-/* job-run that is not connected just now is told by a signal. */
-static void signal_by_state(Raylet *raylet, const char *id) {
-    _cleanup_free_ char *path = state_path(raylet, id);
-    _cleanup_buf_ Buf text = { 0 };
-    _cleanup_json_ json_t *state = NULL;
-    if (file_read(path, STATE_MAX, &text) < 0 ||
-        json_parse(text.data, text.len, NULL, 0, &state) < 0)
-        return;
-    Child child;
-    int r = child_open((pid_t)json_int_at(state, 0, "pid"),
-                       (uint64_t)json_int_at(state, 0, "start_time"), &child);
-    if (r < 0)
-        return; /* it has ended, and its end was written or will be found out */
-    if (child_signal(&child, SIGTERM) < 0)
-        log_warn("job-run of %s can't be signalled", id);
-    child_release(&child);
+    else
+        begin(raylet, &message, call->header);
 }
 
 void jobrun_on_stop(Raylet *raylet, RayletCall *call) {
     JobRunStop message;
     RAYLET_DECODE(raylet, call, job_run_stop_decode, &message);
     _cleanup_free_ char *id = str_dup_slice(message.submission);
+    Launch *under_way = launch_find(raylet, id);
+    if (under_way) {
+        under_way->stop = true;
+        return;
+    }
     LIST_EACH(item, &raylet->locals) {
         Local *local = LIST_ITEM(item, Local, link);
         if (local->role != ROLE_JOB_RUN || !local->welcomed || !str_eq(local->submission, id))
@@ -146,7 +204,7 @@ void jobrun_on_stop(Raylet *raylet, RayletCall *call) {
         frame_send(local->frames, &header, call->body);
         return;
     }
-    signal_by_state(raylet, id);
+    stop_by_state(raylet, id);
 }
 
 /* ---- jobs whose job-run is gone ---- */

@@ -416,17 +416,6 @@ static SchedKind sched_kind(const Strategy *strategy) {
     }
 }
 
-static uint64_t selector_hash(const LabelSelector *selector) {
-    uint64_t hash = selector->len;
-    for (uint32_t i = 0; i < selector->len; i++) {
-        const LabelTerm *term = &selector->terms[i];
-        hash = hash * 31 + base_hash(term->key, strlen(term->key)) + term->negated;
-        for (size_t v = 0; v < term->values.len; v++)
-            hash = hash * 31 + base_hash(term->values.items[v], strlen(term->values.items[v]));
-    }
-    return hash;
-}
-
 static uint64_t shape_of(const Lease *lease) {
     uint64_t parts[8] = { resources_hash(&lease->resources),
                           (uint64_t)lease->sched.kind,
@@ -436,9 +425,9 @@ static uint64_t shape_of(const Lease *lease) {
                           base_hash(lease->runtime_env, strlen(lease->runtime_env)),
                           base_hash(&lease->group, sizeof(GroupId)),
                           (uint64_t)(int64_t)lease->bundle };
-    parts[4] = selector_hash(&lease->labels);
+    parts[4] = label_selector_hash(&lease->labels);
     for (size_t i = 0; i < lease->sched.fallback_len; i++)
-        parts[4] = parts[4] * 31 + selector_hash(&lease->fallback[i]);
+        parts[4] = parts[4] * 31 + label_selector_hash(&lease->fallback[i]);
     return base_hash(parts, sizeof(parts));
 }
 

@@ -112,6 +112,7 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     list_init(&raylet->locals);
     list_init(&raylet->launches);
     list_init(&raylet->questions);
+    list_init(&raylet->job_holds);
     map_init(&raylet->local_by_peer, sizeof(PeerId));
     map_init(&raylet->births, sizeof(TaskId));
     raylet->rpc = rpc_new(rpc_out, raylet);

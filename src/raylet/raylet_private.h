@@ -259,6 +259,7 @@ struct Raylet {
     size_t questions_len;
 
     List launches;           /* job-runs that are being started */
+    List job_holds;          /* what submitted jobs have been given */
     LoopTimer *orphan_timer; /* jobrun.c */
 
     struct LogWatch *logs;
@@ -506,6 +507,17 @@ void http_done(Raylet *raylet);
 void raylet_registered(Raylet *raylet);
 /* It can't go on. */
 void raylet_fail(Raylet *raylet, int r, const char *sentence);
+
+/* ---- job_hold.c: what the node has set aside for submitted jobs ---- */
+typedef struct JobHold JobHold;
+/* NULL: there is no room. */
+JobHold *job_hold_take(Raylet *raylet, const ResourceSet *what);
+/* Kept from now on until that process is gone; given back at once if it is. */
+void job_hold_until_exit(JobHold *hold, pid_t pid, uint64_t start_time);
+JobHold *job_hold_give_back(JobHold *hold); /* takes NULL */
+/* The node's numbers of its GPUs, borrowed. */
+const DeviceShare *job_hold_gpus(const JobHold *hold);
+void job_holds_done(Raylet *raylet);
 
 /* ---- jobrun.c ---- */
 void jobrun_done(Raylet *raylet);

@@ -408,6 +408,109 @@ def test_job_run_killed_fails_the_job(cluster):
     assert "job-run" in cluster.http("/api/jobs/orphan")[1]["message"]
 
 
+def used(cluster, name="CPU"):
+    """What `ray status` shows as in use and as there is, e.g. "2.0/2.0"."""
+    for line in cluster.ray("status").stdout.splitlines():
+        if line.endswith(f" {name}"):
+            return line.split()[0]
+    return None
+
+
+def details(cluster, job):
+    return cluster.http(f"/api/jobs/{job}")[1]
+
+
+WAITS = ("Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom "
+         "resources) to become available.")
+
+
+def test_what_an_entrypoint_asks_for_is_taken_from_its_node(cluster):
+    cluster.ray("stop")
+    cluster.start("--num-gpus=2", "--resources", '{"seat": 3}')
+    submit(cluster, "--submission-id", "first", "--no-wait", "--entrypoint-num-cpus", "1.5",
+           "--entrypoint-num-gpus", "1", "--entrypoint-memory", "1000", "--entrypoint-resources",
+           '{"seat": 2}', "--", "sh", "-c", "echo sees $CUDA_VISIBLE_DEVICES; sleep 300")
+    wait_until(lambda: status(cluster, "first") == "RUNNING", "the first to run")
+    wait_until(lambda: (used(cluster), used(cluster, "GPU"), used(cluster, "seat")) ==
+               ("1.5/2.0", "1.0/2.0", "2.0/3.0"), "it to be charged")
+    assert "sees 0\n" in cluster.job("logs", "first").stdout
+    submit(cluster, "--submission-id", "second", "--no-wait", "--entrypoint-num-cpus", "1", "--",
+           "sleep", "300")
+    submit(cluster, "--submission-id", "small", "--entrypoint-num-cpus", "0.5", "--", "true")
+    assert status(cluster, "small") == "SUCCEEDED"  # there is room for it
+    assert (status(cluster, "second"), details(cluster, "second")["message"]) == ("PENDING", WAITS)
+    assert "{'CPU': 1.0}: 1+ pending" in cluster.ray("status").stdout
+    cluster.job("stop", "first")  # and nobody joins
+    wait_until(lambda: status(cluster, "second") == "RUNNING", "the second to run")
+    wait_until(lambda: used(cluster) == "1.0/2.0", "the stopped one's to be free")
+    os.kill(cluster.pid_of("job-run"), signal.SIGKILL)
+    assert finish(cluster, "second") == "FAILED"
+    wait_until(lambda: used(cluster) == "0.0/2.0", "the killed one's to be free")
+
+
+def test_an_entrypoint_that_no_node_can_take_waits_with_the_reason(cluster):
+    submit(cluster, "--submission-id", "huge", "--no-wait", "--entrypoint-num-cpus", "64",
+           "--entrypoint-resources", '{"seat": 1}', "--", "echo", "sat")
+    wait_until(lambda: "seat" in details(cluster, "huge")["message"], "the reason")
+    assert details(cluster, "huge")["message"] == WAITS + (
+        " The entrypoint needs 64.0 CPU where no node has more than 2.0, 1.0 seat where no node "
+        "has more than 0.0: add a node that has it, or stop the job and ask for less.")
+    node = cluster.ray("start", f"--address=127.0.0.1:{cluster.port}", "--num-cpus=64",
+                       "--node-ip-address=127.0.0.1", "--resources", '{"seat": 1}',
+                       f"--dashboard-agent-listen-port={free_port()}", "--temp-dir",
+                       cluster.home / "other", "--object-store-memory=80000000",
+                       f"--metrics-export-port={free_port()}")
+    assert node.returncode == 0, node.stdout + node.stderr
+    assert finish(cluster, "huge") == "SUCCEEDED"
+    cluster.stop()
+    for pid in cluster.processes():  # the other node's
+        os.kill(pid, signal.SIGTERM)
+
+
+def test_what_jobs_hold_outlives_a_gcs(home):
+    """One that starts again knows who holds what, who waits, and for what."""
+    cluster = Cluster(home)
+    head = subprocess.Popen(["ray", *cluster.start_words(), "--block"], env=cluster.env,
+                            stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: cluster.ray("health-check", "--address", f"127.0.0.1:{cluster.port}")
+                   .returncode == 0, "the head")
+        for name in ("holds", "waits"):
+            submit(cluster, "--submission-id", name, "--no-wait", "--entrypoint-num-cpus", "2",
+                   "--", "sleep", "300")
+        wait_until(lambda: status(cluster, "holds") == "RUNNING", "the first to run")
+        os.kill(cluster.pid_of("gcs"), signal.SIGKILL)
+        wait_until(lambda: used(cluster) == "2.0/2.0", "the new gcs to know")
+        assert (status(cluster, "holds"), status(cluster, "waits")) == ("RUNNING", "PENDING")
+        cluster.job("stop", "holds")
+        wait_until(lambda: status(cluster, "waits") == "RUNNING", "the second to run")
+        cluster.job("stop", "waits")
+        wait_until(lambda: used(cluster) == "0.0/2.0", "all to be free")
+    finally:
+        head.terminate()
+        head.communicate(timeout=30)
+
+
+def test_an_entrypoint_does_not_outlive_its_raylet(cluster):
+    """Its node is dead to the cluster: the job has failed, so nothing of it may run on."""
+    submit(cluster, "--submission-id", "left", "--no-wait", "--", "sh", "-c", "exec sleep 31536000")
+    wait_until(lambda: status(cluster, "left") == "RUNNING", "the job to run")
+    job_run = cluster.pid_of("job-run")
+    os.kill(cluster.pid_of("raylet"), signal.SIGKILL)
+    wait_until(lambda: status(cluster, "left") == "FAILED", "the job to be failed")
+    assert "died" in details(cluster, "left")["message"]
+    wait_until(lambda: not any(process_has(pid, "31536000") for pid in cluster.processes()),
+               "the entrypoint to be ended", 30)
+    os.kill(job_run, 0)  # it still has the end to tell, to a raylet that may come
+
+
+def process_has(pid, word):
+    try:
+        return word in pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return False
+
+
 def test_token(home):
     cluster = Cluster(home, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="s3cret")
     cluster.start()
