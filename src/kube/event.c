@@ -9,7 +9,7 @@
 #include "kobj/meta.h"
 
 enum {
-    SERIES_MAX = 1024, /* remembered; beyond, events are dropped */
+    SERIES_MAX = 1024, /* remembered; beyond, the oldest that is told is forgotten */
     NOTE_MAX = 1024,
     TRIES_MAX = 5
 };
@@ -21,7 +21,8 @@ typedef struct Series {
     List link;
     EventRecorder *recorder;
     char *key, *namespace, *name;
-    json_t *object; /* what is created; NULL after */
+    json_t *object; /* as its first occurrence has it */
+    bool created;   /* it is on the server */
     int64_t count, sent_count;
     usec_t last, last_wall, try_at;
     unsigned tries;
@@ -101,6 +102,8 @@ static json_t *reference_to(const json_t *object) {
         if (value)
             json_object_set_new(reference, fields[i], json_string(value));
     }
+    if (json_str_at(object, "fieldPath"))
+        json_object_set(reference, "fieldPath", json_at(object, "fieldPath"));
     return reference;
 }
 
@@ -138,6 +141,7 @@ static json_t *make_object(const EventRecorder *recorder, const Series *series,
     return object;
 }
 
+/* What repetitions change of it. */
 static json_t *make_patch(const EventRecorder *recorder, const Series *series) {
     char text[TIME_TEXT_MAX];
     if (recorder->core) {
@@ -158,13 +162,15 @@ static void on_sent(void *ctx, const KubeReply *reply) {
     Series *series = ctx;
     EventRecorder *recorder = series->recorder;
     series->call = NULL;
+    bool gone = series->created && reply->r == KUBE_NOT_FOUND; /* somebody deleted it */
     if (reply->r == 0 || reply->r == KUBE_EXISTS) {
-        json_decref(TAKE(series->object));
+        series->created = true;
         series->tries = 0;
-    } else if ((reply->r == KUBE_BUSY || reply->r < 0) && ++series->tries < TRIES_MAX) {
+    } else if ((gone || reply->r == KUBE_BUSY || reply->r < 0) && ++series->tries < TRIES_MAX) {
         usec_t wait = MAX(reply->retry_after, SEND_PERIOD << series->tries);
         series->try_at = loop_deadline(kube_client_loop(recorder->client), wait);
-        series->sent_count = series->object ? 0 : series->sent_count - 1; /* not delivered */
+        series->created &= !gone;
+        series->sent_count = series->created ? series->sent_count - 1 : 0; /* not delivered */
     } else {
         recorder->dropped++;
         series_free(series);
@@ -174,16 +180,21 @@ static void on_sent(void *ctx, const KubeReply *reply) {
 
 static void send(Series *series) {
     EventRecorder *recorder = series->recorder;
-    if (series->object) {
-        series->sent_count = 1;
+    series->sent_count = series->count;
+    _cleanup_json_ json_t *patch = make_patch(recorder, series);
+    if (!series->created) {
+        if (series->count > 1)
+            json_object_update(series->object, patch);
         series->call = kube_create(recorder->client, gvr_of(recorder), series->namespace,
                                    series->object, on_sent, series);
         return;
     }
-    series->sent_count = series->count;
-    _cleanup_json_ json_t *patch = make_patch(recorder, series);
     series->call = kube_patch(recorder->client, gvr_of(recorder), series->namespace, series->name,
                               KUBE_PATCH_MERGE, patch, on_sent, series);
+}
+
+static bool series_pending(const Series *series) {
+    return !series->created || series->count > series->sent_count;
 }
 
 static void send_due(void *ctx) {
@@ -191,7 +202,7 @@ static void send_due(void *ctx) {
     usec_t now = loop_now(kube_client_loop(recorder->client));
     LIST_EACH_SAFE(item, &recorder->series) {
         Series *series = LIST_ITEM(item, Series, link);
-        bool pending = series->object || series->count > series->sent_count;
+        bool pending = series_pending(series);
         if (!series->call && pending && now >= series->try_at)
             send(series);
         else if (!series->call && !pending && now - series->last > SERIES_WINDOW)
@@ -201,11 +212,29 @@ static void send_due(void *ctx) {
         arm(recorder);
 }
 
-static char *series_key(const EventRecorder *recorder, const json_t *regarding, EventType type,
-                        const char *reason, const char *action, const char *note) {
+/* As in Kubernetes' own recorders: what core events say tells them apart, of the newer ones it is
+ * what they are about. */
+static char *series_key(const EventRecorder *recorder, const json_t *regarding,
+                        const json_t *related, EventType type, const char *reason,
+                        const char *action, const char *note) {
     const char *uid = obj_uid(regarding), *name = obj_name(regarding);
-    return str_printf("%s\n%s\n%d\n%s\n%s\n%s", uid ? uid : "", name ? name : "", (int)type, reason,
-                      action, recorder->core ? note : "");
+    const char *other = related ? obj_name(related) : NULL;
+    return str_printf("%s\n%s\n%s\n%d\n%s\n%s\n%s", uid ? uid : "", name ? name : "",
+                      other ? other : "", (int)type, reason, action, recorder->core ? note : "");
+}
+
+/* False: all that are remembered have yet to be told. */
+static bool make_room(EventRecorder *recorder) {
+    if (recorder->series_count < SERIES_MAX)
+        return true;
+    LIST_EACH(item, &recorder->series) {
+        Series *series = LIST_ITEM(item, Series, link);
+        if (series->call || series_pending(series))
+            continue;
+        series_free(series);
+        return true;
+    }
+    return false;
 }
 
 /* Cut at a character's border. */
@@ -218,8 +247,8 @@ static void cut_note(char *note) {
     note[len] = 0;
 }
 
-void event_record(EventRecorder *recorder, const json_t *regarding, EventType type,
-                  const char *reason, const char *action, const char *format, ...) {
+void event_record(EventRecorder *recorder, const json_t *regarding, const json_t *related,
+                  EventType type, const char *reason, const char *action, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
     _cleanup_free_ char *note = str_vprintf(format, ap);
@@ -227,7 +256,7 @@ void event_record(EventRecorder *recorder, const json_t *regarding, EventType ty
     cut_note(note);
     action = action ? action : reason;
     Loop *loop = kube_client_loop(recorder->client);
-    _cleanup_free_ char *key = series_key(recorder, regarding, type, reason, action, note);
+    _cleanup_free_ char *key = series_key(recorder, regarding, related, type, reason, action, note);
     Series *series = strmap_get(&recorder->by_key, key);
     if (series && loop_now(loop) - series->last <= SERIES_WINDOW) {
         series->count++;
@@ -238,7 +267,7 @@ void event_record(EventRecorder *recorder, const json_t *regarding, EventType ty
     }
     if (series)
         series_free(series); /* too long ago: a new one */
-    if (recorder->series_count >= SERIES_MAX) {
+    if (!make_room(recorder)) {
         recorder->dropped++;
         return;
     }
@@ -255,6 +284,8 @@ void event_record(EventRecorder *recorder, const json_t *regarding, EventType ty
     series->last = loop_now(loop);
     series->last_wall = loop_wall_now(loop);
     series->object = make_object(recorder, series, regarding, type, reason, action, note);
+    if (related)
+        json_object_set_new(series->object, "related", reference_to(related));
     strmap_put(&recorder->by_key, series->key, series);
     list_push(&recorder->series, &series->link);
     recorder->series_count++;

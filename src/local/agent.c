@@ -124,8 +124,9 @@ static void on_event(void *ctx, AgentPod *pod, const char *container, const char
                   "namespace", def->ns, "name", def->name, "uid", def->uid);
     if (container)
         json_object_set_new(regarding, "fieldPath", json_sprintf("spec.containers{%s}", container));
-    event_record(agent->events, regarding, str_eq(type, "Warning") ? EVENT_WARNING : EVENT_NORMAL,
-                 reason, NULL, "%s", message);
+    event_record(agent->events, regarding, NULL,
+                 str_eq(type, "Warning") ? EVENT_WARNING : EVENT_NORMAL, reason, NULL, "%s",
+                 message);
 }
 
 static void on_gone(void *ctx, AgentPod *pod) {

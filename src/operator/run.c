@@ -47,12 +47,18 @@ struct PlanRun {
 
 static void run_on(void *ctx);
 
-static void tell(PlanRun *run, const PlanEvent *event, const char *error) {
+/* Each RayCluster of a RayJob that is tried again is told of; a thousand worker pods are one series. */
+static void tell(PlanRun *run, const Action *action, const PlanEvent *event, const char *error) {
     if (!event->reason)
         return;
     EventType type = event->warning ? EVENT_WARNING : EVENT_NORMAL;
-    event_record(run->doors.events, run->primary, type, event->reason, event->action, "%s%s%s",
-                 event->note, error ? " " : "", error ? error : "");
+    _cleanup_json_ json_t *related = NULL;
+    if (action->resource == RESOURCE_RAYCLUSTERS)
+        related = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "ray.io/v1", "kind",
+                            "RayCluster", "metadata", "namespace", object_namespace(run->primary),
+                            "name", action->name);
+    event_record(run->doors.events, run->primary, related, type, event->reason, event->action,
+                 "%s%s%s", event->note, error ? " " : "", error ? error : "");
 }
 
 static void step_end(Step *step, StepState state, const char *error) {
@@ -61,7 +67,7 @@ static void step_end(Step *step, StepState state, const char *error) {
     str_set(&step->error, error);
     run->active--;
     if (state == STEP_FAILED)
-        tell(run, &step->action->failed, error);
+        tell(run, step->action, &step->action->failed, error);
     loop_task_arm(run->task);
 }
 
@@ -76,7 +82,7 @@ static void step_succeed(Step *step, json_t *object) {
         restarts_note(run->doors.restarts, action->restart,
                       loop_wall_now(kube_client_loop(run->doors.client)));
     run->changed |= action->type != ACTION_REQUIRE && action->type != ACTION_TELL;
-    tell(run, &action->done, NULL);
+    tell(run, action, &action->done, NULL);
     step_end(step, STEP_DONE, NULL);
 }
 

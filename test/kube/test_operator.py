@@ -168,6 +168,11 @@ def test_backoff_limit(kubectl, namespace, operator):
                               "reason=CreatedHeadPod")["items"]
         return {event["involvedObject"]["name"] for event in events}
     wait_for(lambda: len(clusters()) == 2, what="the clusters of two tries")
+    def created():
+        events = kubectl.json("get", "events", "-n", namespace, "--field-selector",
+                              "reason=CreatedRayCluster")["items"]
+        return {event["message"] for event in events if event["involvedObject"]["name"] == "j"}
+    wait_for(lambda: len(created()) == 2, what="the RayJob's own events of both")
 
 
 def test_invalid_job(kubectl, namespace, operator):
