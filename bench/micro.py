@@ -131,16 +131,40 @@ def rows(ray):
     def put_calls():
         return rate(lambda: ray.put(0))
 
-    def put_gigabytes():
+    def put_of(count):
         import numpy
-        data = numpy.zeros(64 * 1024 * 1024, dtype=numpy.int8)
+        data = numpy.zeros(count, dtype=numpy.int64)
         return rate(lambda: ray.put(data)) * data.nbytes / 1e9
 
-    def memcpy_gigabytes():
+    def put_gigabytes():
+        return put_of(100 * 1024 * 1024)
+
+    def put_64mb():
+        return put_of(8 * 1024 * 1024)
+
+    def put_multi_gigabytes():
+        @ray.remote
+        def put():
+            import numpy
+            for _ in range(10):
+                ray.put(numpy.zeros(10 * 1024 * 1024, dtype=numpy.int64))
+
+        return rate(lambda: ray.get([put.remote() for _ in range(10)])) * 100 * 80 * 1024 * 1024 / 1e9
+
+    def memcpy_of(count, fresh=False):
         import numpy
-        data = numpy.zeros(64 * 1024 * 1024, dtype=numpy.int8)
+        data = numpy.zeros(count, dtype=numpy.int64)
         to = numpy.zeros_like(data)
-        return rate(lambda: numpy.copyto(to, data)) * data.nbytes / 1e9
+        return rate(data.copy if fresh else lambda: numpy.copyto(to, data)) * data.nbytes / 1e9
+
+    def memcpy_gigabytes():
+        return memcpy_of(100 * 1024 * 1024)
+
+    def memcpy_64mb():
+        return memcpy_of(8 * 1024 * 1024)
+
+    def memcpy_fresh():
+        return memcpy_of(100 * 1024 * 1024, fresh=True)
 
     def get_10k_refs():
         refs = ray.put([ray.put(1) for _ in range(10000)])

@@ -471,10 +471,12 @@ int large_localize(Core *core, CoreBytes *bytes, PeerId owner);
 /* Writes a value to the store. Takes and lets go of the lock itself. */
 int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *id, PeerId owner,
                 usec_t timeout, CoreBytes **ret_bytes);
+/* The raylet wants what is kept mapped for the next values. Holding the lock. */
+void large_on_recall(Core *core);
 void large_done(Core *core);
 
-/* copy.c: gathers `parts` (of `size` bytes together) at `to`, by as many threads as help */
-void large_copy(void *to, const struct iovec *parts, size_t parts_len, size_t size);
+/* copy.c: gathers `parts` (as long together as the block) there, by as many threads as help */
+_must_check_ int large_copy(const StoreBlock *block, const struct iovec *parts, size_t parts_len);
 
 /* actor.c */
 void actor_on_info(Core *core, const ActorInfo *info);

@@ -160,15 +160,29 @@ int large_localize(Core *core, CoreBytes *bytes, PeerId owner) {
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
+static void slab_tell(Core *core, const SlabReturn *m) {
+    _cleanup_buf_ Buf body = { 0 };
+    slab_return_encode(m, &body);
+    raylet_send(core, MSG_SLAB_RETURN, &body);
+}
+
 static void return_slabs(Core *core) {
-    uint64_t offsets[RETURNS_MAX];
-    size_t n = store_client_returns(core->store, offsets, ARRAY_LEN(offsets));
-    for (size_t i = 0; i < n; i++) {
-        SlabReturn m = { .offset = offsets[i] };
-        _cleanup_buf_ Buf body = { 0 };
-        slab_return_encode(&m, &body);
-        raylet_send(core, MSG_SLAB_RETURN, &body);
+    StoreReturn returns[RETURNS_MAX];
+    size_t n;
+    while ((n = store_client_returns(core->store, returns, ARRAY_LEN(returns))) > 0) {
+        for (size_t i = 0; i < n; i++)
+            slab_tell(core, &(SlabReturn){ .offset = returns[i].offset,
+                                           .kept = returns[i].kept,
+                                           .dropped = returns[i].dropped });
     }
+}
+
+void large_on_recall(Core *core) {
+    if (!core->store)
+        return;
+    store_client_drop_kept(core->store);
+    return_slabs(core);
+    slab_tell(core, &(SlabReturn){ .dropped = true, .all = true });
 }
 
 /* Asks for a slab without the lock. 1: the store is full now. */
@@ -189,9 +203,8 @@ static int ask_slab(Core *core, uint64_t size, usec_t deadline) {
     if (r < 0)
         return r;
     core_lock(core);
-    r = core->store ? store_client_add_slab(
-                          core->store, &(StoreSlab){ grant.offset, grant.size, grant.generation })
-                    : -ESHUTDOWN;
+    StoreSlab slab = { grant.offset, grant.size, grant.generation, grant.warm };
+    r = core->store ? store_client_add_slab(core->store, &slab) : -ESHUTDOWN;
     core_unlock(core);
     return r;
 }
@@ -223,7 +236,14 @@ int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *i
     int r = alloc_block(core, size, id, owner, deadline, &block);
     if (r != 0)
         return r;
-    large_copy(block.data, blob->parts, blob->parts_len, size);
+    r = large_copy(&block, blob->parts, blob->parts_len);
+    if (r < 0) {
+        core_lock(core);
+        store_client_abort(core->store, &block);
+        return_slabs(core);
+        core_unlock(core);
+        return r;
+    }
     CoreBytes *bytes = large_new(core, id, size);
     bytes->location = peer_raylet(core->info.peer);
     bytes->offset = block.offset;

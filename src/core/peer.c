@@ -457,6 +457,9 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
     case MSG_TASK_ASSIGN:
         on_assign(core, h, body);
         break;
+    case MSG_SLAB_RECALL:
+        large_on_recall(core);
+        break;
     case MSG_WORKER_EXIT:
         core->exit_asked = true;
         core_happened(core);

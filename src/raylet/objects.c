@@ -17,10 +17,17 @@ enum {
 
 /* ---- life ------------------------------------------------------------------------------ */
 
+static void trim_later(const Raylet *raylet) {
+    loop_timer_at(raylet->objects->trim,
+                  loop_deadline(raylet->loop, TRIM_PERIOD_SEC * USEC_PER_SEC));
+}
+
 static void on_trim(void *ctx) {
     Raylet *raylet = ctx;
-    raylet->objects->freed = false;
-    store_server_trim(raylet->objects->store);
+    if (store_server_trim(raylet->objects->store))
+        trim_later(raylet);
+    else
+        raylet->objects->freed = false;
 }
 
 void objects_room_made(Raylet *raylet) {
@@ -29,7 +36,7 @@ void objects_room_made(Raylet *raylet) {
     if (o->freed)
         return;
     o->freed = true;
-    loop_timer_at(o->trim, loop_deadline(raylet->loop, TRIM_PERIOD_SEC * USEC_PER_SEC));
+    trim_later(raylet);
 }
 
 int objects_init(Raylet *raylet, uint64_t bytes) {
@@ -188,7 +195,10 @@ void objects_on_slab_return(Raylet *raylet, RayletCall *call) {
     RAYLET_DECODE(raylet, call, slab_return_decode, &m);
     if (!call->local || !raylet->objects->store)
         return;
-    store_server_close_slab(raylet->objects->store, call->local->peer, m.offset);
+    if (m.dropped)
+        store_server_dropped(raylet->objects->store, call->local->peer, m.offset, m.all);
+    else
+        store_server_close_slab(raylet->objects->store, call->local->peer, m.offset, m.kept);
     room_serve(raylet);
 }
 

@@ -49,7 +49,7 @@ struct Objects {
     Map copied;   /* ObjectId -> Copies */
     Map arrivals; /* ObjectId -> Arrival */
     LoopTimer *trim;
-    bool freed;   /* since the last trim */
+    bool freed;   /* something was, and the trim is due */
     Spilling *spilling;
 };
 

@@ -26,6 +26,7 @@
 #define SPILL_THRESHOLD 0.8
 #define DISK_LIMIT      0.95 /* of the file system: more is not used */
 #define FAILED_PAUSE    (5 * USEC_PER_SEC)
+#define RECALL_TIME     (1 * USEC_PER_SEC)
 #define FOLDER_PREFIX   "ray_spilled_objects_"
 
 enum {
@@ -49,15 +50,21 @@ struct Spilling {
     uint32_t jobs; /* files being written */
     uint64_t files, bytes;
     usec_t failed_until;
-    char *folder; /* NULL until the first file */
+    LoopTimer *recall; /* processes that were asked for what they keep are waited for until then */
+    char *folder;      /* NULL until the first file */
     int folder_fd;
     bool serving;
 };
+
+static void on_recall_late(void *ctx) {
+    room_serve(ctx);
+}
 
 void spilling_init(Raylet *raylet) {
     Spilling *s = raylet->objects->spilling = mem_new(Spilling);
     s->folder_fd = -1;
     list_init(&s->waits);
+    s->recall = loop_timer_new(raylet->loop, on_recall_late, raylet);
 }
 
 void spilling_done(Raylet *raylet) {
@@ -66,6 +73,7 @@ void spilling_done(Raylet *raylet) {
         free(LIST_ITEM(list_pop(&s->waits), RoomWait, link));
     if (s->folder && dir_remove(s->folder) < 0)
         log_warn("spilled objects stay in %s", s->folder);
+    loop_timer_free(s->recall);
     fd_close(s->folder_fd);
     free(s->folder);
     free(s);
@@ -321,7 +329,8 @@ static Progress make_room(Raylet *raylet) {
 static void answer_slab(Raylet *raylet, const RoomWait *wait, const StoreSlab *slab) {
     SlabGrant grant = { .offset = slab->offset,
                         .size = slab->size,
-                        .generation = slab->generation };
+                        .generation = slab->generation,
+                        .warm = slab->warm };
     _cleanup_buf_ Buf body = { 0 };
     slab_grant_encode(&grant, &body);
     raylet_reply(raylet, &wait->call, MSG_SLAB_GRANT, &body);
@@ -356,11 +365,27 @@ static void refuse(Raylet *raylet, RoomWait *wait) {
                             "neither the object store nor the disk has room");
 }
 
+/* Free room that processes keep for themselves. True: some of it may come. */
+static bool recall_room(Raylet *raylet) {
+    Objects *o = raylet->objects;
+    PeerId process;
+    while (store_server_recall(o->store, &process)) {
+        SlabRecall m = { 0 };
+        _cleanup_buf_ Buf body = { 0 };
+        slab_recall_encode(&m, &body);
+        raylet_send(raylet, process, MSG_SLAB_RECALL, &body);
+        loop_timer_after(o->spilling->recall, RECALL_TIME);
+    }
+    return store_server_recalling(o->store) && loop_timer_armed(o->spilling->recall);
+}
+
 /* False: it has to wait. */
 static bool serve_one(Raylet *raylet, RoomWait *wait) {
     for (;;) {
         if (try_room(raylet, wait, false) == 0)
             return true;
+        if (recall_room(raylet))
+            return false;
         bool fits = wait->size <= store_server_bytes(raylet->objects->store);
         Progress progress = fits ? make_room(raylet) : PROGRESS_NONE;
         if (progress == PROGRESS_WORKING)

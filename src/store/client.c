@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -11,6 +12,7 @@
 typedef struct OwnSlab {
     StoreSlab slab;
     uint8_t *map;     /* writable */
+    uint64_t mapped;  /* all of it, or just its first page */
     uint64_t used;
     uint32_t writing; /* objects not sealed yet */
     bool full;
@@ -20,15 +22,15 @@ typedef struct Pin {
     uint32_t slot, count;
 } Pin;
 
-/* Mappings of slabs that were given back, read-only: a slab is often granted again to who had it
- * last, and then its pages need not be faulted in once more. */
-typedef struct OldMap {
+/* A writable mapping of a slab that was given back. */
+typedef struct KeptMap {
     uint64_t offset, size;
     uint8_t *map;
-} OldMap;
+} KeptMap;
 
 enum {
-    OLD_MAPS_MAX = 8,
+    KEPT_MAX = 8,
+    HEAD_BYTES = 4096,              /* what is mapped of a slab that is written by system calls */
     SLAB_REST = 2 * STORE_SLAB_UNIT /* with less room than that a slab is done with */
 };
 
@@ -41,8 +43,8 @@ struct StoreClient {
     Vec(uint32_t) free_slots;
     Map pinned;                /* offset -> Pin */
     Vec(OwnSlab *) slabs;
-    Vec(uint64_t) returns;
-    Vec(OldMap) old; /* oldest first */
+    Vec(StoreReturn) returns;
+    Vec(KeptMap) kept; /* oldest first */
 };
 
 static int map_pins(StoreClient *client, int fd) {
@@ -101,48 +103,89 @@ int store_client_open(const StoreDoor *door, StoreClient **ret_client) {
     return 0;
 }
 
-static void old_drop(StoreClient *client, size_t i) {
-    munmap(client->old.items[i].map, client->old.items[i].size);
-    vec_remove(&client->old, i);
+static void kept_unmap(StoreClient *client, size_t i) {
+    munmap(client->kept.items[i].map, client->kept.items[i].size);
+    vec_remove(&client->kept, i);
 }
 
-static void slab_free(StoreClient *client, OwnSlab *own) {
-    if (mprotect(own->map, own->slab.size, PROT_READ) < 0) {
-        munmap(own->map, own->slab.size);
-    } else {
-        vec_push(&client->old, (OldMap){ own->slab.offset, own->slab.size, own->map });
-        if (client->old.len > OLD_MAPS_MAX)
-            old_drop(client, 0);
+void store_client_drop_kept(StoreClient *client) {
+    while (client->kept.len)
+        kept_unmap(client, client->kept.len - 1);
+}
+
+static bool slab_on_disk(const StoreClient *client, const OwnSlab *own) {
+    return own->slab.offset >= client->bytes;
+}
+
+static int slab_file(const StoreClient *client, const OwnSlab *own, uint64_t *ret_at) {
+    bool disk = slab_on_disk(client, own);
+    *ret_at = own->slab.offset - (disk ? client->bytes : 0);
+    return disk ? client->disk_fd : client->fd;
+}
+
+/* Done with: to be mapped no more, or kept so. */
+static void slab_return(StoreClient *client, OwnSlab *own) {
+    bool keep = own->mapped == own->slab.size && !slab_on_disk(client, own);
+    if (keep && client->kept.len == KEPT_MAX) {
+        vec_push(&client->returns,
+                 (StoreReturn){ .offset = client->kept.items[0].offset, .dropped = true });
+        kept_unmap(client, 0);
     }
+    if (keep)
+        vec_push(&client->kept, (KeptMap){ own->slab.offset, own->slab.size, own->map });
+    else
+        munmap(own->map, own->mapped);
+    vec_push(&client->returns, (StoreReturn){ .offset = own->slab.offset, .kept = keep });
     mem_free(own);
 }
 
-/* A writable mapping of the slab: an old one of the same place, or a new one. */
-static void *slab_map(StoreClient *client, const StoreSlab *slab) {
-    for (size_t i = client->old.len; i-- > 0;) {
-        OldMap *old = &client->old.items[i];
-        if (old->offset != slab->offset || old->size != slab->size)
+/* A kept mapping of just that slab. One that overlaps it is none of ours any more. */
+static uint8_t *kept_take(StoreClient *client, const StoreSlab *slab) {
+    uint8_t *map = NULL;
+    for (size_t i = client->kept.len; i-- > 0;) {
+        const KeptMap *kept = &client->kept.items[i];
+        if (kept->offset >= slab->offset + slab->size || slab->offset >= kept->offset + kept->size)
             continue;
-        uint8_t *map = old->map;
-        if (mprotect(map, slab->size, PROT_READ | PROT_WRITE) < 0)
-            break;
-        vec_remove(&client->old, i);
-        return map;
+        if (!map && slab->warm && kept->offset == slab->offset && kept->size == slab->size) {
+            map = kept->map;
+            vec_remove(&client->kept, i);
+        } else {
+            kept_unmap(client, i);
+        }
     }
-    bool disk = slab->offset >= client->bytes;
-    return mmap(NULL, slab->size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                disk ? client->disk_fd : client->fd,
-                (off_t)(disk ? slab->offset - client->bytes : slab->offset));
+    return map;
+}
+
+static int slab_map(StoreClient *client, OwnSlab *own) {
+    const StoreSlab *slab = &own->slab;
+    bool shared =
+        slab->size < STORE_SLAB_ALONE || slab->size == store_client_slab_wanted(client, 0);
+    own->mapped = slab->size;
+    own->map = kept_take(client, slab);
+    if (own->map)
+        return 0;
+    if (!shared && (!slab->warm || slab_on_disk(client, own)))
+        own->mapped = HEAD_BYTES;
+    uint64_t at;
+    int fd = slab_file(client, own, &at);
+    int populate = slab->warm && own->mapped == slab->size ? MAP_POPULATE : 0;
+    void *map =
+        mmap(NULL, own->mapped, PROT_READ | PROT_WRITE, MAP_SHARED | populate, fd, (off_t)at);
+    if (map == MAP_FAILED)
+        return error_last("map a slab of %llu bytes", (unsigned long long)slab->size);
+    own->map = map;
+    return 0;
 }
 
 StoreClient *store_client_free(StoreClient *client) {
     if (!client)
         return NULL;
-    VEC_EACH(own, &client->slabs)
-        slab_free(client, *own);
-    while (client->old.len)
-        old_drop(client, 0);
-    vec_done(&client->old);
+    VEC_EACH(own, &client->slabs) {
+        munmap((*own)->map, (*own)->mapped);
+        mem_free(*own);
+    }
+    store_client_drop_kept(client);
+    vec_done(&client->kept);
     vec_done(&client->slabs);
     vec_done(&client->returns);
     Pin *pin;
@@ -173,14 +216,12 @@ int store_client_add_slab(StoreClient *client, const StoreSlab *slab) {
     if (slab->size == 0 || slab->offset > end || slab->size > end - slab->offset ||
         slab->offset % STORE_SLAB_UNIT)
         return error_origin(-EPROTO, "the raylet granted a slab outside the arena");
-    void *map = slab_map(client, slab);
-    if (map == MAP_FAILED)
-        return error_last("map a slab of %llu bytes", (unsigned long long)slab->size);
-    OwnSlab *own = mem_new(OwnSlab);
+    _cleanup_free_ OwnSlab *own = mem_new(OwnSlab);
     own->slab = *slab;
-    own->map = map;
-    vec_push(&client->slabs, own);
-    return 0;
+    int r = slab_map(client, own);
+    if (r == 0)
+        vec_push(&client->slabs, TAKE(own));
+    return r;
 }
 
 static StoreHeader *slab_header(OwnSlab *own, uint64_t at) {
@@ -191,9 +232,8 @@ static void slab_retire_if_done(StoreClient *client, size_t i) {
     OwnSlab *own = client->slabs.items[i];
     if (!own->full || own->writing)
         return;
-    vec_push(&client->returns, own->slab.offset);
-    slab_free(client, own);
     vec_remove_swap(&client->slabs, i);
+    slab_return(client, own);
 }
 
 /* A slab with room: newest first; one that has too little left is done with. */
@@ -212,6 +252,22 @@ static OwnSlab *slab_with_room(StoreClient *client, uint64_t need) {
     return NULL;
 }
 
+/* A walk ends at a header without magic: what lies behind may be an earlier slab's. */
+static int slab_end_walk(const StoreClient *client, OwnSlab *own, uint64_t used) {
+    static const uint32_t no_magic = 0;
+    if (own->slab.size - used < STORE_HEADER)
+        return 0;
+    if (used + STORE_HEADER <= own->mapped) {
+        slab_header(own, used)->magic = no_magic;
+        return 0;
+    }
+    uint64_t at;
+    int fd = slab_file(client, own, &at);
+    if (pwrite(fd, &no_magic, sizeof(no_magic), (off_t)(at + used)) != sizeof(no_magic))
+        return error_last("write to the object store");
+    return 0;
+}
+
 int store_client_alloc(StoreClient *client, uint64_t size, const ObjectId *id, PeerId owner,
                        StoreBlock *ret_block) {
     uint64_t need = store_footprint(size);
@@ -221,13 +277,13 @@ int store_client_alloc(StoreClient *client, uint64_t size, const ObjectId *id, P
     OwnSlab *own = slab_with_room(client, need);
     if (!own)
         return STORE_NEED_SLAB;
+    int r = slab_end_walk(client, own, own->used + need);
+    if (r < 0)
+        return r;
     uint64_t at = own->used;
     own->used += need;
-    /* A walk ends at a header without magic: what lies behind may be an earlier slab's. */
-    uint64_t left = own->slab.size - own->used;
-    if (left >= STORE_HEADER)
-        slab_header(own, own->used)->magic = 0;
-    own->full = left < SLAB_REST; /* given back once it is sealed: a large object can be spilled */
+    /* Given back once it is sealed: a large object can be spilled. */
+    own->full = own->slab.size - own->used < SLAB_REST || own->mapped < own->slab.size;
     StoreHeader *h = slab_header(own, at);
     atomic_store(&h->state, STORE_WRITING);
     h->size = size;
@@ -236,28 +292,44 @@ int store_client_alloc(StoreClient *client, uint64_t size, const ObjectId *id, P
     h->id = *id;
     __atomic_store_n(&h->magic, STORE_MAGIC, __ATOMIC_RELEASE);
     own->writing++;
-    *ret_block = (StoreBlock){ own->slab.offset + at, own->slab.generation, size,
-                               own->map + at + STORE_HEADER };
+    *ret_block = (StoreBlock){ .offset = own->slab.offset + at,
+                               .generation = own->slab.generation,
+                               .size = size };
+    ret_block->fd = slab_file(client, own, &ret_block->at);
+    ret_block->at += at + STORE_HEADER;
+    ret_block->data = at + need <= own->mapped ? own->map + at + STORE_HEADER : NULL;
     return 0;
 }
 
-void store_client_seal(StoreClient *client, const StoreBlock *block) {
+static void block_end(StoreClient *client, const StoreBlock *block, StoreState state) {
     for (size_t i = 0; i < client->slabs.len; i++) {
         OwnSlab *own = client->slabs.items[i];
         if (block->offset < own->slab.offset || block->offset >= own->slab.offset + own->slab.size)
             continue;
         StoreHeader *h = slab_header(own, block->offset - own->slab.offset);
-        atomic_store_explicit(&h->state, STORE_SEALED, memory_order_release);
+        atomic_store_explicit(&h->state, state, memory_order_release);
         own->writing--;
         slab_retire_if_done(client, i);
         return;
     }
 }
 
-size_t store_client_returns(StoreClient *client, uint64_t *ret_offsets, size_t max) {
+void store_client_seal(StoreClient *client, const StoreBlock *block) {
+    block_end(client, block, STORE_SEALED);
+}
+
+void store_client_abort(StoreClient *client, const StoreBlock *block) {
+    block_end(client, block, STORE_FREED);
+}
+
+size_t store_client_returns(StoreClient *client, StoreReturn *ret_returns, size_t max) {
     size_t n = MIN(max, client->returns.len);
-    for (size_t i = 0; i < n; i++)
-        ret_offsets[i] = vec_pop(&client->returns);
+    if (n == 0)
+        return 0;
+    memcpy(ret_returns, client->returns.items, n * sizeof(StoreReturn));
+    client->returns.len -= n;
+    memmove(client->returns.items, client->returns.items + n,
+            client->returns.len * sizeof(StoreReturn));
     return n;
 }
 

@@ -9,30 +9,34 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/mem.h"
-
-typedef struct Extent { /* free room */
-    uint64_t offset, size;
-    bool dirty;         /* has pages */
-} Extent;
+#include "store/room.h"
 
 typedef struct Slab {
     StoreSlab slab;
     PeerId process;
     bool open;
     bool leaving; /* named as a victim */
+    bool kept;    /* closed, and mapped for writing by its process still */
 } Slab;
+
+/* Free room of memory that a process has mapped for writing: its own to be granted again. */
+typedef struct Kept {
+    Extent extent;
+    PeerId process;
+} Kept;
 
 typedef struct Process {
     PeerId peer;
     int fd;
     _Atomic uint64_t *pins;
+    bool asked; /* to drop what it keeps */
 } Process;
 
 /* The memory, or the file behind it. */
 typedef struct Part {
     int fd;
     uint64_t base, bytes, used;
-    Vec(Extent) room; /* by offset, never two neighbours that touch */
+    Room room;
 } Part;
 
 struct StoreServer {
@@ -41,6 +45,7 @@ struct StoreServer {
     uint64_t generation;
     uint8_t *arena;  /* both parts, one behind the other */
     Vec(Slab) slabs; /* by offset */
+    Vec(Kept) kept;
     Vec(Process) processes;
 };
 
@@ -49,7 +54,7 @@ static int part_map(StoreServer *server, Part *part) {
                      MAP_SHARED | MAP_NORESERVE | MAP_FIXED, part->fd, 0);
     if (map == MAP_FAILED)
         return error_last("make an object store of %llu bytes", (unsigned long long)part->bytes);
-    vec_push(&part->room, (Extent){ part->base, part->bytes, false });
+    room_init(&part->room, part->base, part->bytes);
     return 0;
 }
 
@@ -113,8 +118,9 @@ StoreServer *store_server_free(StoreServer *server) {
     VEC_EACH(p, &server->processes)
         process_done(p);
     vec_done(&server->processes);
-    vec_done(&server->memory.room);
-    vec_done(&server->disk.room);
+    room_done(&server->memory.room);
+    room_done(&server->disk.room);
+    vec_done(&server->kept);
     vec_done(&server->slabs);
     mem_free(server);
     return NULL;
@@ -144,45 +150,7 @@ uint64_t store_server_disk_used(const StoreServer *server) {
     return server->disk.used;
 }
 
-/* ---- room --------------------------------------------------------------------------------- */
-
-/* The smallest that fits; of equals the one with pages, which is faster to write. */
-static size_t room_find(const Part *part, uint64_t size) {
-    size_t best = SIZE_MAX;
-    for (size_t i = 0; i < part->room.len; i++) {
-        const Extent *e = &part->room.items[i];
-        if (e->size < size)
-            continue;
-        if (best == SIZE_MAX || e->size < part->room.items[best].size ||
-            (e->size == part->room.items[best].size && e->dirty))
-            best = i;
-    }
-    return best;
-}
-
-static void room_insert(Part *part, size_t at, Extent e) {
-    vec_push(&part->room, e);
-    memmove(&part->room.items[at + 1], &part->room.items[at],
-            (part->room.len - 1 - at) * sizeof(Extent));
-    part->room.items[at] = e;
-}
-
-static void room_add(Part *part, uint64_t offset, uint64_t size) {
-    size_t at = 0;
-    while (at < part->room.len && part->room.items[at].offset < offset)
-        at++;
-    room_insert(part, at, (Extent){ offset, size, true });
-    Extent *items = part->room.items;
-    if (at + 1 < part->room.len && offset + size == items[at + 1].offset) {
-        items[at].size += items[at + 1].size;
-        vec_remove(&part->room, at + 1);
-    }
-    if (at > 0 && items[at - 1].offset + items[at - 1].size == offset) {
-        items[at - 1].size += items[at].size;
-        items[at - 1].dirty = true;
-        vec_remove(&part->room, at);
-    }
-}
+/* ---- granting ----------------------------------------------------------------------------- */
 
 static void slab_insert(StoreServer *server, const Slab *slab) {
     /* An empty slab's walk ends at once, also when its process dies before the first object. */
@@ -201,29 +169,63 @@ static bool disk_reserve(const Part *part, uint64_t offset, uint64_t size) {
     return fallocate(part->fd, FALLOC_FL_KEEP_SIZE, (off_t)(offset - part->base), (off_t)size) == 0;
 }
 
+static void slab_grant(StoreServer *server, PeerId process, StoreSlab *slab) {
+    slab->generation = ++server->generation;
+    slab_insert(server, &(Slab){ .slab = *slab, .process = process, .open = true });
+}
+
+static uint64_t slab_size(uint64_t size) {
+    return ALIGN_UP(MAX(size, (uint64_t)STORE_SLAB_UNIT), (uint64_t)STORE_SLAB_UNIT);
+}
+
 static int part_grant(StoreServer *server, Part *part, PeerId process, uint64_t size,
                       StoreSlab *ret_slab) {
     if (size > part->bytes)
         return STORE_FULL;
-    size = ALIGN_UP(MAX(size, (uint64_t)STORE_SLAB_UNIT), (uint64_t)STORE_SLAB_UNIT);
-    size_t i = room_find(part, size);
-    if (i == SIZE_MAX)
+    StoreSlab slab = { .size = slab_size(size) };
+    if (!room_take(&part->room, slab.size, &slab.offset, &slab.warm))
         return STORE_FULL;
-    Extent *e = &part->room.items[i];
-    if (part == &server->disk && !disk_reserve(part, e->offset, size))
+    if (part == &server->disk && !disk_reserve(part, slab.offset, slab.size)) {
+        room_give(&part->room, slab.offset, slab.size);
         return STORE_FULL;
-    Slab slab = { { e->offset, size, ++server->generation }, process, true, false };
-    e->offset += size;
-    e->size -= size;
-    if (!e->size)
-        vec_remove(&part->room, i);
-    part->used += size;
-    slab_insert(server, &slab);
-    *ret_slab = slab.slab;
+    }
+    part->used += slab.size;
+    slab_grant(server, process, &slab);
+    *ret_slab = slab;
     return 0;
 }
 
+static Process *process_find(const StoreServer *server, PeerId peer) {
+    VEC_EACH(process, &server->processes)
+        if (process->peer == peer)
+            return process;
+    return NULL;
+}
+
+/* Room of that size that the process has mapped already; the last that became free is the warmest. */
+static bool kept_grant(StoreServer *server, PeerId process, uint64_t size, StoreSlab *ret_slab) {
+    const Process *p = process_find(server, process);
+    if (!p || p->asked)
+        return false;
+    for (size_t i = server->kept.len; i-- > 0;) {
+        const Kept *kept = &server->kept.items[i];
+        if (kept->process != process || kept->extent.size != size)
+            continue;
+        StoreSlab slab = { .offset = kept->extent.offset, .size = size };
+        slab.warm = room_warm(&server->memory.room, slab.offset, size);
+        room_forget_pages(&server->memory.room, slab.offset, size);
+        vec_remove(&server->kept, i);
+        server->memory.used += size;
+        slab_grant(server, process, &slab);
+        *ret_slab = slab;
+        return true;
+    }
+    return false;
+}
+
 int store_server_grant(StoreServer *server, PeerId process, uint64_t size, StoreSlab *ret_slab) {
+    if (size <= server->memory.bytes && kept_grant(server, process, slab_size(size), ret_slab))
+        return 0;
     return part_grant(server, &server->memory, process, size, ret_slab);
 }
 
@@ -290,12 +292,10 @@ static void header_free(StoreServer *server, StoreHeader *h) {
         atomic_store(&h->state, STORE_FREED);
 }
 
-static void part_trim(Part *part) {
-    VEC_EACH(e, &part->room) {
-        if (e->dirty && fallocate(part->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                  (off_t)(e->offset - part->base), (off_t)e->size) == 0)
-            e->dirty = false;
-    }
+static void part_punch(const Part *part, Extent e) {
+    /* A file system that can't keeps the room; it is written again later. */
+    (void)!fallocate(part->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     (off_t)(e.offset - part->base), (off_t)e.size);
 }
 
 /* A closed slab in which nothing lives is room again. */
@@ -307,13 +307,19 @@ static void slab_reclaim(StoreServer *server, Slab *slab) {
     while ((h = slab_next(server, slab, &at, &size)))
         if (atomic_load(&h->state) != STORE_FREED)
             return;
-    StoreSlab gone = slab->slab;
-    Part *part = gone.offset >= server->disk.base ? &server->disk : &server->memory;
+    Slab gone = *slab;
+    Extent extent = { gone.slab.offset, gone.slab.size };
+    Part *part = extent.offset >= server->disk.base ? &server->disk : &server->memory;
     vec_remove(&server->slabs, (size_t)(slab - server->slabs.items));
-    part->used -= gone.size;
-    room_add(part, gone.offset, gone.size);
+    part->used -= extent.size;
+    if (gone.kept)
+        vec_push(&server->kept, (Kept){ extent, gone.process });
+    else
+        room_give(&part->room, extent.offset, extent.size);
     if (part == &server->disk) /* what nobody reads any more need not be written */
-        part_trim(part);
+        part_punch(part, extent);
+    else
+        room_used(&part->room, extent.offset, extent.size);
 }
 
 static StoreHeader *object_at(StoreServer *server, Slab *slab, uint64_t offset, uint64_t generation,
@@ -349,12 +355,50 @@ void store_server_unpinned(StoreServer *server, uint64_t offset) {
     slab_reclaim(server, slab);
 }
 
-void store_server_close_slab(StoreServer *server, PeerId process, uint64_t offset) {
+void store_server_close_slab(StoreServer *server, PeerId process, uint64_t offset, bool kept) {
     Slab *slab = slab_at(server, offset);
-    if (!slab || slab->slab.offset != offset || slab->process != process)
+    if (!slab || slab->slab.offset != offset || slab->process != process || !slab->open)
         return;
     slab->open = false;
+    slab->kept = kept && offset < server->disk.base && process_find(server, process);
     slab_reclaim(server, slab);
+}
+
+/* ---- what processes keep ----------------------------------------------------------------------- */
+
+bool store_server_recall(StoreServer *server, PeerId *ret_process) {
+    VEC_EACH(kept, &server->kept) {
+        Process *process = process_find(server, kept->process);
+        if (process->asked)
+            continue;
+        process->asked = true;
+        *ret_process = process->peer;
+        return true;
+    }
+    return false;
+}
+
+bool store_server_recalling(const StoreServer *server) {
+    VEC_EACH(process, &server->processes)
+        if (process->asked)
+            return true;
+    return false;
+}
+
+void store_server_dropped(StoreServer *server, PeerId process, uint64_t offset, bool all) {
+    VEC_EACH(slab, &server->slabs)
+        if (slab->process == process && (all || slab->slab.offset == offset))
+            slab->kept = false;
+    for (size_t i = server->kept.len; i-- > 0;) {
+        Kept kept = server->kept.items[i];
+        if (kept.process != process || (!all && kept.extent.offset != offset))
+            continue;
+        vec_remove(&server->kept, i);
+        room_give(&server->memory.room, kept.extent.offset, kept.extent.size);
+    }
+    Process *p = process_find(server, process);
+    if (p && all)
+        p->asked = false;
 }
 
 /* ---- processes -------------------------------------------------------------------------------------- */
@@ -397,6 +441,7 @@ static void sweep(StoreServer *server, PeerId owner, bool left) {
 }
 
 void store_server_leave(StoreServer *server, PeerId peer) {
+    store_server_dropped(server, peer, 0, true);
     for (size_t i = 0; i < server->processes.len; i++) {
         if (server->processes.items[i].peer != peer)
             continue;
@@ -465,8 +510,14 @@ void store_server_copy_abort(StoreServer *server, const StoreBlock *block) {
     copy_end(server, block, STORE_FREED);
 }
 
-void store_server_trim(StoreServer *server) {
-    part_trim(&server->memory);
+bool store_server_trim(StoreServer *server) {
+    Room *room = &server->memory.room;
+    Extent old;
+    for (uint64_t at = room->base; room_next_old(room, &at, &old);) {
+        part_punch(&server->memory, old);
+        room_forget_pages(room, old.offset, old.size);
+    }
+    return room_age(room);
 }
 
 /* ---- making room ------------------------------------------------------------------------------------- */

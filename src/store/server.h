@@ -37,14 +37,22 @@ void store_server_leave(StoreServer *server, PeerId process);
 /* A process that may own objects here died, on any node. */
 void store_server_owner_dead(StoreServer *server, PeerId owner);
 
-/* STORE_FULL: nothing that large is free now. */
+/* STORE_FULL: nothing that large is free now; see store_server_recall(). */
 _must_check_ int store_server_grant(StoreServer *server, PeerId process, uint64_t size,
                                     StoreSlab *ret_slab);
 /* The same in the file on disk. STORE_FULL: neither. */
 _must_check_ int store_server_grant_disk(StoreServer *server, PeerId process, uint64_t size,
                                          StoreSlab *ret_slab);
-/* The process will not write to the slab at `offset` any more. */
-void store_server_close_slab(StoreServer *server, PeerId process, uint64_t offset);
+/* The process will not write to the slab at `offset` any more. `kept`: it has it mapped for writing
+ * still, so that once free it is granted to nobody else. */
+void store_server_close_slab(StoreServer *server, PeerId process, uint64_t offset, bool kept);
+/* A process that keeps free room and was not asked for it yet: it shall drop all that it keeps, and is
+ * granted none of it again before it has. False: there is no such process. */
+bool store_server_recall(StoreServer *server, PeerId *ret_process);
+/* One that was asked has not answered yet. */
+bool store_server_recalling(const StoreServer *server);
+/* The process has no mapping any more of the closed slab at `offset`, or (`all`) of any. */
+void store_server_dropped(StoreServer *server, PeerId process, uint64_t offset, bool all);
 /* The owner lets go. What somebody has pinned goes when the pin goes. STORE_ABSENT: not there. */
 int store_server_free_object(StoreServer *server, uint64_t offset, uint64_t generation,
                              const ObjectId *id);
@@ -62,8 +70,9 @@ _must_check_ int store_server_copy_begin(StoreServer *server, uint64_t size, con
 void store_server_copy_seal(StoreServer *server, const StoreBlock *block);
 void store_server_copy_abort(StoreServer *server, const StoreBlock *block);
 
-/* Gives the memory of free room back to the system. */
-void store_server_trim(StoreServer *server);
+/* Gives memory back to the system that was free for the whole time since the last call. True: there
+ * is more, for a later call. */
+bool store_server_trim(StoreServer *server);
 
 /* Making room: the raylet copies a victim's objects to where they are found again, then evicts them. */
 typedef struct StoreObject {

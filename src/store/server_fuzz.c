@@ -25,7 +25,7 @@ enum Step {
     STEP_LEAVE,  /* process */
     STEP_DEAD,   /* owner */
     STEP_GRANT,  /* process, units */
-    STEP_CLOSE,  /* process, slab */
+    STEP_CLOSE,  /* process and whether it keeps it, slab */
     STEP_OBJECT, /* slab, place, owner, state, size (2) */
     STEP_WRITE,  /* slab, place, length, bytes */
     STEP_FREE,   /* slab, place, id */
@@ -37,6 +37,8 @@ enum Step {
     STEP_ABORT,  /* block */
     STEP_TRIM,
     STEP_VICTIM, /* how many of its objects go */
+    STEP_RECALL,
+    STEP_DROP,   /* process and whether all, slab */
     STEPS,
 };
 
@@ -226,8 +228,21 @@ static void step(World *world, Input *in) {
         step_grant(world, in);
         break;
     case STEP_CLOSE: {
-        PeerId process = peer_named(take(in));
-        store_server_close_slab(world->server, process, world->slabs[take(in) % SLABS].offset);
+        uint8_t process = take(in);
+        store_server_close_slab(world->server, peer_named(process),
+                                world->slabs[take(in) % SLABS].offset, process & 0x80);
+        break;
+    }
+    case STEP_RECALL: {
+        PeerId process;
+        while (store_server_recall(world->server, &process))
+            ASSERT(store_server_recalling(world->server));
+        break;
+    }
+    case STEP_DROP: {
+        uint8_t process = take(in);
+        store_server_dropped(world->server, peer_named(process),
+                             world->slabs[take(in) % SLABS].offset, process & 0x80);
         break;
     }
     case STEP_OBJECT:

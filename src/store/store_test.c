@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -31,15 +32,36 @@ static ObjectId id_of(uint32_t n) {
     return id;
 }
 
+static void return_slabs(StoreServer *server, StoreClient *client, PeerId peer) {
+    StoreReturn r;
+    while (store_client_returns(client, &r, 1)) {
+        if (r.dropped)
+            store_server_dropped(server, peer, r.offset, false);
+        else
+            store_server_close_slab(server, peer, r.offset, r.kept);
+    }
+}
+
+/* What core/copy.c does. */
+static void fill(const StoreBlock *block, uint8_t byte) {
+    if (block->data) {
+        memset(block->data, byte, block->size);
+        return;
+    }
+    uint8_t page[4096];
+    memset(page, byte, sizeof(page));
+    for (uint64_t at = 0; at < block->size; at += sizeof(page)) {
+        size_t n = MIN(block->size - at, sizeof(page));
+        CHECK_INT(pwrite(block->fd, page, n, (off_t)(block->at + at)), (ssize_t)n);
+    }
+}
+
 static int put(StoreServer *server, StoreClient *client, PeerId peer, uint32_t n, uint64_t size,
                StoreBlock *ret_block) {
     ObjectId id = id_of(n);
     int r;
     while ((r = store_client_alloc(client, size, &id, peer, ret_block)) == STORE_NEED_SLAB) {
-        uint64_t offsets[64];
-        size_t returned = store_client_returns(client, offsets, ARRAY_LEN(offsets));
-        for (size_t i = 0; i < returned; i++)
-            store_server_close_slab(server, peer, offsets[i]);
+        return_slabs(server, client, peer);
         StoreSlab slab;
         r = store_server_grant(server, peer, store_client_slab_wanted(client, size), &slab);
         if (r)
@@ -47,7 +69,7 @@ static int put(StoreServer *server, StoreClient *client, PeerId peer, uint32_t n
         CHECK_OK(store_client_add_slab(client, &slab));
     }
     if (r == 0) {
-        memset(ret_block->data, (int)n, size);
+        fill(ret_block, (uint8_t)n);
         store_client_seal(client, ret_block);
     }
     return r;
@@ -86,9 +108,7 @@ static void test_a_pinned_object_stays(void **state) {
     CHECK_OK(store_server_free_object(server, block.offset, block.generation, &id));
     CHECK_INT(store_server_free_object(server, block.offset, block.generation, &id), STORE_ABSENT);
     CHECK(!store_client_pin(a, block.offset, block.generation, &id, &size));
-    uint64_t offsets[8];
-    CHECK_INT(store_client_returns(a, offsets, 8), 1); /* a large object's slab is its own */
-    store_server_close_slab(server, 1, offsets[0]);
+    return_slabs(server, a, 1); /* a large object's slab is its own */
     StoreBlock next;
     CHECK_OK(put(server, a, 1, 9, 3000000, &next));
     CHECK(next.offset != block.offset);
@@ -219,10 +239,108 @@ static void test_random_life(void **state) {
     store_server_free(server);
 }
 
-static void return_slabs(StoreServer *server, StoreClient *client, PeerId peer) {
-    uint64_t offset;
-    while (store_client_returns(client, &offset, 1))
-        store_server_close_slab(server, peer, offset);
+static void free_block(StoreServer *server, const StoreBlock *block, uint32_t n) {
+    ObjectId id = id_of(n);
+    CHECK_OK(store_server_free_object(server, block->offset, block->generation, &id));
+}
+
+/* First by system calls, then through a mapping that stays; what one keeps others don't get. */
+static void test_room_that_a_writer_keeps(void **state) {
+    UNUSED(state);
+    StoreServer *server;
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
+    StoreClient *a = join(server, 1), *b = join(server, 2);
+    StoreBlock block[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK_OK(put(server, a, 1, i, 12000000, &block[i]));
+        CHECK((block[i].data != NULL) == (i > 0));
+        CHECK(block[i].offset == block[0].offset);
+        return_slabs(server, a, 1);
+        free_block(server, &block[i], i);
+        CHECK_INT(store_server_used(server), 0);
+    }
+    CHECK(block[2].data == block[1].data);
+    StoreBlock other;
+    CHECK_OK(put(server, b, 2, 7, 12000000, &other));
+    CHECK(other.offset != block[2].offset);
+    StoreSlab slab;
+    uint64_t size = store_client_slab_wanted(a, 12000000);
+    CHECK_INT(store_server_grant(server, 2, size, &slab), STORE_FULL);
+    PeerId who;
+    CHECK(store_server_recall(server, &who) && who == 1);
+    CHECK(!store_server_recall(server, &who) && store_server_recalling(server));
+    CHECK_INT(store_server_grant(server, 1, size, &slab), STORE_FULL); /* nor it itself now */
+    store_client_drop_kept(a);
+    store_server_dropped(server, 1, 0, true);
+    CHECK(!store_server_recalling(server));
+    CHECK_OK(store_server_grant(server, 2, size, &slab));
+    CHECK(slab.offset == block[2].offset && slab.warm);
+    store_client_free(a);
+    store_client_free(b);
+    store_server_free(server);
+}
+
+static void test_only_so_many_are_kept(void **state) {
+    UNUSED(state);
+    enum {
+        MANY = 20
+    };
+    StoreServer *server;
+    CHECK_OK(store_server_new(2 * ARENA, -1, 0, &server));
+    StoreClient *a = join(server, 1);
+    StoreBlock block[MANY];
+    for (int pass = 0; pass < 2; pass++) { /* with pages, the second time they are mapped */
+        for (uint32_t i = 0; i < MANY; i++)
+            CHECK_OK(put(server, a, 1, i, 2000000 + i * STORE_SLAB_UNIT, &block[i]));
+        return_slabs(server, a, 1);
+        for (uint32_t i = 0; i < MANY; i++)
+            free_block(server, &block[i], i);
+    }
+    CHECK_INT(store_server_used(server), 0);
+    StoreSlab slab;
+    CHECK_INT(store_server_grant(server, 2, 2 * ARENA, &slab), STORE_FULL);
+    store_client_free(a);
+    store_server_leave(server, 1);
+    CHECK_OK(store_server_grant(server, 2, 2 * ARENA, &slab));
+    store_server_free(server);
+}
+
+static void test_what_could_not_be_written(void **state) {
+    UNUSED(state);
+    StoreServer *server;
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
+    StoreClient *a = join(server, 1);
+    ObjectId id = id_of(1);
+    StoreSlab slab;
+    CHECK_OK(store_server_grant(server, 1, store_client_slab_wanted(a, 5000000), &slab));
+    CHECK_OK(store_client_add_slab(a, &slab));
+    StoreBlock block;
+    CHECK_OK(store_client_alloc(a, 5000000, &id, 1, &block));
+    store_client_abort(a, &block);
+    return_slabs(server, a, 1);
+    CHECK_INT(store_server_used(server), 0);
+    store_client_free(a);
+    store_server_free(server);
+}
+
+static void test_pages_go_back_when_unused(void **state) {
+    UNUSED(state);
+    StoreServer *server;
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
+    StoreClient *a = join(server, 1);
+    StoreBlock block;
+    CHECK_OK(put(server, a, 1, 1, 9000000, &block));
+    return_slabs(server, a, 1);
+    CHECK(!store_server_trim(server)); /* nothing is free that has pages */
+    free_block(server, &block, 1);
+    CHECK(store_server_trim(server));  /* it may be wanted again */
+    struct stat st;
+    CHECK(fstat(store_server_fd(server), &st) == 0 && st.st_blocks > 9000000 / 512);
+    CHECK(!store_server_trim(server));
+    CHECK(fstat(store_server_fd(server), &st) == 0);
+    CHECK_INT(st.st_blocks, 0);
+    store_client_free(a);
+    store_server_free(server);
 }
 
 static void test_a_victim_is_old_whole_and_unread(void **state) {
@@ -318,5 +436,7 @@ int main(void) {
                     TEST(test_full_then_room), TEST(test_what_the_dead_left),
                     TEST(test_a_copy_from_another_node), TEST(test_random_life),
                     TEST(test_a_victim_is_old_whole_and_unread),
-                    TEST(test_the_file_continues_the_arena), TEST(test_many_pins));
+                    TEST(test_the_file_continues_the_arena), TEST(test_many_pins),
+                    TEST(test_room_that_a_writer_keeps), TEST(test_only_so_many_are_kept),
+                    TEST(test_what_could_not_be_written), TEST(test_pages_go_back_when_unused));
 }
