@@ -322,11 +322,12 @@ static void updater_takes(Manager *manager, const FieldsetDiff *diff, usec_t now
     manager_set(manager, fieldset_union(kept, changed), now);
 }
 
-/* An empty list is none: clients that know nothing of it send one. */
+/* A list that is empty, or has one empty entry; clients that know nothing of it send none. */
 static bool is_reset(const json_t *list) {
     const json_t *only = json_array_get(list, 0);
 
-    return json_array_size(list) == 1 && json_is_object(only) && json_object_size(only) == 0;
+    return json_is_array(list) && (!only || (json_array_size(list) == 1 && json_is_object(only) &&
+                                             json_object_size(only) == 0));
 }
 
 /* Managers as the client sent them back, if it did; else as they were. */
@@ -344,7 +345,7 @@ void apply_track_update(const Schema *schema, const json_t *live, json_t *object
     _cleanup_(fieldset_diff_done) FieldsetDiff diff = { 0 };
 
     managers_start(live, object, &managers);
-    bool reset = is_reset(sent) || (live && managers.len == 0);
+    bool reset = live && (is_reset(sent) || managers.len == 0);
     json_remove_at(object, "metadata", "managedFields");
     if (reset)
         return; /* nothing is tracked from here on, until somebody applies */

@@ -190,6 +190,14 @@ static void keep_metadata(json_t *object, const json_t *old) {
     }
 }
 
+/* An empty list of managers says what one of an empty manager says; the normal form leaves it out.
+ */
+static void keep_reset(json_t *object) {
+    json_t *managers = json_at(object, "metadata", "managedFields");
+    if (json_is_array(managers) && json_array_size(managers) == 0)
+        json_array_append_new(managers, json_object());
+}
+
 static int check_revision(ApiCall *call, const json_t *object, const json_t *old) {
     const char *revision = obj_resource_version(object), *uid = obj_uid(object);
     if (!str_empty(uid) && !str_eq(uid, obj_uid(old))) {
@@ -322,6 +330,7 @@ int write_over(ApiCall *call, Object *old_object, json_t *object, bool tracked,
     else if (call->version->has_status)
         json_object_del(object, "status");
     _cleanup_json_ json_t *fresh = object;
+    keep_reset(fresh);
     write_default(call, fresh);
     ApplyWho by = who(call);
     if (!tracked)

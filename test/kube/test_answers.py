@@ -281,13 +281,17 @@ def test_services_and_addresses(ask, namespace):
 
 def test_nodes_and_taints(ask, kubectl, namespace):
     name, nodes = f"n-{namespace}", "/api/v1/nodes"
-    kubectl("create", "-f", "-", stdin={"apiVersion": "v1", "kind": "Node",
-                                        "metadata": {"name": name}})
-    try:
-        def taints():
-            return {t["key"] for t in kubectl.json("get", "node", name)["spec"].get("taints", [])}
 
-        assert "node.kubernetes.io/not-ready" in taints()  # nobody said that it is
+    def keys(node):
+        return {t["key"] for t in node["spec"].get("taints", [])}
+
+    def taints():
+        return keys(kubectl.json("get", "node", name))
+
+    code, node = ask("POST", nodes, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    try:
+        # nobody said that it is ready
+        assert code == 201 and "node.kubernetes.io/not-ready" in keys(node)
         twice = [{"key": "a", "effect": "NoSchedule"}] * 2
         code, status = ask("PATCH", f"{nodes}/{name}", {"spec": {"taints": twice}}, MERGE)
         assert code == 422 and "metadata.taints[1]: Duplicate value" in status["message"]

@@ -92,7 +92,9 @@ def test_scale(kubectl, namespace, widgets):
 
 
 def test_explain(kubectl, widgets):
-    out = kubectl("explain", f"widgets.spec", f"--api-version={widgets}/v1")
+    # discovery learns of a definition a while after it is established
+    out = wait_for(lambda: kubectl.run("explain", "widgets.spec", f"--api-version={widgets}/v1",
+                                       check=False).stdout, what="the definition's schema")
     assert "size" in out and "-required-" in out
 
 

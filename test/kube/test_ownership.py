@@ -62,13 +62,22 @@ def test_node_status_is_nobodys(kubectl):
         kubectl("delete", "node", "ownership")
 
 
-@pytest.mark.parametrize("sent, stays", [("[]", True), ("[{}]", False)])
+@pytest.mark.parametrize("sent, stays", [("null", True), ("[]", False), ("[{}]", False)])
 def test_reset(kubectl, namespace, sent, stays):
     kubectl("create", "configmap", "a", "--from-literal=x=1", "-n", namespace)
     kubectl("patch", "cm", "a", "-n", namespace, "--type=merge", "-p",
             '{"metadata":{"managedFields":%s}}' % sent)
     got = kubectl.json("get", "cm", "a", "-n", namespace, "--show-managed-fields")
     assert ("managedFields" in got["metadata"]) is stays
+
+
+@pytest.mark.parametrize("sent", [[], [{}]])
+def test_no_reset_of_what_is_new(kubectl, namespace, sent):
+    kubectl("create", "--validate=false", "-n", namespace, "-f", "-", stdin={
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"x": "1"},
+        "metadata": {"name": "a", "managedFields": sent}})
+    got = kubectl.json("get", "cm", "a", "-n", namespace, "--show-managed-fields")
+    assert [m["manager"] for m in got["metadata"]["managedFields"]] == ["kubectl-create"]
 
 
 def test_metadata_has_its_types(kubectl, namespace, widgets):  # noqa: F811
@@ -83,11 +92,12 @@ def test_metadata_has_its_types(kubectl, namespace, widgets):  # noqa: F811
     assert "cannot unmarshal bool into Go struct field ObjectMeta" in said
 
 
-def test_duplicates_before_unknown_fields(kubectl, namespace, tmp_path):
+def test_duplicates_and_unknown_fields(kubectl, namespace, tmp_path):
     text = ('{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"},'
             ' "zero": 1, "data": {"x": "1"}, "data": {"x": "2"}}')
     file = tmp_path / "a.json"
     file.write_text(text)
     path = f"/api/v1/namespaces/{namespace}/configmaps?fieldValidation=Strict"
     said = kubectl.fails("create", "--raw", path, "-f", str(file))
-    assert 'strict decoding error: duplicate field "data", unknown field "zero"' in said
+    found = said.strip().rpartition("strict decoding error: ")[2]
+    assert sorted(found.split(", ")) == ['duplicate field "data"', 'unknown field "zero"']

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGKILL to every process of the main job, one a run, at moments that a seed decides. However it
 ends, it ends: SUCCEEDED, or with words that name the process; and nothing is left."""
+import contextlib
 import os
 import random
 import signal
@@ -60,8 +61,9 @@ def kill_at(cluster, role, process, moment, choice):
                 pid = choice.choice(sorted(found))
                 name = command(pid)
                 cluster.look()
-                os.kill(pid, signal.SIGKILL)
-                return f"{pid} {name[:60]}"
+                with contextlib.suppress(ProcessLookupError):  # it ended just now: another one
+                    os.kill(pid, signal.SIGKILL)
+                    return f"{pid} {name[:60]}"
         time.sleep(0.01)
     return None
 
