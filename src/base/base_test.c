@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -167,8 +171,44 @@ static void test_files(void **state) {
     CHECK_INT(file_read(file, 5, &text), -ENOENT);
 }
 
+/* Deeper than any path can say, and wider than the files that may be open. */
+static void test_a_deep_tree_is_removed(void **state) {
+    UNUSED(state);
+    char dir[] = "/tmp/base_test.XXXXXX";
+    CHECK(mkdtemp(dir) != NULL);
+    int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 3000; i++) {
+        CHECK_OK(mkdirat(at, "folder-with-a-name", 0700));
+        CHECK_OK(mkdirat(at, "empty", 0700));
+        CHECK_OK(symlinkat(dir, at, "link"));
+        fd_close(openat(at, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        int down = openat(at, "folder-with-a-name", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CHECK(down >= 0);
+        fd_close(at);
+        at = down;
+    }
+    fd_close(at);
+    CHECK_OK(dir_remove(dir));
+    CHECK(access(dir, F_OK) < 0 && errno == ENOENT);
+}
+
+static void test_removing_follows_no_link(void **state) {
+    UNUSED(state);
+    char dir[] = "/tmp/base_test.XXXXXX";
+    CHECK(mkdtemp(dir) != NULL);
+    _cleanup_free_ char *kept = str_printf("%s/kept/file", dir), *link = str_printf("%s/link", dir);
+    _cleanup_free_ char *folder = str_printf("%s/kept", dir);
+    CHECK_OK(dir_make(folder, 0700));
+    CHECK_OK(file_write_atomic(kept, "x", 1, 0600));
+    CHECK_OK(symlink(folder, link));
+    CHECK_OK(dir_remove(link)); /* the link alone */
+    CHECK_OK(access(kept, F_OK));
+    CHECK_OK(dir_remove(dir));
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_error_keeps_its_sentence), TEST(test_map_against_a_model),
                     TEST(test_strmap), TEST(test_numbers_are_strict), TEST(test_base64_and_hex),
-                    TEST(test_time_text), TEST(test_buf_list_vec_arena), TEST(test_files));
+                    TEST(test_time_text), TEST(test_buf_list_vec_arena), TEST(test_files),
+                    TEST(test_a_deep_tree_is_removed), TEST(test_removing_follows_no_link));
 }

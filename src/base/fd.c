@@ -2,7 +2,6 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -96,20 +95,4 @@ int dir_make(const char *path, unsigned mode) {
     if (stat(copy, &st) < 0)
         return error_last("look at %s", copy);
     return S_ISDIR(st.st_mode) ? 0 : error_origin(-ENOTDIR, "mkdir %s: it is no folder", copy);
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    UNUSED(st);
-    UNUSED(ftw);
-    int r = type == FTW_DP || type == FTW_D || type == FTW_DNR ? rmdir(path) : unlink(path);
-    return r < 0 && errno != ENOENT ? errno : 0;
-}
-
-int dir_remove(const char *path) {
-    int r = nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-    if (r > 0)
-        return error_origin_errno(-r, "remove %s", path);
-    if (r < 0 && errno != ENOENT)
-        return error_last("remove %s", path);
-    return 0;
 }

@@ -23,5 +23,5 @@ _must_check_ int file_write_atomic(const char *path, const void *data, size_t le
 /* mkdir -p; parents get 0755, the last one `mode` (less the umask); what is there stays as it is.
  * -ENOTDIR where a file is in the way. */
 _must_check_ int dir_make(const char *path, unsigned mode);
-/* rm -rf without following symbolic links or crossing file systems; a missing path is done. */
+/* rm -rf, however deep, without following symbolic links or crossing file systems; a missing path is done. */
 _must_check_ int dir_remove(const char *path);
