@@ -2,6 +2,7 @@
 #include "cmd/run_manifests.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,9 +16,12 @@ enum {
 
 static int add_text(const char *name, const Buf *text, json_t *documents) {
     _cleanup_json_ json_t *found = NULL;
+    _cleanup_strlist_ StrList notes = { 0 };
     size_t i;
     json_t *document;
-    int r = yaml_parse_all(text->data ? text->data : "", text->len, NULL, &found);
+    int r = yaml_parse_all_noting(text->data ? text->data : "", text->len, NULL, &notes, &found);
+    for (size_t n = 0; n < notes.len; n++)
+        fprintf(stderr, "%s: %s\n", name, notes.items[n]);
     if (r < 0)
         return error_context(r, "%s", name);
     json_array_foreach(found, i, document) {

@@ -16,6 +16,10 @@ const YamlLimits YAML_LIMITS_DEFAULT = {
     .depth = 100,
 };
 
+enum {
+    NOTES_MAX = 20
+};
+
 typedef struct Anchor {
     json_t *value;
     size_t values; /* what a copy costs */
@@ -28,6 +32,7 @@ typedef struct Reader {
     size_t values;      /* made so far */
     unsigned depth;
     StrMap anchors;     /* of this document: name -> Anchor */
+    StrList *notes;     /* NULL: nobody wants them */
 } Reader;
 
 static int read_value(Reader *reader, json_t **ret_value);
@@ -217,9 +222,36 @@ static int merge_into(Reader *reader, json_t *object) {
     return json_is_array(source) ? 0 : fail_at(&mark, -EINVAL, "`<<` merges mappings only");
 }
 
+/* `on` where `key` became "true"; NULL where it says what it says. Owned. */
+static char *other_spelling(const yaml_event_t *event, const json_t *key) {
+    if (event->type != YAML_SCALAR_EVENT || !json_is_boolean(key))
+        return NULL;
+    const char *text = (const char *)event->data.scalar.value;
+    return str_eq(text, json_is_true(key) ? "true" : "false") ? NULL : str_dup(text);
+}
+
+static void note_boolean_key(Reader *reader, const yaml_mark_t *mark, const char *spelling,
+                             const char *text) {
+    if (reader->notes && spelling && reader->notes->len < NOTES_MAX)
+        strlist_printf(reader->notes,
+                       "line %zu column %zu: YAML reads the key %s as the boolean %s; write \"%s\" "
+                       "in quotes to mean the word",
+                       mark->line + 1, mark->column + 1, spelling, text, spelling);
+}
+
+static int key_repeated(const yaml_mark_t *mark, const char *spelling, const char *text) {
+    if (!spelling)
+        return error_origin(-EINVAL, "line %zu column %zu: key \"%s\" already set in map",
+                            mark->line + 1, mark->column + 1, text);
+    return error_origin(-EINVAL,
+                        "line %zu column %zu: key %s, which YAML reads as the boolean %s, already "
+                        "set in map",
+                        mark->line + 1, mark->column + 1, spelling, text);
+}
+
 static int read_member(Reader *reader, json_t *object, StrMap *keys) {
     _cleanup_json_ json_t *key = NULL;
-    _cleanup_free_ char *text = NULL;
+    _cleanup_free_ char *text = NULL, *spelling = NULL;
     json_t *value = NULL;
 
     if (is_merge_key(&reader->event))
@@ -231,9 +263,10 @@ static int read_member(Reader *reader, json_t *object, StrMap *keys) {
     r = key_text(reader, key, &text);
     if (r < 0)
         return r;
+    spelling = other_spelling(&reader->event, key);
     if (strmap_put(keys, text, reader))
-        return error_origin(-EINVAL, "line %zu column %zu: key \"%s\" already set in map",
-                            mark.line + 1, mark.column + 1, text);
+        return key_repeated(&mark, spelling, text);
+    note_boolean_key(reader, &mark, spelling, text);
     r = next_event(reader);
     if (r < 0)
         return r;
@@ -352,7 +385,12 @@ static int read_stream(Reader *reader, json_t *documents) {
 }
 
 int yaml_parse_all(const void *data, size_t len, const YamlLimits *limits, json_t **ret_documents) {
-    Reader reader = { .limits = limits ? limits : &YAML_LIMITS_DEFAULT };
+    return yaml_parse_all_noting(data, len, limits, NULL, ret_documents);
+}
+
+int yaml_parse_all_noting(const void *data, size_t len, const YamlLimits *limits, StrList *notes,
+                          json_t **ret_documents) {
+    Reader reader = { .limits = limits ? limits : &YAML_LIMITS_DEFAULT, .notes = notes };
     _cleanup_json_ json_t *documents = json_array();
 
     if (len > reader.limits->bytes)

@@ -26,6 +26,11 @@ extern const YamlLimits YAML_LIMITS_DEFAULT;
 _must_check_ int yaml_parse_all(const void *data, size_t len, const YamlLimits *limits,
                                 json_t **ret_documents);
 
+/* The same; appends to `notes` what is read otherwise than its writer may have meant, a sentence each: a
+ * key `n`, `on`, `yes`, ... is the text "false" or "true". */
+_must_check_ int yaml_parse_all_noting(const void *data, size_t len, const YamlLimits *limits,
+                                       StrList *notes, json_t **ret_documents);
+
 /* Parses a stream of exactly one document; -EINVAL for none or more. */
 _must_check_ int yaml_parse(const void *data, size_t len, const YamlLimits *limits,
                             json_t **ret_value);

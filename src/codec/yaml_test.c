@@ -67,6 +67,24 @@ static void test_billion_laughs_are_refused(void **state) {
     check_refused(text.data, -E2BIG, "too many values");
 }
 
+/* kubectl reads them so as well: what it then sends has the keys "false" and "true". */
+static void test_boolean_keys_are_noted(void **state) {
+    static const char text[] = "a:\n  n: 1\n  'no': 2\n  true: 3\nOn: 4\n";
+    _cleanup_json_ json_t *documents = NULL;
+    _cleanup_strlist_ StrList notes = { 0 };
+    CHECK_OK(yaml_parse_all_noting(text, strlen(text), NULL, &notes, &documents));
+    _cleanup_free_ char *read = json_text(documents, 0);
+    CHECK_STR(read, "[{\"a\":{\"false\":1,\"no\":2,\"true\":3},\"true\":4}]");
+    CHECK_INT(notes.len, 2);
+    CHECK_STR(notes.items[0], "line 2 column 3: YAML reads the key n as the boolean false; write "
+                              "\"n\" in quotes to mean the word");
+    CHECK_STR(notes.items[1], "line 5 column 1: YAML reads the key On as the boolean true; write "
+                              "\"On\" in quotes to mean the word");
+    check_refused("n: 1\nno: 2\n", -EINVAL,
+                  "line 2 column 1: key no, which YAML reads as the boolean false, already set in "
+                  "map");
+}
+
 static void test_refusals_have_a_place(void **state) {
     check_refused("a: 1\nb: 2\na: 3\n", -EINVAL, "line 3 column 1: key \"a\" already set in map");
     check_refused("a:\n\t- 1\n", -EINVAL, "line 2 column 1");
@@ -103,5 +121,6 @@ static void test_writes_as_kubectl(void **state) {
 int main(void) {
     return TEST_RUN(TEST(test_scalars_are_yaml_1_1), TEST(test_documents),
                     TEST(test_anchors_and_merges), TEST(test_billion_laughs_are_refused),
-                    TEST(test_refusals_have_a_place), TEST(test_writes_as_kubectl));
+                    TEST(test_boolean_keys_are_noted), TEST(test_refusals_have_a_place),
+                    TEST(test_writes_as_kubectl));
 }

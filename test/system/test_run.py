@@ -137,6 +137,14 @@ def test_a_manifest_that_cannot_be_applied_is_refused(run):
     assert run.processes() == []
 
 
+def test_a_key_that_yaml_reads_as_a_boolean_is_named(run):
+    """As kubectl, the key `n` is sent as "false"; unlike it, it is said where the key stands."""
+    done = run("run", "-", text="apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\n  n: 1\n")
+    assert done.returncode == 1
+    assert "metadata.false: field not declared in schema" in said(done)
+    assert "line 5 column 3: YAML reads the key n as the boolean false" in said(done)
+
+
 def test_two_runs_at_once_have_clusters_of_their_own(run):
     first, second = run.start("run", "-"), run.start("run", "-")
     feed(first, MANIFEST)
