@@ -25,19 +25,6 @@ static void on_signal(void *ctx, int signo) {
     loop_stop(ctx);
 }
 
-/* The bound address, or why there is none, for whoever started us. */
-static void report(int64_t fd, const char *key, const char *text) {
-    if (fd < 0)
-        return;
-    _cleanup_json_ json_t *line = json_object();
-    json_object_set_new(line, key, json_string(text));
-    _cleanup_free_ char *json = json_text(line, 0);
-    _cleanup_free_ char *whole = str_printf("%s\n", json);
-    if (fd_write_all((int)fd, whole, strlen(whole)) < 0)
-        log_debug("nobody waits for the ready line");
-    close((int)fd);
-}
-
 static int run(const DashboardArgs *args, const Auth *auth) {
     _cleanup_(loop_freep) Loop *loop = NULL;
     _cleanup_(loop_signal_freep) LoopSignal *term = NULL, *interrupt = NULL;
@@ -68,7 +55,7 @@ static int run(const DashboardArgs *args, const Auth *auth) {
     char address[NET_ADDRESS_TEXT_MAX];
     net_address_format(dashboard_address(dashboard), address);
     log_info("dashboard listens at %s", address);
-    report(args->ready_fd, "address", address);
+    life_say(args->ready_fd, json_pack("{s:s}", "address", address));
     loop_run(loop);
     return 0;
 }
@@ -98,7 +85,7 @@ int cmd_dashboard(int argc, char **argv) {
         r = run(&args, &auth);
     if (r < 0) {
         log_error("cannot start: %s", error_text(r));
-        report(args.ready_fd, "error", error_text(r));
+        life_say(args.ready_fd, json_pack("{s:s}", "error", error_text(r)));
     }
     return r < 0;
 }

@@ -38,19 +38,6 @@ static void on_broken(void *ctx, int r) {
     loop_stop(self->loop);
 }
 
-/* One line for whoever started us; taken over by the reader's end of file if nobody listens. */
-static void report(int64_t fd, json_t *line) {
-    _cleanup_json_ json_t *owned = line;
-    if (fd < 0)
-        return;
-    _cleanup_buf_ Buf text = { 0 };
-    json_encode(owned, 0, &text);
-    buf_add_char(&text, '\n');
-    if (fd_write_all((int)fd, text.data, text.len) < 0)
-        log_debug("nobody waits for the ready line");
-    close((int)fd);
-}
-
 static usec_t job_start_timeout(void) {
     const char *text = getenv("RAY_JOB_START_TIMEOUT_SECONDS");
     char *end;
@@ -100,14 +87,14 @@ static int run(const GcsArgs *args, const Session *session) {
         r = start(args, &self, session, &server);
     if (r < 0) {
         log_error("cannot start: %s", error_text(r));
-        report(args->ready_fd, json_pack("{s:s}", "error", error_text(r)));
+        life_say(args->ready_fd, json_pack("{s:s}", "error", error_text(r)));
         return 1;
     }
     char address[NET_ADDRESS_TEXT_MAX];
     net_address_format(gcs_server_address(server), address);
     log_info("gcs listens at %s, session %s", address, session->name);
-    report(args->ready_fd, json_pack("{s:s, s:i, s:s}", "address", address, "pid", (int)getpid(),
-                                     "session_dir", session->dir));
+    life_say(args->ready_fd, json_pack("{s:s, s:i, s:s}", "address", address, "pid", (int)getpid(),
+                                       "session_dir", session->dir));
     loop_run(loop);
     return self.status;
 }
@@ -145,7 +132,7 @@ int cmd_gcs(int argc, char **argv) {
     r = session_open(args.temp_dir, args.session_name, &session);
     if (r < 0) {
         log_error("cannot start: %s", error_text(r));
-        report(args.ready_fd, json_pack("{s:s}", "error", error_text(r)));
+        life_say(args.ready_fd, json_pack("{s:s}", "error", error_text(r)));
         return 1;
     }
     return run(&args, &session);

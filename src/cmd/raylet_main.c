@@ -30,19 +30,6 @@ typedef struct RayletMain {
     int status;
 } RayletMain;
 
-/* One line for whoever started us. */
-static void report(int64_t fd, json_t *line) {
-    _cleanup_json_ json_t *owned = line;
-    if (fd < 0)
-        return;
-    _cleanup_buf_ Buf text = { 0 };
-    json_encode(owned, 0, &text);
-    buf_add_char(&text, '\n');
-    if (fd_write_all((int)fd, text.data, text.len) < 0)
-        log_debug("nobody waits for the ready line");
-    close((int)fd);
-}
-
 static void on_ready(void *ctx, Raylet *raylet) {
     RayletMain *self = ctx;
     RayletInfo info;
@@ -50,18 +37,18 @@ static void on_ready(void *ctx, Raylet *raylet) {
     char address[NET_ADDRESS_TEXT_MAX];
     net_address_format(info.address, address);
     log_info("raylet of node %s serves %s and %s", info.node_id, info.socket_path, address);
-    report(self->args->ready_fd,
-           json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i}", "session_dir", info.session_dir,
-                     "session_name", info.session_name, "socket", info.socket_path, "node_id",
-                     info.node_id, "address", address, "agent_port", (json_int_t)info.agent_port,
-                     "metrics_port", (json_int_t)info.metrics_port, "pid", (int)getpid()));
+    life_say(self->args->ready_fd,
+             json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i}", "session_dir", info.session_dir,
+                       "session_name", info.session_name, "socket", info.socket_path, "node_id",
+                       info.node_id, "address", address, "agent_port", (json_int_t)info.agent_port,
+                       "metrics_port", (json_int_t)info.metrics_port, "pid", (int)getpid()));
 }
 
 static void on_failed(void *ctx, int r, const char *sentence) {
     RayletMain *self = ctx;
     UNUSED(r);
     log_error("this node ends: %s", sentence);
-    report(self->args->ready_fd, json_pack("{s:s}", "error", sentence));
+    life_say(self->args->ready_fd, json_pack("{s:s}", "error", sentence));
     self->status = 1;
     loop_stop(self->loop);
 }
