@@ -149,6 +149,7 @@ int dashboard_new(Loop *loop, const DashboardOptions *options, Dashboard **ret_d
     logs_routes(dashboard);
     packages_routes(dashboard);
     cluster_routes(dashboard);
+    state_routes(dashboard);
     int r = dashboard_open(dashboard, options);
     if (r == 0)
         *ret_dashboard = TAKE(dashboard);

@@ -70,3 +70,4 @@ void jobs_routes(Dashboard *dashboard);     /* jobs.c */
 void logs_routes(Dashboard *dashboard);     /* logs.c */
 void packages_routes(Dashboard *dashboard); /* packages.c */
 void cluster_routes(Dashboard *dashboard);  /* cluster.c */
+void state_routes(Dashboard *dashboard);    /* state.c */

@@ -448,6 +448,20 @@ void actors_on_exited(Gcs *gcs, GcsCall *call) {
     gcs_reply_status(gcs, call, STATUS_CODE_OK, "%s", "");
 }
 
+/* What only lists tell: how it was asked for. */
+static void add_creation(const GcsActor *actor, Arena *arena, ActorInfo *info) {
+    ActorCreate create;
+    if (!actor->created ||
+        actor_create_decode(&create, actor->create.data, actor->create.len, arena) < 0)
+        return;
+    info->resources = create.resources;
+    info->resources_len = create.resources_len;
+    info->runtime_env = create.runtime_env;
+    info->group = create.strategy.group;
+    info->labels = create.strategy.labels;
+    info->labels_len = create.strategy.labels_len;
+}
+
 void actors_on_list(Gcs *gcs, GcsCall *call) {
     ActorList list;
     GCS_DECODE(gcs, call, actor_list_decode, &list);
@@ -461,7 +475,10 @@ void actors_on_list(Gcs *gcs, GcsCall *call) {
             continue;
         if (!list.all_namespaces && !slice_eq_str(list.namespace, actor->namespace_))
             continue;
-        actor_info(actor, call->arena, &actors.actors[actors.actors_len++]);
+        ActorInfo *info = &actors.actors[actors.actors_len++];
+        actor_info(actor, call->arena, info);
+        if (!list.name_only)
+            add_creation(actor, call->arena, info);
     }
     _cleanup_buf_ Buf body = { 0 };
     actors_encode(&actors, &body);

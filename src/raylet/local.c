@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "raylet/raylet_private.h"
 
@@ -12,6 +13,10 @@
 #define HELLO_TIMEOUT   (10 * USEC_PER_SEC)
 #define JOB_ADD_TIMEOUT (60 * USEC_PER_SEC)
 #define LINGER          (1 * USEC_PER_SEC)
+
+enum {
+    COMMAND_LINE_MAX = 64 << 10
+};
 
 Local *local_get(const Raylet *raylet, PeerId peer) {
     return map_get(&raylet->local_by_peer, &peer);
@@ -245,6 +250,20 @@ static void watch_process(Local *local) {
         close(pidfd);
 }
 
+/* The command line of a driver, as users see it in lists. */
+static char *command_line(pid_t pid) {
+    _cleanup_free_ char *path = str_printf("/proc/%d/cmdline", (int)pid);
+    _cleanup_buf_ Buf text = { 0 };
+    if (file_read(path, COMMAND_LINE_MAX, &text) < 0)
+        return str_dup("");
+    while (text.len && !text.data[text.len - 1])
+        text.len--;
+    for (size_t i = 0; i < text.len; i++)
+        if (!text.data[i])
+            text.data[i] = ' ';
+    return buf_steal(&text);
+}
+
 static void hello_driver(Local *local, const Hello *hello) {
     Raylet *raylet = local->raylet;
     set_peer(local, local_number(raylet));
@@ -252,6 +271,7 @@ static void hello_driver(Local *local, const Hello *hello) {
     local->config = str_dup_slice(hello->job_config);
     local->submission = str_dup_slice(hello->submission);
     watch_process(local);
+    _cleanup_free_ char *entrypoint = command_line(local->pid);
     JobAdd add = {
         .driver = local->peer,
         .driver_worker = hello->worker,
@@ -260,6 +280,7 @@ static void hello_driver(Local *local, const Hello *hello) {
         .pid = (uint32_t)local->pid,
         .ip = slice_str(raylet->node_ip),
         .submission = hello->submission,
+        .entrypoint = slice_str(entrypoint),
     };
     _cleanup_buf_ Buf body = { 0 };
     job_add_encode(&add, &body);
