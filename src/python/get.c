@@ -4,6 +4,10 @@
 
 /* ray.get and what waits beside it. Waiting goes in slices: the core comes back at signals. */
 
+enum {
+    TAKEN_OUT_MAX = 16 /* so many ready ones are cut out of the list of all, one by one */
+};
+
 static PyObject *raise_class(const char *name, const char *text) {
     _cleanup_py_ PyObject *exceptions = PyImport_ImportModule("ray.exceptions");
     _cleanup_py_ PyObject *type = exceptions ? PyObject_GetAttrString(exceptions, name) : NULL;
@@ -247,19 +251,48 @@ static PyObject *get(PyObject *module, PyObject *const *args, Py_ssize_t len, Py
     return get_other(object);
 }
 
-/* The first `wanted` that are flagged, and the rest, each in order. */
+/* Takes the flagged items out of `list`, which nobody else has. */
+static int take_out(PyObject *list, size_t count, const bool *ready, size_t many) {
+    for (size_t end = count; many;) {
+        while (!ready[end - 1])
+            end--;
+        size_t from = end;
+        while (from && ready[from - 1])
+            from--;
+        if (PyList_SetSlice(list, (Py_ssize_t)from, (Py_ssize_t)end, NULL) < 0)
+            return -1;
+        many -= end - from;
+        end = from;
+    }
+    return 0;
+}
+
+/* The same for many: each run that is taken out moves all that lie behind it. */
+static PyObject *rest_of(PyObject *list, size_t count, const bool *ready, size_t many) {
+    PyObject *rest = PyList_New((Py_ssize_t)(count - many));
+    Py_ssize_t at = 0;
+    for (size_t i = 0; rest && i < count; i++)
+        if (!ready[i])
+            PyList_SetItem(rest, at++, Py_NewRef(PyList_GetItem(list, (Py_ssize_t)i)));
+    return rest;
+}
+
+/* Those that are flagged, and the rest, each in order. `list` is nobody else's. */
 static PyObject *split(PyObject *list, size_t count, const bool *ready) {
-    Py_ssize_t many = 0;
+    size_t many = 0, at = 0;
     for (size_t i = 0; i < count; i++)
         many += ready[i];
-    _cleanup_py_ PyObject *first = PyList_New(many);
-    _cleanup_py_ PyObject *rest = PyList_New((Py_ssize_t)count - many);
-    Py_ssize_t at[2] = { 0 };
-    for (size_t i = 0; first && rest && i < count; i++) {
-        PyObject *item = Py_NewRef(PyList_GetItem(list, (Py_ssize_t)i));
-        PyList_SetItem(ready[i] ? first : rest, at[ready[i]]++, item);
-    }
-    return first && rest ? PyTuple_Pack(2, first, rest) : NULL;
+    _cleanup_py_ PyObject *first = PyList_New((Py_ssize_t)many), *rest = NULL;
+    if (!first)
+        return NULL;
+    for (size_t i = 0; at < many; i++)
+        if (ready[i])
+            PyList_SetItem(first, (Py_ssize_t)at++, Py_NewRef(PyList_GetItem(list, (Py_ssize_t)i)));
+    if (many > TAKEN_OUT_MAX)
+        rest = rest_of(list, count, ready, many);
+    else if (take_out(list, count, ready, many) == 0)
+        rest = Py_NewRef(list);
+    return rest ? PyTuple_Pack(2, first, rest) : NULL;
 }
 
 static PyObject *wait_twice(void) {
