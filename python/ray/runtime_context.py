@@ -199,10 +199,9 @@ class RuntimeContext:
             )
         from ray._private import execution
 
-        info = execution.current.get()
-        if info and info.get("asyncio"):
+        if execution.is_async_call():
             raise RuntimeError("This method is not supported in an async actor.")
-        return _mobula.task_cancelled(info["token"] if info else None)
+        return _mobula.task_cancelled(execution.current.get())
 
 
 _ACCELERATORS = (

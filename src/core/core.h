@@ -298,12 +298,15 @@ struct CoreTask {
     void *impl;
 };
 
-/* The next call to run: waits. CORE_INTERRUPTED as in get; -ECONNRESET: the raylet is gone or told
+/* The next call to run: waits (timeout 0: takes what is there). CORE_INTERRUPTED as in get; -ECONNRESET: the raylet is gone or told
  * us to end: leave the loop. Owned until core_task_done(). One thread at a time.
  * CORE_CANCELLED: there is a call for core_task_take_cancelled(). */
 _must_check_ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task);
-/* This thread does not run the call itself and takes the next one: another thread will end it. */
+/* This thread does not run the call itself and takes the next one: another thread will end it. What
+ * `call` says may be read until core_task_forget(), also when it has ended and the Core is gone
+ * (`core` NULL). */
 void core_task_detach(Core *core, CoreTask *task);
+void core_task_forget(Core *core, CoreTask *task);
 /* The next detached call that was cancelled and may run still. False when there is none. */
 bool core_task_take_cancelled(Core *core, TaskId *ret_task);
 

@@ -255,6 +255,7 @@ typedef struct RunTask {
     usec_t arrived, started;
     pthread_t thread;       /* that took it */
     bool detached;
+    _Atomic bool ended; /* a detached one that is not forgotten yet */
     uint64_t yielded, read; /* streaming */
 } RunTask;
 

@@ -19,14 +19,21 @@ static RunTask *run_of(CoreTask *task) {
     return CONTAINER_OF(task, RunTask, task);
 }
 
-/* Holding the lock. */
-static void run_free(RunTask *run) {
-    for (size_t i = 0; run->values && i < run->task.call.values_len; i++)
-        bytes_drop(run->values[i].hold);
+static void run_forget(RunTask *run) {
     bytes_drop(run->body);
     arena_done(&run->arena);
     mem_free(run->values);
     mem_free(run);
+}
+
+/* Holding the lock. */
+static void run_free(RunTask *run) {
+    for (size_t i = 0; run->values && i < run->task.call.values_len; i++)
+        bytes_drop(run->values[i].hold);
+    if (run->detached)
+        atomic_store(&run->ended, true); /* its thread may look at the call until it forgets it */
+    else
+        run_forget(run);
 }
 
 static void run_values(RunTask *run) {
@@ -377,7 +384,10 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
             r = CORE_CANCELLED;
         else if (core->exit_asked && list_empty(&core->calls))
             r = error_origin(-ECONNRESET, "the raylet told this worker to end");
-        else
+        else if (timeout == 0) {
+            peers_drain_rings(core);
+            r = CORE_TIMEOUT;
+        } else
             r = core_wait_event(core, deadline);
     }
     if (r != CORE_CANCELLED && call_ready(core)) {
@@ -404,6 +414,17 @@ void core_task_detach(Core *core, CoreTask *task) {
     run_of(task)->detached = true;
     core->running = NULL;
     core_unlock(core);
+}
+
+void core_task_forget(Core *core, CoreTask *task) {
+    RunTask *run = run_of(task);
+    if (atomic_load(&run->ended)) {
+        run_forget(run);
+    } else if (core) {
+        core_lock(core);
+        run->detached = false;
+        core_unlock(core);
+    }
 }
 
 typedef struct Returned { /* one value of a task, until it is sent */

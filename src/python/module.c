@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "python/module.h"
+#include "python/task.h"
 
 /* The module `ray._mobula`: puts the files' types and functions together. */
 
@@ -95,12 +95,12 @@ static int module_exec(PyObject *module) {
     state->functions = PyDict_New();
     if (!state->functions || ids_init(module, state) < 0 || ref_init(module, state) < 0 ||
         value_init(module, state) < 0 || call_init(module, state) < 0 ||
-        actor_init(module, state) < 0)
+        actor_init(module, state) < 0 || concurrent_init(module, state) < 0)
         return -1;
-    PyMethodDef *const tables[] = { module_functions, runtime_functions, query_functions,
-                                    group_functions,  metrics_functions, get_functions,
-                                    task_functions,   actor_functions,   value_functions,
-                                    stream_functions };
+    PyMethodDef *const tables[] = { module_functions, runtime_functions,    query_functions,
+                                    group_functions,  metrics_functions,    get_functions,
+                                    task_functions,   concurrent_functions, actor_functions,
+                                    value_functions,  stream_functions };
     for (size_t i = 0; i < ARRAY_LEN(tables); i++)
         if (PyModule_AddFunctions(module, tables[i]) < 0)
             return -1;
@@ -112,6 +112,7 @@ static int module_exec(PyObject *module) {
     PyObject **const all_[] = { &(state)->functions,                                               \
                                 &(state)->actor,                                                   \
                                 &(state)->dispatch,                                                \
+                                &(state)->batch,                                                   \
                                 &(state)->cancel,                                                  \
                                 &(state)->context,                                                 \
                                 &(state)->last_function,                                           \
@@ -126,6 +127,7 @@ static int module_exec(PyObject *module) {
                                 (PyObject **)&(state)->actor_handle,                               \
                                 (PyObject **)&(state)->actor_method,                               \
                                 (PyObject **)&(state)->pinned,                                     \
+                                (PyObject **)&(state)->token,                                      \
                                 (PyObject **)&(state)->handle_class,                               \
                                 (PyObject **)&(state)->method_class };                             \
     for (PyObject **const *object = all_; object < all_ + ARRAY_LEN(all_); object++)

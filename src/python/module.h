@@ -47,7 +47,7 @@ struct State {
     PyObject *functions; /* hash bytes -> what HOOK_LOAD gave */
 
     PyTypeObject *base_id, *unique_id, *job_id, *actor_id, *task_id, *group_id;
-    PyTypeObject *object_ref, *remote_call, *actor_handle, *actor_method, *pinned;
+    PyTypeObject *object_ref, *remote_call, *actor_handle, *actor_method, *pinned, *token;
     PyTypeObject *handle_class, *method_class; /* Python's subclasses, which C makes */
 
     Core *core;                                /* NULL while not connected */
@@ -59,10 +59,11 @@ struct State {
     uint32_t assigned_count; /* leases that HOOK_ASSIGNED has heard of */
     bool exiting;            /* a call has ended this worker: none is run after it */
     PyObject *actor;         /* the instance that this worker is, or NULL */
-    PyObject *dispatch; /* of an async or threaded actor: (token, method, args, kwargs, options) */
-    PyObject *cancel;   /* likewise: (task id), for a dispatched call */
-    PyObject *context;  /* likewise: () -> the id of the task that the calling code is part of */
-    Hash last_hash;     /* the function that ran last, found without a dict */
+    PyObject *dispatch;      /* of an async or threaded actor: takes lists of calls */
+    PyObject *batch;         /* likewise: calls for it, or NULL */
+    PyObject *cancel;        /* likewise: (task id), for a dispatched call */
+    PyObject *context; /* likewise: () -> the id of the task that the calling code is part of */
+    Hash last_hash;    /* the function that ran last, found without a dict */
     PyObject *last_function;
 };
 
@@ -137,8 +138,8 @@ int call_init(PyObject *module, State *state);
 int actor_init(PyObject *module, State *state);
 int value_init(PyObject *module, State *state);
 
-extern PyMethodDef get_functions[], task_functions[], runtime_functions[], query_functions[],
-    actor_functions[], value_functions[], stream_functions[], group_functions[],
+extern PyMethodDef get_functions[], task_functions[], concurrent_functions[], runtime_functions[],
+    query_functions[], actor_functions[], value_functions[], stream_functions[], group_functions[],
     metrics_functions[];
 /* After a slice of waiting: are we to go on? -1 with an exception if not. */
 int between_slices(State *state, uint64_t session);

@@ -94,6 +94,7 @@ static PyObject *runtime_disconnect(PyObject *module, PyObject *code) {
         Py_RETURN_NONE;
     Py_CLEAR(state->actor);
     Py_CLEAR(state->dispatch);
+    Py_CLEAR(state->batch);
     Py_CLEAR(state->last_function);
     PyDict_Clear(state->functions);
     usec_t end = time_mono_now() + 2 * USEC_PER_SEC;

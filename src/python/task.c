@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "python/task.h"
+
 #include "base/clock.h"
 #include "model/ids.h"
 #include "python/value.h"
@@ -9,18 +11,11 @@
  * them later, from another thread, by task_finish() or task_fail() with the token it was given.
  */
 
-typedef struct Running {
-    State *state;
-    CoreTask *task;
-    bool partial; /* a generator runs: values that it has yielded stay, also if it fails */
-} Running;
-
 static PyObject *text_of(Slice slice) {
     return PyUnicode_DecodeUTF8(slice.data, (Py_ssize_t)slice.len, "replace");
 }
 
-/* What Python's hooks and the runtime context want to know of a call. */
-static PyObject *task_info(State *state, const CoreTask *task) {
+PyObject *task_info(State *state, const CoreTask *task) {
     const Call *call = &task->call;
     return Py_BuildValue("{s:i,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:y#,s:I,s:i}", "kind", (int)call->kind,
                          "name", text_of(call->name), "method", text_of(call->method), "namespace",
@@ -31,6 +26,11 @@ static PyObject *task_info(State *state, const CoreTask *task) {
                          call->function.byte, (Py_ssize_t)sizeof(call->function), "attempt",
                          call->attempt, "num_returns", (int)call->num_returns);
 }
+
+enum {
+    BATCH_MAX = 256, /* calls of a concurrent actor that its threads get at once */
+    TASKS_RAISED = INT_MAX,
+};
 
 /* ---- what to run ----------------------------------------------------------------------------- */
 
@@ -122,16 +122,12 @@ static int unpack(Unpacking *u, PyObject **ret_args, PyObject **ret_kwargs) {
 
 /* ---- how it ended -------------------------------------------------------------------------------- */
 
-enum {
-    YIELD = UINT32_MAX /* instead of an index: the next value of a streaming call */
-};
-
 static int send_blob(Core *core, CoreTask *task, uint32_t index, const CoreBlob *blob) {
     return index == YIELD ? core_task_yield(core, task, blob)
                           : core_task_return(core, task, index, blob);
 }
 
-static int return_one(Running *run, uint32_t index, PyObject *value) {
+int return_one(Running *run, uint32_t index, PyObject *value) {
     _cleanup_encoder_ Encoder e;
     encoder_init(&e, run->state);
     if (encode_value(&e, value) != 0)
@@ -151,8 +147,7 @@ static int return_one(Running *run, uint32_t index, PyObject *value) {
     return r < 0 ? -1 : 0;
 }
 
-/* Waits until the reader of a stream has room. */
-static int await_room(Running *run) {
+int await_room(Running *run) {
     uint64_t session = run->state->session;
     int r = CORE_INTERRUPTED;
     while (r == CORE_INTERRUPTED) {
@@ -268,8 +263,7 @@ static int return_many(Running *run, PyObject *value, int32_t count) {
     return 0;
 }
 
-/* Stores the result. -1 with an exception, which then is the task's. */
-static int store_result(Running *run, PyObject *value) {
+int store_result(Running *run, PyObject *value) {
     const Call *call = &run->task->call;
     if (call->kind == CALL_KIND_ACTOR_CREATE)
         return 0;
@@ -348,8 +342,7 @@ static void end_with_error(Running *run, PyObject *answer) {
     core_task_done(run->state->core, run->task, &end);
 }
 
-/* Takes the exception that is set. -1: it was one that ends the process, and is set again. */
-static int end_failed(Running *run, Hook hook, PyObject *argument_error) {
+int end_failed(Running *run, Hook hook, PyObject *argument_error) {
     PyObject *type = NULL, *error = NULL, *trace = NULL;
     PyErr_Fetch(&type, &error, &trace);
     PyErr_NormalizeException(&type, &error, &trace);
@@ -368,7 +361,7 @@ static int end_failed(Running *run, Hook hook, PyObject *argument_error) {
     return 0;
 }
 
-static int end_well(Running *run, PyObject *value) {
+int end_well(Running *run, PyObject *value) {
     const Call *call = &run->task->call;
     CoreTaskEnd end = { 0 };
     _cleanup_py_ PyObject *repr = NULL;
@@ -402,22 +395,6 @@ static PyObject *call_it(State *state, const Call *call, PyObject *callable, PyO
     return instance;
 }
 
-static const char TOKEN[] = "ray._mobula.task";
-
-/* A call that another thread ends. The capsule owns the task until then. */
-static int dispatch(Running *run, PyObject *method, PyObject *args, PyObject *kwargs) {
-    State *state = run->state;
-    _cleanup_py_ PyObject *info = task_info(state, run->task);
-    PyObject *token = PyCapsule_New(run->task, TOKEN, NULL);
-    core_task_detach(state->core, run->task);
-    _cleanup_py_ PyObject *done =
-        info && token ? PyObject_CallFunctionObjArgs(state->dispatch, token, method, args,
-                                                     kwargs ? kwargs : Py_None, info, NULL)
-                      : NULL;
-    Py_XDECREF(token);
-    return done ? 0 : -1;
-}
-
 /* -1: the process must end, with the exception that is set. */
 static int run_task(State *state, CoreTask *task) {
     Running run = { .state = state, .task = task };
@@ -435,7 +412,7 @@ static int run_task(State *state, CoreTask *task) {
         PyErr_SetNone(PyExc_KeyboardInterrupt);
     else if (callable && unpack(&u, &args, &kwargs) == 0) {
         if (call->kind == CALL_KIND_ACTOR_TASK && state->dispatch) {
-            if (dispatch(&run, callable, args, kwargs) == 0) {
+            if (dispatch_add(state, task, callable, args, kwargs) == 0) {
                 state->task = NULL;
                 return 0;
             }
@@ -454,20 +431,6 @@ static int run_task(State *state, CoreTask *task) {
     return r;
 }
 
-/* Dispatched calls that were cancelled: whoever runs them is told. */
-static int tell_cancelled(State *state) {
-    TaskId id;
-    while (core_task_take_cancelled(state->core, &id)) {
-        _cleanup_py_ PyObject *task = id_object(state->task_id, &id, sizeof(id));
-        _cleanup_py_ PyObject *done =
-            task ? PyObject_CallFunctionObjArgs(state->cancel, task, NULL) : NULL;
-        if (!done)
-            return -1;
-    }
-    return 0;
-}
-
-/* run_tasks(): until the raylet says that it is over. */
 /* The first call of a lease: its GPUs are shown to user code. */
 static int see_assigned(State *state) {
     uint32_t count = core_assigned_count(state->core);
@@ -478,6 +441,26 @@ static int see_assigned(State *state) {
     return done ? 0 : -1;
 }
 
+/* The next call. Those of a concurrent actor are collected as long as there are some, without letting
+ * go of the interpreter: its threads then find all of them. */
+static int next_task(State *state, CoreTask **ret_task) {
+    int r;
+    if (state->batch) {
+        r = core_task_next(state->core, 0, ret_task);
+        if (r == 0 && PyList_Size(state->batch) < BATCH_MAX)
+            return 0;
+        if (dispatch_flush(state) < 0)
+            return TASKS_RAISED;
+        if (r == 0)
+            return 0;
+    }
+    CORE_WAIT(state, r = core_task_next(core, USEC_INFINITY, ret_task));
+    if (PyErr_CheckSignals() < 0)
+        return TASKS_RAISED;
+    return r;
+}
+
+/* run_tasks(): until the raylet says that it is over. */
 static PyObject *run_tasks(PyObject *module, PyObject *none) {
     UNUSED(none);
     State *state = state_of(module);
@@ -485,88 +468,17 @@ static PyObject *run_tasks(PyObject *module, PyObject *none) {
         return NULL;
     while (!state->exiting) {
         CoreTask *task = NULL;
-        int r;
-        CORE_WAIT(state, r = core_task_next(core, USEC_INFINITY, &task));
+        int r = next_task(state, &task);
         if (r == -ECONNRESET)
             Py_RETURN_NONE;
         if (r < 0)
             return raise_error(r);
-        if (PyErr_CheckSignals() < 0 || (r == CORE_CANCELLED && tell_cancelled(state) < 0))
+        if (r == TASKS_RAISED || (r == CORE_CANCELLED && dispatch_cancelled(state) < 0))
             return NULL;
         if (task && (see_assigned(state) < 0 || run_task(state, task) < 0))
             return NULL;
     }
     Py_RETURN_NONE;
-}
-
-static CoreTask *token_task(PyObject *token) {
-    CoreTask *task = PyCapsule_GetPointer(token, TOKEN);
-    if (task)
-        PyCapsule_SetName(token, "ray._mobula.task that has ended");
-    return task;
-}
-
-/* task_finish(token, result) */
-static PyObject *task_finish(PyObject *module, PyObject *args) {
-    State *state = state_of(module);
-    PyObject *token, *result;
-    if (!PyArg_ParseTuple(args, "OO", &token, &result) || state_need_core(state) < 0)
-        return NULL;
-    Running run = { .state = state, .task = token_task(token) };
-    if (!run.task)
-        return NULL;
-    int r = store_result(&run, result) == 0 ? end_well(&run, result)
-                                            : end_failed(&run, HOOK_FAILED, NULL);
-    if (r < 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-/* task_fail(token, exception, partial) */
-static PyObject *task_fail(PyObject *module, PyObject *args) {
-    State *state = state_of(module);
-    PyObject *token, *error;
-    int partial;
-    if (!PyArg_ParseTuple(args, "OOp", &token, &error, &partial) || state_need_core(state) < 0)
-        return NULL;
-    Running run = { .state = state, .task = token_task(token), .partial = partial };
-    if (!run.task)
-        return NULL;
-    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-    if (end_failed(&run, HOOK_FAILED, NULL) < 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-/* task_yield(token, value) -> is there room for another one? */
-static PyObject *task_yield(PyObject *module, PyObject *args) {
-    State *state = state_of(module);
-    PyObject *token, *value;
-    if (!PyArg_ParseTuple(args, "OO", &token, &value) || state_need_core(state) < 0)
-        return NULL;
-    Running run = { .state = state, .task = PyCapsule_GetPointer(token, TOKEN) };
-    if (!run.task || return_one(&run, YIELD, value) < 0)
-        return NULL;
-    return PyBool_FromLong(core_task_room(state->core, run.task, 0) == 0);
-}
-
-/* task_room(token): waits until there is. */
-static PyObject *task_room(PyObject *module, PyObject *token) {
-    State *state = state_of(module);
-    Running run = { .state = state, .task = PyCapsule_GetPointer(token, TOKEN) };
-    if (!run.task || state_need_core(state) < 0 || await_room(&run) < 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-static PyObject *task_cancelled(PyObject *module, PyObject *token) {
-    State *state = state_of(module);
-    const CoreTask *task = state->task;
-    if (token != Py_None)
-        task = PyCapsule_GetPointer(token, TOKEN);
-    if (PyErr_Occurred())
-        return NULL;
-    return PyBool_FromLong(task && core_task_cancelled(task));
 }
 
 /* May a signal that says so interrupt the code that the main thread runs? */
@@ -590,18 +502,6 @@ static PyObject *task_name(PyObject *module, PyObject *none) {
     return state->task ? text_of(state->task->call.name) : Py_NewRef(Py_None);
 }
 
-/* set_dispatch(dispatch, cancel, context): this worker is a concurrent actor from now on. */
-static PyObject *set_dispatch(PyObject *module, PyObject *args) {
-    State *state = state_of(module);
-    PyObject *dispatch_, *cancel, *context;
-    if (!PyArg_ParseTuple(args, "OOO", &dispatch_, &cancel, &context))
-        return NULL;
-    py_set(&state->dispatch, Py_NewRef(dispatch_));
-    py_set(&state->cancel, Py_NewRef(cancel));
-    py_set(&state->context, Py_NewRef(context));
-    Py_RETURN_NONE;
-}
-
 static PyObject *actor_instance(PyObject *module, PyObject *none) {
     UNUSED(none);
     State *state = state_of(module);
@@ -610,15 +510,9 @@ static PyObject *actor_instance(PyObject *module, PyObject *none) {
 
 PyMethodDef task_functions[] = {
     { "run_tasks", run_tasks, METH_NOARGS, NULL },
-    { "task_finish", task_finish, METH_VARARGS, NULL },
-    { "task_fail", task_fail, METH_VARARGS, NULL },
-    { "task_yield", task_yield, METH_VARARGS, NULL },
-    { "task_room", task_room, METH_O, NULL },
-    { "task_cancelled", task_cancelled, METH_O, NULL },
     { "task_interrupted", task_interrupted, METH_NOARGS, NULL },
     { "current_task", current_task, METH_NOARGS, NULL },
     { "task_name", task_name, METH_NOARGS, NULL },
-    { "set_dispatch", set_dispatch, METH_VARARGS, NULL },
     { "actor_instance", actor_instance, METH_NOARGS, NULL },
     { NULL, NULL, 0, NULL },
 };

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Actors that run several calls at once: on an event loop, or in threads."""
 import threading
+from collections.abc import Awaitable
+from types import AsyncGeneratorType, CoroutineType
 
 from ray import _mobula
 from ray._private import execution
@@ -13,24 +15,20 @@ def runner(instance, is_async, limit, groups):
     return _Loop(limits) if is_async else _Threads(limits)
 
 
-def _group_of(method, info):
+def _group_of(token, method):
     """The concurrency group of a call: the call's own, else the method's."""
-    import json
+    options = token.options
+    if options:
+        import json
 
-    options = json.loads(info["options"]) if info["options"] else {}
-    return options.get("concurrency_group") or getattr(
-        method, "__ray_concurrency_group__", _DEFAULT
-    )
+        own = json.loads(options).get("concurrency_group")
+        if own:
+            return own
+    return getattr(method, "__ray_concurrency_group__", _DEFAULT)
 
 
-def _end(token, function):
-    """Runs `function` and ends the call with what comes out."""
-    try:
-        result = function()
-    except BaseException as e:
-        _fail(token, e)
-    else:
-        _mobula.task_finish(token, result)
+def _refuse(token, group):
+    _fail(token, ValueError(f"The actor has no concurrency group {group!r}."))
 
 
 def _fail(token, error, in_stream=False):
@@ -44,40 +42,76 @@ def _fail(token, error, in_stream=False):
         os._exit(e.code if isinstance(e.code, int) else 1 if e.code else 0)
 
 
+class _Pool:
+    """The threads of a group, made as calls come, and the calls that wait for one."""
+
+    def __init__(self, name, limit, run):
+        from queue import SimpleQueue
+
+        self._name, self._limit, self._run = name, limit, run
+        self._threads = 0
+        self.busy = 0  # calls given and not ended; a guess is enough
+        self._calls = SimpleQueue()
+
+    def put(self, call):
+        self._calls.put(call)
+        self.busy += 1
+        if self._threads < self._limit and self._threads < self.busy:
+            name = f"ray-{self._name or 'actor'}_{self._threads}"
+            self._threads += 1
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            self._run(*self._calls.get())
+            self.busy -= 1
+
+
 class _Threads:
     """A pool of threads a group."""
 
     def __init__(self, limits):
-        from concurrent.futures import ThreadPoolExecutor
+        self._pools = {name: _Pool(name, limit, self._run) for name, limit in limits.items()}
+        self._waiting = {}  # tokens of calls that have not begun
 
-        self._pools = {
-            name: ThreadPoolExecutor(limit, thread_name_prefix=f"ray-{name or 'actor'}")
-            for name, limit in limits.items()
-        }
-        self._waiting = {}  # task id -> (future, token): not begun yet, or running
-
-    def dispatch(self, token, method, args, kwargs, info):
-        pool = self._pools.get(_group_of(method, info))
-        if pool is None:
-            raise ValueError(f"The actor has no concurrency group {_group_of(method, info)!r}.")
-        info["token"] = token
-        task = info["task_id"]
-        future = pool.submit(self._run, token, method, args, kwargs or {}, info)
-        self._waiting[task] = future, token
-        future.add_done_callback(lambda done: self._waiting.pop(task, None))
+    def dispatch(self, calls):
+        for call in calls:
+            token, method = call[0], call[1]
+            group = _group_of(token, method)
+            pool = self._pools.get(group)
+            if pool is None:
+                _refuse(token, group)
+                continue
+            self._waiting[token] = None
+            pool.put(call)
 
     def cancel(self, task):
         """Takes a call back that has not begun; one that runs may ask is_canceled()."""
         from ray.exceptions import TaskCancelledError
 
-        future, token = self._waiting.get(task, (None, None))
-        if future is not None and future.cancel():
-            _fail(token, TaskCancelledError(task))
+        for token in list(self._waiting):
+            if token.task_id == task and self._waiting.pop(token, self) is not self:
+                _fail(token, TaskCancelledError(task))
 
-    @staticmethod
-    def _run(token, method, args, kwargs, info):
-        execution.current.set(info)
-        _end(token, lambda: method(*args, **kwargs))
+    def _run(self, token, method, args, kwargs):
+        if self._waiting.pop(token, self) is self:
+            return  # it was cancelled
+        execution.current.set(token)
+        try:
+            result = method(*args, **kwargs) if kwargs else method(*args)
+        except BaseException as e:
+            _fail(token, e)
+        else:
+            _mobula.task_finish(token, result)
+
+
+class _Group:
+    """The calls of a group: those that run on the loop, and those that wait for their turn."""
+
+    def __init__(self, limit):
+        from collections import deque
+
+        self.free, self.waiting = limit, deque()
 
 
 class _Loop:
@@ -85,67 +119,91 @@ class _Loop:
 
     def __init__(self, limits):
         import asyncio
+        from collections import deque
 
-        self._limits = limits
         self._loop = asyncio.new_event_loop()
-        self._semaphores = {name: asyncio.Semaphore(limit) for name, limit in limits.items()}
-        self._running = {}  # task id -> asyncio.Task, which the loop itself does not keep alive
+        self._groups = {name: _Group(limit) for name, limit in limits.items()}
+        self._inbox, self._woken = deque(), False
+        self._tasks = {}  # token -> asyncio.Task, which the loop itself does not keep alive
         threading.Thread(target=self._loop.run_forever, name="ray-asyncio", daemon=True).start()
 
-    def dispatch(self, token, method, args, kwargs, info):
-        group = _group_of(method, info)
-        if group not in self._semaphores:
-            raise ValueError(f"The actor has no concurrency group {group!r}.")
-        info["asyncio"], info["token"] = True, token
-        self._loop.call_soon_threadsafe(self._start, token, method, args, kwargs or {}, info, group)
+    def dispatch(self, calls):
+        self._inbox.extend(calls)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._take)
 
     def cancel(self, task):
         self._loop.call_soon_threadsafe(self._cancel, task)
 
-    def _cancel(self, task):
-        running = self._running.get(task)
-        if running is not None:
-            running.cancel()  # its code may catch that: the call was cancelled all the same
+    # What follows runs on the loop.
 
-    def _start(self, token, method, args, kwargs, info, group):
-        task = self._loop.create_task(self._run(token, method, args, kwargs, info, group))
-        self._running[info["task_id"]] = task
-        # A task that is cancelled before it runs at all never enters its coroutine.
-        task.add_done_callback(lambda done: self._done(done, token, info["task_id"]))
-
-    def _done(self, done, token, task):
-        import asyncio
-
-        del self._running[task]
-        if done.cancelled():
-            _fail(token, asyncio.CancelledError())
-
-    async def _run(self, token, method, args, kwargs, info, group):
-        import asyncio
-        import inspect
-
-        execution.current.set(info)
-        in_stream = False
-        async with self._semaphores[group]:
-            try:
-                result = method(*args, **kwargs)
-                if inspect.isasyncgen(result):
-                    in_stream = True
-                    flat = execution.flattened_async(result, info["options"])
-                    result = await self._stream(token, flat)
-                elif inspect.isawaitable(result):
-                    result = await result
-            except asyncio.CancelledError:
-                raise
-            except BaseException as e:
-                _fail(token, e, in_stream)
+    def _take(self):
+        self._woken = False  # first: what comes from here on wakes the loop again
+        while self._inbox:
+            call = self._inbox.popleft()
+            name = _group_of(call[0], call[1])
+            group = self._groups.get(name)
+            if group is None:
+                _refuse(call[0], name)
+            elif group.free:
+                self._start(group, call)
             else:
-                if _mobula.task_cancelled(token):
-                    raise asyncio.CancelledError()
-                _mobula.task_finish(token, result)
+                group.waiting.append(call)
+
+    def _start(self, group, call):
+        group.free -= 1
+        self._tasks[call[0]] = self._loop.create_task(self._run(group, *call))
+
+    def _ended(self, group, token):
+        del self._tasks[token]
+        group.free += 1
+        if group.waiting:
+            self._start(group, group.waiting.popleft())
+
+    def _cancel(self, task):
+        import asyncio
+
+        for token, running in self._tasks.items():
+            if token.task_id == task:
+                running.cancel()  # its code may catch that: the call was cancelled all the same
+                return
+        for group in self._groups.values():
+            for call in group.waiting:
+                if call[0].task_id == task:
+                    group.waiting.remove(call)
+                    _fail(call[0], asyncio.CancelledError())
+                    return
+
+    async def _run(self, group, token, method, args, kwargs):
+        execution.current.set(token)
+        in_stream = False
+        try:
+            result = method(*args, **kwargs) if kwargs else method(*args)
+            if isinstance(result, CoroutineType):
+                result = await result
+            elif isinstance(result, AsyncGeneratorType):
+                in_stream = True
+                result = await self._stream(token, result)
+            elif isinstance(result, Awaitable):
+                result = await result
+            if _mobula.task_cancelled(token):
+                raise _cancelled()
+        except BaseException as e:
+            _fail(token, e, in_stream and not isinstance(e, _cancelled()))
+        else:
+            _mobula.task_finish(token, result)
+        finally:
+            self._ended(group, token)
 
     async def _stream(self, token, generator):
         """Sends what an async generator yields; where the reader is slow, waits in a thread."""
-        async for value in generator:
+        async for value in execution.flattened_async(generator, token.options):
             if not _mobula.task_yield(token, value):
                 await self._loop.run_in_executor(None, _mobula.task_room, token)
+
+
+def _cancelled():
+    import asyncio
+
+    return asyncio.CancelledError

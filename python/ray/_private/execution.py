@@ -8,7 +8,8 @@ import signal
 from ray import _mobula
 from ray._private import errors
 
-# What runs now in a coroutine or thread of a concurrent actor; else the main thread's task counts.
+# The token of what runs in a coroutine or thread of a concurrent actor; else the main thread's task
+# counts.
 current = contextvars.ContextVar("ray_current_task", default=None)
 
 _names = {}  # hash -> module.name of what was loaded
@@ -23,6 +24,7 @@ class _Self:
     class_name = None
     name = None
     unordered = False
+    asyncio = False
 
 
 # ---- loading ----------------------------------------------------------------------------------
@@ -97,6 +99,7 @@ def create(cls, args, kwargs, options_text):
         _Self.unordered = True
         from ray._private import concurrency
 
+        _Self.asyncio = bool(options.get("asyncio"))
         runner = concurrency.runner(instance, options.get("asyncio"), limit, groups)
         _mobula.set_dispatch(runner.dispatch, runner.cancel, _current_id)
     _set_title(f"ray::{log_name(instance)}")
@@ -104,8 +107,13 @@ def create(cls, args, kwargs, options_text):
 
 
 def _current_id():
-    info = current.get()
-    return info["task_id"] if info else None
+    token = current.get()
+    return token.task_id if token is not None else None
+
+
+def is_async_call():
+    """Is the calling code part of a call of an async actor?"""
+    return _Self.asyncio and current.get() is not None
 
 
 def own_handle(actor_id):
@@ -143,7 +151,7 @@ class _ActorExit(SystemExit):
 
 
 def exit_actor():
-    if current.get() is not None and current.get().get("asyncio"):
+    if is_async_call():
         from ray.exceptions import AsyncioActorExit
 
         raise AsyncioActorExit()

@@ -154,7 +154,8 @@ def current_task():
         return None
     from ray._private import execution
 
-    return execution.current.get() or _mobula.current_task()
+    token = execution.current.get()
+    return token.info if token is not None else _mobula.current_task()
 
 
 def assigned():

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Running calls: what task.c (the main thread) and concurrent.c (other threads) share. */
+
+#include "python/module.h"
+
+typedef struct Running {
+    State *state;
+    CoreTask *task;
+    bool partial; /* a generator runs: values that it has yielded stay, also if it fails */
+} Running;
+
+enum {
+    YIELD = UINT32_MAX /* instead of an index: the next value of a streaming call */
+};
+
+/* What Python's hooks and the runtime context want to know of a call: a dict. */
+PyObject *task_info(State *state, const CoreTask *task);
+int return_one(Running *run, uint32_t index, PyObject *value);
+/* Waits until the reader of a stream has room. */
+int await_room(Running *run);
+/* Stores the result. -1 with an exception, which then is the task's. */
+int store_result(Running *run, PyObject *value);
+int end_well(Running *run, PyObject *value);
+/* Takes the exception that is set. -1: it was one that ends the process, and is set again. */
+int end_failed(Running *run, Hook hook, PyObject *argument_error);
+
+/* ---- concurrent.c ---- */
+
+int concurrent_init(PyObject *module, State *state);
+/* Collects a call that other threads run; task.c's thread is done with it. */
+int dispatch_add(State *state, CoreTask *task, PyObject *method, PyObject *args, PyObject *kwargs);
+/* Hands them over. */
+int dispatch_flush(State *state);
+/* Those that were cancelled: whoever runs them is told. */
+int dispatch_cancelled(State *state);
