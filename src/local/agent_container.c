@@ -67,6 +67,9 @@ json_t *container_spec_encode(const ContainerSpec *spec) {
     json_object_set_new(json, "privileged", json_boolean(spec->privileged));
     json_object_set_new(json, "noNewPrivileges", json_boolean(spec->no_new_privileges));
     json_object_set_new(json, "readOnlyRoot", json_boolean(spec->read_only_root));
+    json_object_set_new(json, "stdin", json_boolean(spec->input));
+    json_object_set_new(json, "stdinOnce", json_boolean(spec->input_once));
+    json_object_set_new(json, "tty", json_boolean(spec->tty));
     json_object_set_new(json, "cgroup", encode_text(spec->cgroup));
     json_object_set_new(json, "limits", encode_limits(&spec->limits));
     json_object_set_new(json, "log", encode_text(spec->log));
@@ -127,6 +130,9 @@ static void decode_plain(const json_t *json, ContainerSpec *spec) {
     spec->privileged = json_bool_at(json, false, "privileged");
     spec->no_new_privileges = json_bool_at(json, false, "noNewPrivileges");
     spec->read_only_root = json_bool_at(json, false, "readOnlyRoot");
+    spec->input = json_bool_at(json, false, "stdin");
+    spec->input_once = json_bool_at(json, false, "stdinOnce");
+    spec->tty = json_bool_at(json, false, "tty");
     const json_t *limits = json_object_get(json, "limits");
     spec->limits = (CgroupLimits){ .memory_max = decode_number(limits, "memory"),
                                    .cpu_milli = decode_number(limits, "cpu"),

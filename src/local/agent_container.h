@@ -31,6 +31,9 @@ typedef struct ContainerSpec {
     uint64_t shm_size;
     uint64_t capabilities;      /* bit by number */
     bool privileged, no_new_privileges, read_only_root;
+    bool input;                 /* whoever is attached writes it; else it is /dev/null */
+    bool input_once;            /* it ends with the first of them */
+    bool tty;                   /* one terminal for all three streams */
     char *cgroup;
     CgroupLimits limits;
     char *log; /* file that gets its output */

@@ -105,6 +105,7 @@ int agent_endpoint_new(Agent *agent, Loop *loop, const char *token_file, uint16_
     http_router_add(router, "GET", "/containerLogs/{ns}/{pod}/{container}", endpoint_logs,
                     endpoint);
     http_router_add(router, "GET", "/exec/{ns}/{pod}/{container}", endpoint_exec, endpoint);
+    http_router_add(router, "GET", "/attach/{ns}/{pod}/{container}", endpoint_attach, endpoint);
     http_router_add(router, "GET", "/portForward/{ns}/{pod}", endpoint_forward, endpoint);
     endpoint->server = http_server_new(loop, NULL, handle, endpoint);
     int r = token_load(token_file, &endpoint->token);

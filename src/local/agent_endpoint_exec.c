@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* kubectl exec: a program in a container, its streams over a WebSocket (v5.channel.k8s.io). */
+/* kubectl exec and attach: the streams of a program beside the container's own, or of that itself, over
+ * a WebSocket (v5.channel.k8s.io). */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -46,7 +47,8 @@ typedef struct ExecSession {
     LoopFd *input_watch;
     Buf pending;
     bool input_end, tty, paused, ended;
-    int terminal; /* socket that the terminal comes through; -1: it has come, or none is wanted */
+    char *attached; /* the container whose own streams these are; NULL: of a program we started */
+    int terminal;   /* socket that the terminal comes through; -1: it has come, or none is wanted */
     LoopFd *terminal_watch;
     struct winsize window; /* asked for before there was a terminal */
     ExecOutput outputs[2];
@@ -57,7 +59,9 @@ typedef struct ExecSession {
 
 static void session_free(ExecSession *session) {
     list_remove(&session->base.all);
-    if (session->pod)
+    if (session->pod && session->attached)
+        agent_pod_detach(session->pod, session->id);
+    else if (session->pod)
         agent_pod_exec_cancel(session->pod, session->id);
     loop_fd_free(session->input_watch);
     loop_fd_free(session->terminal_watch);
@@ -71,6 +75,7 @@ static void session_free(ExecSession *session) {
     websocket_free(session->ws);
     buf_done(&session->pending);
     mem_free(session->error);
+    mem_free(session->attached);
     mem_free(session);
 }
 
@@ -212,7 +217,7 @@ static void take_input(ExecSession *session, Slice data) {
 
 static void end_input(ExecSession *session) {
     session->input_end = true;
-    if (session->input >= 0 && !session->tty)
+    if (session->input >= 0 && (!session->tty || session->attached))
         loop_fd_set(session->input_watch, LOOP_WRITABLE);
 }
 
@@ -224,7 +229,10 @@ static void resize(ExecSession *session, Slice data) {
         .ws_col = (unsigned short)CLAMP(json_int_at(size, 80, "Width"), (int64_t)1, (int64_t)10000),
         .ws_row = (unsigned short)CLAMP(json_int_at(size, 24, "Height"), (int64_t)1, (int64_t)10000)
     };
-    if (session->input >= 0)
+    if (session->attached && session->pod)
+        agent_pod_resize(session->pod, session->attached, session->window.ws_col,
+                         session->window.ws_row);
+    else if (session->input >= 0)
         (void)!ioctl(session->input, TIOCSWINSZ, &session->window);
 }
 
@@ -338,11 +346,14 @@ static int open_pipes(ExecSession *session, const ExecWant *want, int fds[static
     return r;
 }
 
+/* `argv` NULL: the container's own program. */
 static int start(ExecSession *session, AgentPod *pod, const char *container, json_t *argv,
                  const ExecWant *want) {
     int fds[3] = { -1, -1, -1 };
-    int r = want->tty ? await_terminal(session, fds) : open_pipes(session, want, fds);
-    if (r == 0)
+    int r = want->tty && argv ? await_terminal(session, fds) : open_pipes(session, want, fds);
+    if (r == 0 && !argv)
+        r = agent_pod_attach(pod, container, fds, program_ended, session, &session->id);
+    else if (r == 0)
         r = agent_pod_exec(pod, container, argv, want->tty, fds, program_ended, session,
                            &session->id);
     if (r == 0)
@@ -376,28 +387,23 @@ static ExecSession *session_new(AgentEndpoint *endpoint, bool tty) {
     return session;
 }
 
-void endpoint_exec(void *ctx, HttpRequest *request) {
-    AgentEndpoint *endpoint = ctx;
-    const char *container;
-    AgentPod *pod = endpoint_pod(endpoint, request, &container);
-    if (!pod)
-        return;
-    ExecWant want = { .input = endpoint_flag(request, "input"),
-                      .output = endpoint_flag(request, "output"),
-                      .error = endpoint_flag(request, "error"),
-                      .tty = endpoint_flag(request, "tty") };
-    _cleanup_json_ json_t *argv = command_of(request);
-    if (!json_array_size(argv)) {
-        http_respond_text(request, 400, "you must specify at least one command for the container");
-        return;
-    }
+static ExecWant want_of(HttpRequest *request) {
+    return (ExecWant){ .input = endpoint_flag(request, "input"),
+                       .output = endpoint_flag(request, "output"),
+                       .error = endpoint_flag(request, "error"),
+                       .tty = endpoint_flag(request, "tty") };
+}
+
+static void serve(AgentEndpoint *endpoint, HttpRequest *request, AgentPod *pod,
+                  const char *container, json_t *argv, const ExecWant *want) {
     if (!agent_pod_running(pod, container)) {
         http_respond_text(request, 500,
                           "unable to upgrade connection: container not found (\"%s\")", container);
         return;
     }
-    ExecSession *session = session_new(endpoint, want.tty);
-    int r = start(session, pod, container, argv, &want);
+    ExecSession *session = session_new(endpoint, want->tty);
+    session->attached = argv ? NULL : str_dup(container);
+    int r = start(session, pod, container, argv, want);
     if (r < 0) {
         session_free(session);
         http_respond_error(request, r);
@@ -406,4 +412,29 @@ void endpoint_exec(void *ctx, HttpRequest *request) {
     r = websocket_accept(request, protocols, NULL, &ws_events, session, &session->ws);
     if (r != 0)
         session_free(session);
+}
+
+void endpoint_exec(void *ctx, HttpRequest *request) {
+    const char *container;
+    AgentPod *pod = endpoint_pod(ctx, request, &container);
+    if (!pod)
+        return;
+    const ExecWant want = want_of(request);
+    _cleanup_json_ json_t *argv = command_of(request);
+    if (json_array_size(argv))
+        serve(ctx, request, pod, container, argv, &want);
+    else
+        http_respond_text(request, 400, "you must specify at least one command for the container");
+}
+
+void endpoint_attach(void *ctx, HttpRequest *request) {
+    const char *container;
+    AgentPod *pod = endpoint_pod(ctx, request, &container);
+    if (!pod)
+        return;
+    ExecWant want = want_of(request);
+    bool terminal = agent_pod_has_terminal(pod, container);
+    want.tty &= terminal;
+    want.error &= !terminal; /* all comes on one stream */
+    serve(ctx, request, pod, container, NULL, &want);
 }

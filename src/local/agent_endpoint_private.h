@@ -29,4 +29,5 @@ bool endpoint_flag(HttpRequest *request, const char *name);
 /* agent_endpoint_log.c, agent_endpoint_exec.c, agent_endpoint_forward.c */
 void endpoint_logs(void *ctx, HttpRequest *request);
 void endpoint_exec(void *ctx, HttpRequest *request);
+void endpoint_attach(void *ctx, HttpRequest *request);
 void endpoint_forward(void *ctx, HttpRequest *request);

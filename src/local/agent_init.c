@@ -255,7 +255,7 @@ _noreturn_ static void init_serve(pid_t program, const sigset_t *signals) {
 }
 
 _noreturn_ static void init_main(const ContainerSpec *spec, const ContainerPlace *place,
-                                 const Cgroup *group, int out, int err, int report) {
+                                 const Cgroup *group, const int fds[static 3], int report) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, "mobula-init");
     sigset_t signals;
@@ -270,7 +270,7 @@ _noreturn_ static void init_main(const ContainerSpec *spec, const ContainerPlace
     if (program < 0)
         report_failure(report, error_last("fork"));
     if (program == 0) {
-        r = run_program(spec, spec->argv.items, (int[]){ -1, out, err }, false, &report);
+        r = run_program(spec, spec->argv.items, fds, spec->tty, &report);
         report_failure(report, r);
     }
     /* Nothing of this process is of use to the container: no fds, no rights, not to be traced. */
@@ -280,7 +280,7 @@ _noreturn_ static void init_main(const ContainerSpec *spec, const ContainerPlace
 }
 
 int container_start(const ContainerSpec *spec, const ContainerPlace *place, const Cgroup *group,
-                    int out, int err, int report, pid_t *ret_pid) {
+                    const int fds[static 3], int report, pid_t *ret_pid) {
     static const char *const folders[] = { "root", "upper", "work" };
     for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
         _cleanup_free_ char *path = str_printf("%s/%s", place->dir, folders[i]);
@@ -292,7 +292,7 @@ int container_start(const ContainerSpec *spec, const ContainerPlace *place, cons
     if (pid < 0)
         return error_last("start a container process");
     if (pid == 0)
-        init_main(spec, place, group, out, err, report);
+        init_main(spec, place, group, fds, report);
     *ret_pid = pid;
     return 0;
 }

@@ -26,8 +26,11 @@ typedef struct ContainerPlace {
     const CgroupHost *cgroups;
 } ContainerPlace;
 
+/* `fds` become 0, 1 and 2, as for container_exec(); with spec->tty fds[0] is what the terminal's other
+ * side is sent through. */
 _must_check_ int container_start(const ContainerSpec *spec, const ContainerPlace *place,
-                                 const Cgroup *group, int out, int err, int report, pid_t *ret_pid);
+                                 const Cgroup *group, const int fds[static 3], int report,
+                                 pid_t *ret_pid);
 
 /* Runs a program beside the container's own, in all its namespaces and its cgroup. `fds` become 0,
  * 1, 2 (-1: /dev/null); with `tty` they are a terminal of the container, whose other side is sent

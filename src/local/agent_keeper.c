@@ -150,16 +150,40 @@ int keeper_signal(Keeper *keeper, const char *name, int signal) {
         NULL, 0);
 }
 
-int keeper_exec(Keeper *keeper, uint64_t id, const char *container, json_t *argv, bool tty,
-                const int fds[static 3]) {
+/* All three, so that each has its place. */
+static int send_with_streams(Keeper *keeper, json_t *message, const int fds[static 3]) {
     _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int all[3];
     for (int i = 0; i < 3; i++)
         all[i] = fds[i] >= 0 ? fds[i] : null;
+    return send_take(keeper, message, all, 3);
+}
+
+int keeper_exec(Keeper *keeper, uint64_t id, const char *container, json_t *argv, bool tty,
+                const int fds[static 3]) {
+    return send_with_streams(keeper,
+                             json_pack("{s:s,s:I,s:s,s:O,s:b}", "op", "exec", "id", (json_int_t)id,
+                                       "container", container, "argv", argv, "tty", (int)tty),
+                             fds);
+}
+
+int keeper_attach(Keeper *keeper, uint64_t id, const char *container, const int fds[static 3]) {
+    return send_with_streams(keeper,
+                             json_pack("{s:s,s:I,s:s,s:b,s:b,s:b}", "op", "attach", "id",
+                                       (json_int_t)id, "container", container, "input", fds[0] >= 0,
+                                       "output", fds[1] >= 0, "error", fds[2] >= 0),
+                             fds);
+}
+
+int keeper_detach(Keeper *keeper, uint64_t id) {
+    return send_take(keeper, json_pack("{s:s,s:I}", "op", "detach", "id", (json_int_t)id), NULL, 0);
+}
+
+int keeper_resize(Keeper *keeper, const char *container, int columns, int rows) {
     return send_take(keeper,
-                     json_pack("{s:s,s:I,s:s,s:O,s:b}", "op", "exec", "id", (json_int_t)id,
-                               "container", container, "argv", argv, "tty", (int)tty),
-                     all, 3);
+                     json_pack("{s:s,s:s,s:i,s:i}", "op", "resize", "container", container,
+                               "columns", columns, "rows", rows),
+                     NULL, 0);
 }
 
 int keeper_exec_kill(Keeper *keeper, uint64_t id) {

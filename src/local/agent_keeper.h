@@ -18,7 +18,8 @@
  * To the keeper:
  *     {op:start, container, attempt}     {op:signal, container, signal}     {op:stop}
  *     {op:exec, id, container, argv, tty} with fds 0..2     {op:exec-kill, id}
- *     {op:socket, id}
+ *     {op:attach, id, container, input, output, error} with fds 0..2     {op:detach, id}
+ *     {op:resize, container, columns, rows}     {op:socket, id}
  * From the keeper, after connecting everything it knows and then what changes:
  *     {ev:ready, pid} or {ev:failed, message}
  *     {ev:container, name, attempt, state: running|exited, pid, startedAt, finishedAt (wall
@@ -60,6 +61,11 @@ _must_check_ int keeper_signal(Keeper *keeper, const char *name, int signal);
 _must_check_ int keeper_exec(Keeper *keeper, uint64_t id, const char *container, json_t *argv,
                              bool tty, const int fds[static 3]);
 _must_check_ int keeper_exec_kill(Keeper *keeper, uint64_t id);
+/* Its end comes as that of an exec: when the container ends, or when nothing is connected any more. */
+_must_check_ int keeper_attach(Keeper *keeper, uint64_t id, const char *container,
+                               const int fds[static 3]);
+_must_check_ int keeper_detach(Keeper *keeper, uint64_t id);
+_must_check_ int keeper_resize(Keeper *keeper, const char *container, int columns, int rows);
 _must_check_ int keeper_socket(Keeper *keeper, uint64_t id);
 /* Ends all containers at once, then the keeper. */
 _must_check_ int keeper_stop(Keeper *keeper);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,13 +55,17 @@ static void kept_record(KeeperProcess *keeper, const Kept *kept) {
     kept_tell(keeper, kept);
 }
 
-void kept_free(Kept *kept) {
+void kept_free(KeeperProcess *keeper, Kept *kept) {
+    kept_attached_drop(keeper, kept);
     list_remove(&kept->all);
     container_spec_done(&kept->spec);
     cgroup_done(&kept->group);
     fd_close(kept->out);
     fd_close(kept->err);
     fd_close(kept->report);
+    fd_close(kept->in);
+    fd_close(kept->terminal);
+    buf_done(&kept->input);
     buf_done(&kept->report_text);
     buf_done(&kept->streams[0].rest);
     buf_done(&kept->streams[1].rest);
@@ -76,7 +81,8 @@ static Kept *kept_new(KeeperProcess *keeper, const char *name, int attempt) {
     kept->name = str_dup(name);
     kept->attempt = attempt;
     kept->dir = str_printf("%s/containers/%s/%d", keeper->dir, name, attempt);
-    kept->out = kept->err = kept->report = -1;
+    kept->out = kept->err = kept->report = kept->in = kept->terminal = -1;
+    list_init(&kept->attached);
     kept->log.fd = -1;
     kept->streams[0].name = "stdout";
     kept->streams[1].name = "stderr";
@@ -91,27 +97,58 @@ static int spec_load(Kept *kept) {
     return r < 0 ? r : container_spec_decode(json, &kept->spec);
 }
 
+/* Our end first, then the container's. */
 typedef struct Pipes {
-    int out[2], err[2], report[2];
+    int in[2], out[2], err[2], report[2];
 } Pipes;
 
 static void pipes_done(Pipes *pipes) {
     for (int i = 0; i < 2; i++) {
+        fd_close(pipes->in[i]);
         fd_close(pipes->out[i]);
         fd_close(pipes->err[i]);
         fd_close(pipes->report[i]);
     }
 }
 
-static int pipes_init(Pipes *pipes) {
-    *pipes = (Pipes){ { -1, -1 }, { -1, -1 }, { -1, -1 } };
-    if (pipe2(pipes->out, O_CLOEXEC) < 0 || pipe2(pipes->err, O_CLOEXEC) < 0 ||
-        pipe2(pipes->report, O_CLOEXEC) < 0)
+static int input_init(Pipes *pipes) {
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) < 0)
         return error_last("make pipes");
-    int r = fd_set_nonblock(pipes->out[0]);
+    pipes->in[0] = pair[1];
+    pipes->in[1] = pair[0];
+    return fd_set_nonblock(pipes->in[0]);
+}
+
+static int output_init(int pair[static 2]) {
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return error_last("make pipes");
+    return fd_set_nonblock(pair[0]);
+}
+
+/* With a terminal there is one way only, by which it comes when the container has made it. */
+static int pipes_init(Pipes *pipes, const ContainerSpec *spec) {
+    int r = output_init(pipes->report);
+    if (r == 0 && spec->tty)
+        return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pipes->in) < 0
+                   ? error_last("make a socket pair")
+                   : 0;
     if (r == 0)
-        r = fd_set_nonblock(pipes->err[0]);
-    return r < 0 ? r : fd_set_nonblock(pipes->report[0]);
+        r = output_init(pipes->out);
+    if (r == 0)
+        r = output_init(pipes->err);
+    return r == 0 && spec->input ? input_init(pipes) : r;
+}
+
+static void pipes_keep(Pipes *pipes, Kept *kept) {
+    kept->out = pipes->out[0];
+    kept->err = pipes->err[0];
+    kept->report = pipes->report[0];
+    if (kept->spec.tty)
+        kept->terminal = pipes->in[0];
+    else
+        kept->in = pipes->in[0];
+    pipes->in[0] = pipes->out[0] = pipes->err[0] = pipes->report[0] = -1;
 }
 
 static int kept_launch(KeeperProcess *keeper, Kept *kept) {
@@ -125,20 +162,18 @@ static int kept_launch(KeeperProcess *keeper, Kept *kept) {
     }
     if (r == 0)
         r = logfile_open(spec->log, spec->log_max, spec->log_files, &kept->log);
-    _cleanup_(pipes_done) Pipes pipes;
+    _cleanup_(pipes_done) Pipes pipes = { { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } };
     if (r < 0)
         return r;
-    r = pipes_init(&pipes);
+    r = pipes_init(&pipes, spec);
     ContainerPlace place = { .dir = kept->dir, .cgroups = &keeper->cgroups };
     if (r == 0)
-        r = container_start(spec, &place, &kept->group, pipes.out[1], pipes.err[1], pipes.report[1],
+        r = container_start(spec, &place, &kept->group,
+                            (int[]){ pipes.in[1], pipes.out[1], pipes.err[1] }, pipes.report[1],
                             &kept->init);
     if (r < 0)
         return r;
-    kept->out = pipes.out[0];
-    kept->err = pipes.err[0];
-    kept->report = pipes.report[0];
-    pipes.out[0] = pipes.err[0] = pipes.report[0] = -1;
+    pipes_keep(&pipes, kept);
     return 0;
 }
 
@@ -158,7 +193,7 @@ int kept_start(KeeperProcess *keeper, const char *name, int attempt) {
     if (before && before->state != KEPT_EXITED)
         return error_origin(-EBUSY, "container %s runs already", name);
     if (before)
-        kept_free(before);
+        kept_free(keeper, before);
     else if (keeper->container_count++ >= KEEPER_CONTAINERS_MAX)
         return error_origin(-E2BIG, "too many containers in a pod");
     Kept *kept = kept_new(keeper, name, attempt);
@@ -207,6 +242,8 @@ void kept_output_ready(Kept *kept, int stream) {
     LogStream *log = &kept->streams[stream];
     char chunk[16384];
     for (int round = 0; round < OUTPUT_ROUNDS && *fd >= 0; round++) {
+        if (kept->state != KEPT_EXITED && kept->init > 0 && kept_output_waits(kept, stream))
+            return;
         ssize_t n = read(*fd, chunk, sizeof(chunk));
         if (n < 0 && errno == EINTR)
             continue;
@@ -216,7 +253,9 @@ void kept_output_ready(Kept *kept, int stream) {
         int r = n > 0 ? log_stream_feed(log, &kept->log, chunk, (size_t)n, time_wall_now())
                       : log_stream_end(log, &kept->log, time_wall_now());
         UNUSED(r);
-        if (n <= 0)
+        if (n > 0)
+            kept_attached_output(kept, stream, chunk, (size_t)n);
+        else
             *fd = fd_close(*fd);
     }
 }
@@ -234,11 +273,13 @@ static void output_drain(Kept *kept) {
 static void kept_ended(KeeperProcess *keeper, Kept *kept, int status) {
     if (kept->report >= 0)
         kept_report_ready(keeper, kept); /* whether it ever ran */
+    kept_terminal_ready(kept);           /* what a short program wrote is still in it */
+    kept->init = 0;
     output_drain(kept);
+    kept_attached_end(keeper, kept);
     CgroupStats stats;
     cgroup_stats(&kept->group, &stats);
     kept->oom = stats.oom_kills > kept->oom_before;
-    kept->init = 0;
     int r = cgroup_remove(&kept->group);
     UNUSED(r); /* an exec may still be leaving it; the agent sweeps */
     kept_exited(keeper, kept, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),

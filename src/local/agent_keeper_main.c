@@ -22,7 +22,7 @@
 #include "local/agent_sandbox.h"
 
 enum {
-    POLL_MAX = 3 + KEEPER_CONTAINERS_MAX * 3 + KEEPER_EXECS_MAX,
+    POLL_MAX = 3 + KEEPER_CONTAINERS_MAX * 5 + KEEPER_EXECS_MAX + KEEPER_ATTACHED_MAX * 3,
     STOP_ROUND_MSEC = 20,
     ALONE_ROUND_MSEC = 5000
 };
@@ -65,6 +65,24 @@ static void op_exec(KeeperProcess *keeper, const json_t *message, const int fds[
                     -1);
 }
 
+static void op_attach(KeeperProcess *keeper, const json_t *message, const int fds[static 3]) {
+    int r = attach_start(keeper, message, fds);
+    if (r < 0)
+        keeper_tell(keeper,
+                    json_pack("{s:s,s:I,s:i,s:s}", "ev", "exec", "id",
+                              (json_int_t)json_int_at(message, 0, "id"), "code", 126, "error",
+                              error_text(r)),
+                    -1);
+}
+
+static void op_resize(KeeperProcess *keeper, const json_t *message) {
+    const char *name = json_str_at(message, "container");
+    Kept *kept = name ? kept_find(keeper, name) : NULL;
+    if (kept)
+        kept_resize(kept, (int)json_int_at(message, 0, "columns"),
+                    (int)json_int_at(message, 0, "rows"));
+}
+
 static void op_socket(KeeperProcess *keeper, const json_t *message) {
     _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     keeper_tell(
@@ -99,6 +117,12 @@ static void dispatch(KeeperProcess *keeper, const json_t *message, const int fds
         op_exec(keeper, message, fds);
     else if (str_eq(op, "exec-kill"))
         exec_kill(keeper, (uint64_t)json_int_at(message, 0, "id"));
+    else if (str_eq(op, "attach"))
+        op_attach(keeper, message, fds);
+    else if (str_eq(op, "detach"))
+        attach_stop(keeper, (uint64_t)json_int_at(message, 0, "id"));
+    else if (str_eq(op, "resize"))
+        op_resize(keeper, message);
     else if (str_eq(op, "socket"))
         op_socket(keeper, message);
     else if (str_eq(op, "stop"))
@@ -138,12 +162,32 @@ typedef struct PollSet {
     size_t len;
 } PollSet;
 
-static void poll_add(PollSet *set, int fd, void *owner) {
-    if (fd < 0)
+static void poll_add_for(PollSet *set, struct pollfd entry, void *owner) {
+    if (entry.fd < 0)
         return;
     ASSERT(set->len < POLL_MAX);
-    set->fds[set->len] = (struct pollfd){ .fd = fd, .events = POLLIN };
+    set->fds[set->len] = entry;
     set->owner[set->len++] = owner;
+}
+
+static void poll_add(PollSet *set, int fd, void *owner) {
+    poll_add_for(set, (struct pollfd){ .fd = fd, .events = POLLIN }, owner);
+}
+
+static void poll_add_kept(PollSet *set, Kept *kept) {
+    poll_add(set, kept_output_waits(kept, 0) ? -1 : kept->out, kept);
+    poll_add(set, kept_output_waits(kept, 1) ? -1 : kept->err, kept);
+    poll_add(set, kept->report, kept);
+    poll_add(set, kept->terminal, kept);
+    if (kept->input.len)
+        poll_add_for(set, (struct pollfd){ .fd = kept->in, .events = POLLOUT }, kept);
+    LIST_EACH(item, &kept->attached) {
+        Attached *attached = attached_item(item);
+        struct pollfd fds[3];
+        size_t len = attached_watch(kept, attached, fds);
+        for (size_t i = 0; i < len; i++)
+            poll_add_for(set, fds[i], attached);
+    }
 }
 
 static void poll_collect(KeeperProcess *keeper, PollSet *set) {
@@ -151,15 +195,38 @@ static void poll_collect(KeeperProcess *keeper, PollSet *set) {
     poll_add(set, keeper->signals, NULL);
     poll_add(set, keeper->listener, NULL);
     poll_add(set, keeper->connection, NULL);
-    LIST_EACH(item, &keeper->containers) {
-        Kept *kept = LIST_ITEM(item, Kept, all);
-        poll_add(set, kept->out, kept);
-        poll_add(set, kept->err, kept);
-        poll_add(set, kept->report, kept);
-    }
+    LIST_EACH(item, &keeper->containers)
+        poll_add_kept(set, LIST_ITEM(item, Kept, all));
     LIST_EACH(item, &keeper->execs) {
         KeptExec *exec = LIST_ITEM(item, KeptExec, all);
         poll_add(set, exec->report, exec);
+    }
+}
+
+static void serve_kept(KeeperProcess *keeper, const PollSet *set, Kept *kept) {
+    for (size_t i = 0; i < set->len; i++) {
+        if (set->owner[i] != kept || !set->fds[i].revents)
+            continue;
+        if (set->fds[i].fd == kept->out)
+            kept_output_ready(kept, 0);
+        else if (set->fds[i].fd == kept->err)
+            kept_output_ready(kept, 1);
+        else if (set->fds[i].fd == kept->report)
+            kept_report_ready(keeper, kept);
+        else if (set->fds[i].fd == kept->in)
+            kept_input_ready(kept);
+        else if (set->fds[i].fd == kept->terminal)
+            kept_terminal_ready(kept);
+    }
+}
+
+static void serve_attached(KeeperProcess *keeper, const PollSet *set, Kept *kept) {
+    LIST_EACH_SAFE(item, &kept->attached) {
+        Attached *attached = attached_item(item);
+        bool there = true;
+        for (size_t i = 0; there && i < set->len; i++)
+            if (set->owner[i] == attached && set->fds[i].revents)
+                there = attached_ready(keeper, kept, attached, &set->fds[i]);
     }
 }
 
@@ -167,16 +234,8 @@ static void poll_collect(KeeperProcess *keeper, PollSet *set) {
 static void poll_serve(KeeperProcess *keeper, const PollSet *set) {
     LIST_EACH(item, &keeper->containers) {
         Kept *kept = LIST_ITEM(item, Kept, all);
-        for (size_t i = 0; i < set->len; i++) {
-            if (set->owner[i] != kept || !set->fds[i].revents)
-                continue;
-            if (set->fds[i].fd == kept->out)
-                kept_output_ready(kept, 0);
-            else if (set->fds[i].fd == kept->err)
-                kept_output_ready(kept, 1);
-            else if (set->fds[i].fd == kept->report)
-                kept_report_ready(keeper, kept);
-        }
+        serve_kept(keeper, set, kept);
+        serve_attached(keeper, set, kept);
     }
     LIST_EACH_SAFE(item, &keeper->execs) {
         KeptExec *exec = LIST_ITEM(item, KeptExec, all);

@@ -346,6 +346,12 @@ char *agent_pod_log(const AgentPod *pod, const char *name, bool previous) {
     return str_printf("%s/log", dir);
 }
 
+static void request_add(AgentPod *pod, const PodRequest *what) {
+    PodRequest *request = mem_new(PodRequest);
+    *request = *what;
+    list_push(&pod->requests, &request->all);
+}
+
 int agent_pod_exec(AgentPod *pod, const char *container, json_t *argv, bool tty,
                    const int fds[static 3], PodExecFn *fn, void *ctx, uint64_t *ret_id) {
     Keeper *keeper = agent_pod_keeper(pod);
@@ -355,11 +361,36 @@ int agent_pod_exec(AgentPod *pod, const char *container, json_t *argv, bool tty,
     int r = keeper_exec(keeper, id, container, argv, tty, fds);
     if (r < 0)
         return r;
-    PodRequest *request = mem_new(PodRequest);
-    *request = (PodRequest){ .id = id, .exec = fn, .ctx = ctx };
-    list_push(&pod->requests, &request->all);
+    request_add(pod, &(PodRequest){ .id = id, .exec = fn, .ctx = ctx });
     *ret_id = id;
     return 0;
+}
+
+int agent_pod_attach(AgentPod *pod, const char *container, const int fds[static 3], PodExecFn *fn,
+                     void *ctx, uint64_t *ret_id) {
+    Keeper *keeper = agent_pod_keeper(pod);
+    if (!keeper)
+        return error_origin(-ENOENT, "pod %s does not run", pod->def.name);
+    uint64_t id = pod_exec_id(pod);
+    int r = keeper_attach(keeper, id, container, fds);
+    if (r < 0)
+        return r;
+    request_add(pod, &(PodRequest){ .id = id, .exec = fn, .ctx = ctx });
+    *ret_id = id;
+    return 0;
+}
+
+void agent_pod_resize(AgentPod *pod, const char *container, int columns, int rows) {
+    Keeper *keeper = agent_pod_keeper(pod);
+    if (!keeper)
+        return;
+    int r = keeper_resize(keeper, container, columns, rows);
+    UNUSED(r); /* a keeper that is gone has no terminal */
+}
+
+bool agent_pod_has_terminal(const AgentPod *pod, const char *container) {
+    const PodContainer *named = container_named(pod, container);
+    return named && json_bool_at(named->def->json, false, "tty");
 }
 
 int agent_pod_socket(AgentPod *pod, PodSocketFn *fn, void *ctx, uint64_t *ret_id) {
@@ -370,9 +401,7 @@ int agent_pod_socket(AgentPod *pod, PodSocketFn *fn, void *ctx, uint64_t *ret_id
     int r = keeper_socket(keeper, id);
     if (r < 0)
         return r;
-    PodRequest *request = mem_new(PodRequest);
-    *request = (PodRequest){ .id = id, .socket = fn, .ctx = ctx };
-    list_push(&pod->requests, &request->all);
+    request_add(pod, &(PodRequest){ .id = id, .socket = fn, .ctx = ctx });
     *ret_id = id;
     return 0;
 }
@@ -388,6 +417,14 @@ static void request_cancel(AgentPod *pod, uint64_t id) {
 void agent_pod_exec_cancel(AgentPod *pod, uint64_t id) {
     if (request_find(pod, id) && pod->keeper) {
         int r = keeper_exec_kill(pod->keeper, id);
+        UNUSED(r);
+    }
+    request_cancel(pod, id);
+}
+
+void agent_pod_detach(AgentPod *pod, uint64_t id) {
+    if (request_find(pod, id) && pod->keeper) {
+        int r = keeper_detach(pod->keeper, id);
         UNUSED(r);
     }
     request_cancel(pod, id);

@@ -86,6 +86,12 @@ typedef void PodSocketFn(void *ctx, int fd);
 _must_check_ int agent_pod_exec(AgentPod *pod, const char *container, json_t *argv, bool tty,
                                 const int fds[static 3], PodExecFn *fn, void *ctx,
                                 uint64_t *ret_id);
+/* The container's own streams: a copy of its output from now on, and its input if it has one. */
+_must_check_ int agent_pod_attach(AgentPod *pod, const char *container, const int fds[static 3],
+                                  PodExecFn *fn, void *ctx, uint64_t *ret_id);
+void agent_pod_detach(AgentPod *pod, uint64_t id); /* `fn` does not come */
+void agent_pod_resize(AgentPod *pod, const char *container, int columns, int rows);
+bool agent_pod_has_terminal(const AgentPod *pod, const char *container);
 /* Kills the program; `fn` does not come. */
 void agent_pod_exec_cancel(AgentPod *pod, uint64_t id);
 _must_check_ int agent_pod_socket(AgentPod *pod, PodSocketFn *fn, void *ctx, uint64_t *ret_id);

@@ -196,6 +196,9 @@ static int build_spec(PodContainer *container, ContainerSpec *spec) {
     const char *home = env_get(&spec->env, "HOME");
     spec->cwd = str_dup(cwd ? cwd : home && home[0] == '/' ? home : "/");
     spec->shm_size = SHM_DEFAULT;
+    spec->input = json_bool_at(container->def->json, false, "stdin");
+    spec->input_once = json_bool_at(container->def->json, false, "stdinOnce");
+    spec->tty = json_bool_at(container->def->json, false, "tty");
     set_limits(container, spec);
     r = set_security(container, spec);
     if (r == 0)

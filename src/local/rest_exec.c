@@ -177,8 +177,8 @@ void rest_exec(Rest *rest) {
                 : status_not_found(&call->status, api_subject(call), call->name);
     if (r == 0 && has_ended(pod))
         r = status_bad_request(&call->status,
-                               "cannot exec into a container in a completed pod; current phase is "
-                               "%s",
+                               "cannot %s a container in a completed pod; current phase is %s",
+                               str_eq(call->subresource, "attach") ? "attach" : "exec into",
                                json_str_at(pod, "status", "phase"));
     if (r == 0)
         r = agent_url(call, pod, &agent);

@@ -149,6 +149,96 @@ def test_terminal(cluster):
     assert terminal.end() == 7
 
 
+def make(cluster, name, *command, **streams):
+    """A pod whose only container has standard streams."""
+    cluster("apply", "-f", "-", stdin=json.dumps(pod(name, {**container("c", *command),
+                                                            **streams})))
+    cluster("wait", f"pod/{name}", "--for=jsonpath={.status.containerStatuses[0].state.running}",
+            "--timeout=30s")
+
+
+def phase(cluster, name):
+    return cluster.json("get", "pod", name)["status"].get("phase")
+
+
+def test_attach_input_that_is_opened_once(cluster):
+    """It ends with its first session, and waits for that till then."""
+    make(cluster, "once", "sh", "-c", "cat; echo end $?; echo no >&2", stdin=True, stdinOnce=True)
+    done = cluster.run("attach", "-i", "once", stdin="one\ntwo\n")
+    assert done.stdout == "one\ntwo\nend 0\n"
+    assert "no\n" in done.stderr
+    wait_for(lambda: phase(cluster, "once") == "Succeeded", what="its end")
+    assert cluster("logs", "once") == "one\ntwo\nend 0\nno\n"
+    assert "cannot attach a container in a completed pod" in cluster.fails("attach", "once")
+
+
+def attach(cluster, *words):
+    return subprocess.Popen([*cluster.base, "attach", *words], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def test_attach_again_and_by_several(cluster):
+    make(cluster, "often", "sh", "-c", "while read x; do echo got $x; done", stdin=True)
+    first, second = attach(cluster, "-i", "often"), attach(cluster, "-i", "often")
+    first.stdin.write("a\n")
+    first.stdin.flush()
+    assert first.stdout.readline() == "got a\n"
+    second.stdin.write("b\n")
+    second.stdin.flush()
+    assert first.stdout.readline() == "got b\n"  # what one says both hear
+    while second.stdout.readline() != "got b\n":
+        pass
+    first.kill()
+    first.wait()
+    second.stdin.write("c\n")
+    second.stdin.flush()
+    assert second.stdout.readline() == "got c\n"  # the input did not end with the first
+    second.kill()
+    second.wait()
+    assert phase(cluster, "often") == "Running"
+    assert cluster("logs", "often") == "got a\ngot b\ngot c\n"
+
+
+def test_attach_to_a_slow_reader_loses_nothing(cluster):
+    make(cluster, "much", "sh", "-c", "read x; seq 1000000; echo over", stdin=True)
+    reader = attach(cluster, "-i", "much")
+    reader.stdin.write("go\n")
+    reader.stdin.flush()
+    assert reader.stdout.readline() == "1\n"
+    # Unread, some of it waits in the container and none is lost; meanwhile the pod is served.
+    assert cluster("exec", "much", "--", "echo", "served") == "served\n"
+    reader.stdin.close()
+    complete = reader.stdout.read() == "".join(f"{i}\n" for i in range(2, 1000001)) + "over\n"
+    assert complete and reader.wait(60) == 0
+    wait_for(lambda: phase(cluster, "much") == "Succeeded", what="its end")
+
+
+def test_attach_to_a_terminal(cluster):
+    make(cluster, "term", "sh", stdin=True, tty=True)
+    terminal = Terminal(*cluster.base, "attach", "-it", "term")
+    terminal.type(b"test -c \"$(tty)\" && echo name$((1+1))\n")
+    terminal.until(b"name2")
+    terminal.type(b"until [ \"$(stty size)\" = '33 99' ]; do sleep 0.1; done; echo size$((1+1))\n")
+    terminal.until(b"size2")
+    terminal.type(b"cat\n")
+    terminal.type(b"round\n")
+    terminal.until(b"round\r\nround\r\n")
+    terminal.type(b"\x03")
+    terminal.until(b"^C\r\n")
+    terminal.type(b"echo bye$((1+1)); exit 3\n")
+    terminal.until(b"bye2")
+    assert terminal.end() == 0
+    wait_for(lambda: phase(cluster, "term") == "Failed", what="its end")
+    assert "bye2" in cluster("logs", "term")
+
+
+def test_run_with_input(cluster):
+    done = cluster.run("run", "piped", "-i", "--rm", "--restart=Never", "--image=local/none:1",
+                       "--command", "--", "sh", "-c", "cat; echo that was all", stdin="in\n")
+    assert done.stdout.startswith("in\nthat was all\n"), done
+    assert 'pods "piped" not found' in cluster.fails("get", "pod", "piped")
+
+
 def test_edit(cluster, tmp_path, monkeypatch):
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nsed -i 's/^metadata:$/&\\n  labels: {edited: \"yes\"}/' \"$1\"\n")
