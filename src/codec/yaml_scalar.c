@@ -236,6 +236,8 @@ static int resolve_binary(const char *text, size_t len, json_t **ret_value) {
     int r = base64_decode(text, len, &bytes, &bytes_len);
     if (r < 0)
         return r;
+    if (bytes_len && memchr(bytes, 0, bytes_len))
+        return -EINVAL;              /* as in every other string */
     *ret_value = json_stringn(bytes_len ? bytes : "", bytes_len);
     return *ret_value ? 0 : -EINVAL; /* not UTF-8 */
 }
