@@ -195,7 +195,7 @@ struct Gcs {
     Map direct;           /* PeerId -> GcsConn */
 
     Map nodes;            /* NodeId -> GcsNode, dead ones too */
-    GcsNode **by_index;   /* 65536 */
+    Map by_index;         /* uint16_t -> GcsNode, those alive */
     uint16_t last_index;
     size_t nodes_alive, nodes_dead;
     LoopTimer *node_timer;

@@ -23,7 +23,8 @@ GcsNode *nodes_get(const Gcs *gcs, const NodeId *id) {
 }
 
 GcsNode *nodes_by_peer(const Gcs *gcs, PeerId peer) {
-    GcsNode *node = gcs->by_index[peer_node(peer)];
+    const uint16_t index = peer_node(peer);
+    GcsNode *node = map_get(&gcs->by_index, &index);
     return node && node->incarnation == peer_incarnation(peer) ? node : NULL;
 }
 
@@ -238,7 +239,7 @@ static void node_die(Gcs *gcs, GcsNode *node, const char *reason) {
     node->ended_ms = gcs_wall_ms(gcs);
     node->deadline = USEC_INFINITY;
     str_set(&node->death_reason, reason);
-    gcs->by_index[node->index] = NULL;
+    map_remove(&gcs->by_index, &node->index);
     gcs->nodes_alive--;
     gcs->nodes_dead++;
     if (node->conn) {
@@ -318,7 +319,7 @@ static int index_take(Gcs *gcs, GcsNode *node) {
     for (int i = 0; i < GCS_NODES_MAX; i++) {
         uint16_t index = (uint16_t)(gcs->last_index + 1);
         gcs->last_index = index;
-        if (index == 0 || gcs->by_index[index])
+        if (index == 0 || map_get(&gcs->by_index, &index))
             continue;
         node->index = index;
         return 0;
@@ -340,7 +341,7 @@ static int node_new(Gcs *gcs, const NodeInfo *info, GcsNode **ret_node) {
         node_free(node);
         return r;
     }
-    gcs->by_index[node->index] = node;
+    map_put(&gcs->by_index, &node->index, node);
     gcs->nodes_alive++;
     map_put(&gcs->nodes, &node->sched.id, node);
     *ret_node = node;
@@ -500,7 +501,7 @@ void nodes_on_cluster_status(Gcs *gcs, GcsCall *call) {
 
 void nodes_init(Gcs *gcs) {
     map_init(&gcs->nodes, sizeof(NodeId));
-    gcs->by_index = mem_array(GcsNode *, 65536);
+    map_init(&gcs->by_index, sizeof(uint16_t));
     gcs->node_timer = loop_timer_new(gcs->loop, nodes_tick, gcs);
     gcs->view_task = loop_task_new(gcs->loop, view_flush, gcs);
 }
@@ -534,7 +535,7 @@ static int load_one(void *userdata, Slice key, Slice value) {
         return 0;
     }
     gcs->nodes_alive++;
-    gcs->by_index[node->index] = node;
+    map_put(&gcs->by_index, &node->index, node);
     node_seen(gcs, node, RESTART_GRACE);
     return 0;
 }
@@ -548,7 +549,7 @@ void nodes_done(Gcs *gcs) {
     MAP_EACH(&gcs->nodes, pos, node)
         node_free(node);
     map_done(&gcs->nodes);
-    free(gcs->by_index);
+    map_done(&gcs->by_index);
     vec_done(&gcs->view);
     loop_timer_free(gcs->node_timer);
     loop_task_free(gcs->view_task);
