@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "host/memory.h"
 #include "model/ids.h"
 #include "raylet/raylet_private.h"
 #include "wire/messages.h"
@@ -49,7 +50,7 @@ enum Step {
     STEP_FORKED,       /* which, 0: it failed */
     STEP_EXIT,         /* which, status */
     STEP_HELPER_END,   /* which, status */
-    STEP_WAIT,         /* seconds */
+    STEP_WAIT,         /* seconds; from 128 on with little memory left, 128 less */
     STEP_GCS_LOST,
     STEP_GCS_BACK,
     STEPS,
@@ -77,7 +78,7 @@ typedef struct World {
     int gcs;             /* the other end of gcs's socket */
     LoopChild *children[CHILDREN_MAX];
     Helper *helpers[HELPERS_MAX];
-    bool failed;
+    bool failed, memory_short;
 } World;
 
 static World world;
@@ -168,6 +169,15 @@ WRAPPED(int, stream_connect, Loop *loop, const NetAddress *to, usec_t timeout, S
 WRAPPED(int, stream_connect_host, Loop *loop, const char *host, uint16_t port, usec_t timeout,
         StreamFn *fn, void *ctx, Stream **ret) {
     return error_origin(-ENETUNREACH, "nothing is dialled");
+}
+
+WRAPPED(int, host_memory, HostMemory *ret_memory) {
+    *ret_memory = (HostMemory){ .limit = 100, .used = world.memory_short ? 99 : 1 };
+    return 0;
+}
+
+WRAPPED(uint64_t, host_memory_private, pid_t pid) {
+    return 1;
 }
 
 /* ---- the input ----------------------------------------------------------------------------- */
@@ -581,9 +591,13 @@ static void step(Input *in) {
     case STEP_HELPER_END:
         step_process(in, what);
         break;
-    case STEP_WAIT:
-        run(take(in) * USEC_PER_SEC);
+    case STEP_WAIT: {
+        uint8_t seconds = take(in);
+        world.memory_short = seconds & 0x80;
+        run((seconds & 0x7f) * USEC_PER_SEC);
+        world.memory_short = false;
         break;
+    }
     case STEP_GCS_LOST:
         lose_gcs();
         break;
