@@ -63,10 +63,13 @@ static const Word words[] = {
 };
 
 static const Word *word_find(const char *text, size_t len) {
+    const char first = len ? text[0] : 0;
+
     if (len > 5)
         return NULL;
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (strlen(words[i].text) == len && !memcmp(words[i].text, text, len))
+        if (words[i].text[0] == first && strlen(words[i].text) == len &&
+            !memcmp(words[i].text, text, len))
             return &words[i];
     return NULL;
 }
