@@ -188,10 +188,8 @@ static void actor_send(Core *core, CoreActor *actor, CorePending *p) {
     peer_send(core, actor->peer->id, MSG_CALL, 0, 0, core->scratch.data, core->scratch.len);
 }
 
-void actor_pump(Core *core, CoreActor *actor) {
-    if (!actor->peer)
-        return;
-    actor->count++;
+/* Sends what can go. Returns a call whose arguments got lost while it waited, or NULL. */
+static CorePending *actor_send_ready(Core *core, CoreActor *actor) {
     LIST_EACH_SAFE(item, &actor->queue) {
         if (actor->flying >= WINDOW_ACTOR || !actor->peer)
             break;
@@ -201,8 +199,20 @@ void actor_pump(Core *core, CoreActor *actor) {
                 continue;
             break;
         }
+        if (!pending_has_arguments(p))
+            return p;
         actor_send(core, actor, p);
     }
+    return NULL;
+}
+
+void actor_pump(Core *core, CoreActor *actor) {
+    CorePending *p;
+    if (!actor->peer)
+        return;
+    actor->count++;
+    while ((p = actor_send_ready(core, actor)))
+        lineage_requeue(core, p);
     actor_unref(actor);
 }
 

@@ -222,6 +222,8 @@ void core_fail_all(Core *core) {
 static usec_t pump_timers(Core *core) {
     usec_t now = time_mono_now();
     core->timer = USEC_INFINITY;
+    while (core->unreachable.len)
+        rpc_peer_lost(core->rpc, vec_pop(&core->unreachable));
     usec_t next = rpc_expire(core->rpc, now);
     submit_tick(core, now);
     execute_tick(core, now);
@@ -252,35 +254,40 @@ static usec_t pump_kicked(Core *core, usec_t now) {
     return peers_ring_waiting(core) ? now : USEC_INFINITY;
 }
 
-static int poll_timeout(usec_t when, usec_t now) {
+usec_t core_turn(Core *core, bool rung) {
+    if (!core->lost && peers_drain_sock(core) < 0)
+        pump_lost(core);
+    usec_t when = pump_timers(core), now = time_mono_now();
+    if (rung || core->grace_until)
+        when = MIN(when, pump_kicked(core, now));
+    core_run_actions(core);
+    if (!core->lost && sock_flush(&core->sock) < 0)
+        pump_lost(core);
+    return MIN(when, core->timer);
+}
+
+static int poll_timeout(usec_t when) {
     if (when == USEC_INFINITY)
         return -1;
-    return (int)CLAMP((when - now + USEC_PER_MSEC - 1) / USEC_PER_MSEC, 0, 60 * 1000);
+    usec_t left = when - time_mono_now();
+    return (int)CLAMP((left + USEC_PER_MSEC - 1) / USEC_PER_MSEC, 0, 60 * 1000);
 }
 
 static void *pump_main(void *data) {
     Core *core = data;
-    bool kicked = false;
+    bool rung = false;
     core_lock(core);
     while (!core->stopping) {
-        if (!core->lost && peers_drain_sock(core) < 0)
-            pump_lost(core);
-        usec_t when = pump_timers(core), now = time_mono_now();
-        if (kicked || core->grace_until)
-            when = MIN(when, pump_kicked(core, now));
-        core_run_actions(core);
-        if (!core->lost && sock_flush(&core->sock) < 0)
-            pump_lost(core);
+        usec_t when = core_turn(core, rung);
         struct pollfd fds[3] = {
             { .fd = core->lost ? -1 : core->sock.fd,
               .events = (short)(POLLIN | (sock_wants_write(&core->sock) ? POLLOUT : 0)) },
             { .fd = core->wake_fd, .events = POLLIN },
             { .fd = core->grace_until ? -1 : core->bell.eventfd, .events = POLLIN },
         };
-        int timeout = poll_timeout(MIN(when, core->timer), now);
         core_unlock(core);
-        poll(fds, ARRAY_LEN(fds), timeout);
-        kicked = fds[2].revents != 0;
+        poll(fds, ARRAY_LEN(fds), poll_timeout(when));
+        rung = fds[2].revents != 0;
         if (fds[1].revents) {
             uint64_t count;
             ssize_t n = read(core->wake_fd, &count, sizeof(count));
@@ -412,7 +419,14 @@ static int await_welcome(Core *core, usec_t deadline) {
 }
 
 static void rpc_transport(void *context, const FrameHeader *h, const Buf *body) {
-    peer_send(context, h->destination, h->type, h->flags, h->stream, body ? body->data : NULL,
+    Core *core = context;
+    const CorePeer *peer = peer_find(core, h->destination);
+    if (peer && peer->state == PEER_GONE) { /* nobody answers: the pump says so */
+        vec_push(&core->unreachable, peer->id);
+        core_timer_at(core, 0);
+        return;
+    }
+    peer_send(core, h->destination, h->type, h->flags, h->stream, body ? body->data : NULL,
               body ? body->len : 0);
 }
 
@@ -471,10 +485,10 @@ static void core_destroy(Core *core) {
     lineage_done(core);
     events_done(core);
     actors_done(core);
+    rpc_free(core->rpc); /* while what its callbacks know is still there */
+    core->rpc = NULL;
     submit_done(core);
     peers_done(core);
-    rpc_free(core->rpc);
-    core->rpc = NULL;
     large_done(core);
     sock_done(&core->sock);
     doorbell_done(&core->bell);
@@ -486,6 +500,7 @@ static void core_destroy(Core *core) {
     vec_done(&core->logs);
     vec_done(&core->watch_done);
     vec_done(&core->rings);
+    vec_done(&core->unreachable);
     vec_done(&core->cancelled);
     map_done(&core->peers);
     map_done(&core->tasks);

@@ -255,7 +255,7 @@ typedef struct RunTask {
     usec_t arrived, started;
     pthread_t thread;       /* that took it */
     bool detached;
-    _Atomic bool ended; /* a detached one that is not forgotten yet */
+    _Atomic bool ended;     /* a detached one that is not forgotten yet */
     uint64_t yielded, read; /* streaming */
 } RunTask;
 
@@ -308,13 +308,14 @@ struct Core {
     Own own;
     IdSource ids;
     uint32_t put_index, mark;
-    Map peers;  /* PeerId -> CorePeer */
+    Map peers;               /* PeerId -> CorePeer */
     Vec(CorePeer *) rings;
-    Map tasks;  /* TaskId -> CorePending */
+    Vec(PeerId) unreachable; /* dead ones that were called: the pump ends the calls */
+    Map tasks;               /* TaskId -> CorePending */
     StrMap classes;
-    Map actors; /* ActorId -> CoreActor */
+    Map actors;              /* ActorId -> CoreActor */
     Map exported;
-    Map groups; /* GroupId -> CoreGroup: placement groups made here */
+    Map groups;              /* GroupId -> CoreGroup: placement groups made here */
     _Atomic uint32_t capture_epoch, assigned_count;
     TaskId main_task;
 
@@ -356,6 +357,9 @@ int core_usable(const Core *core);
 int core_wait_event(Core *core, usec_t deadline);
 void core_timer_at(Core *core, usec_t when);
 void core_fail_all(Core *core);
+/* One turn of the pump, holding the lock: what came, what is due, what can leave. `rung`: our doorbell
+ * was, while nobody slept. Returns when the next is due. */
+usec_t core_turn(Core *core, bool rung);
 void core_release(Core *core); /* one outstanding record less */
 void core_run_actions(Core *core);
 
@@ -393,6 +397,8 @@ void on_borrow(Core *core, const FrameHeader *h, const Borrow *m);
 
 /* submit.c */
 void submit_dependency_ready(Core *core, CorePending *p);
+/* False: one was there and got lost while the call waited for its turn (see lineage_requeue()). */
+bool pending_has_arguments(const CorePending *p);
 void submit_retry_or_fail(Core *core, CorePending *p, const ErrorInfo *error, bool may_retry);
 void submit_fail(Core *core, CorePending *p, const ErrorInfo *error);
 void submit_end(Core *core, CorePending *p);
@@ -439,7 +445,7 @@ void lineage_ref_gone(Core *core, CoreRef *ref);
 void lineage_release(Core *core, CoreRef *ref);
 /* `ref` is ours and has no value: the call that made it runs again, or it becomes an error. */
 void lineage_make(Core *core, CoreRef *ref);
-/* A call in no queue: queued when its arguments are there. */
+/* A call in no queue (an actor's: in the actor's): queued when its arguments are there. */
 void lineage_requeue(Core *core, CorePending *p);
 void lineage_done(Core *core);
 /* The value of `ref` is not where it was: made again if it is ours, asked for anew if not. */

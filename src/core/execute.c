@@ -13,10 +13,38 @@
 #include "base/error.h"
 #include "core/core_private.h"
 
+enum {
+    CALL_RETURNS_MAX = 1 << 20             /* of one call: they have room before it runs */
+};
 #define RETURN_TIMEOUT (60 * USEC_PER_SEC) /* for room in the store */
 
 static RunTask *run_of(CoreTask *task) {
     return CONTAINER_OF(task, RunTask, task);
+}
+
+typedef struct Returned { /* one value of a task, until it is sent */
+    CoreBytes *bytes;
+    OwnRef **refs;
+    size_t refs_len;
+    bool error;
+} Returned;
+
+static uint32_t returned_count(const RunTask *run) {
+    return (uint32_t)MAX(run->task.call.num_returns, 1);
+}
+
+static Returned *run_returned(RunTask *run, uint32_t index) {
+    ASSERT(index < returned_count(run));
+    if (!run->returned)
+        run->returned = arena_array(&run->arena, Returned, returned_count(run));
+    return &((Returned *)run->returned)[index];
+}
+
+static void returned_done(Core *core, Returned *from) {
+    for (size_t i = 0; i < from->refs_len; i++)
+        own_drop(&core->own, from->refs[i]);
+    bytes_drop(from->bytes);
+    *from = (Returned){ 0 };
 }
 
 static void run_forget(RunTask *run) {
@@ -28,6 +56,8 @@ static void run_forget(RunTask *run) {
 
 /* Holding the lock. */
 static void run_free(RunTask *run) {
+    for (uint32_t i = 0; run->returned && i < returned_count(run); i++)
+        returned_done(run->core, run_returned(run, i));
     for (size_t i = 0; run->values && i < run->task.call.values_len; i++)
         bytes_drop(run->values[i].hold);
     if (run->detached)
@@ -142,6 +172,12 @@ static int run_localize(Core *core, RunTask *run) {
     return lost ? -ENOENT : on_the_way;
 }
 
+static void send_error(Core *core, RunTask *run, const ErrorInfo *error);
+
+static bool run_acceptable(const Call *call) {
+    return call->num_returns >= CORE_DYNAMIC && call->num_returns <= CALL_RETURNS_MAX;
+}
+
 void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
     RunTask *run = mem_new(RunTask);
     list_init(&run->link);
@@ -157,6 +193,13 @@ void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const voi
         return;
     }
     run->task.impl = run;
+    if (!run_acceptable(&run->task.call)) {
+        ErrorInfo error = { .kind = ERROR_KIND_SYSTEM,
+                            .text = SLICE("The call has more results than 1048576.") };
+        send_error(core, run, &error);
+        run_free(run);
+        return;
+    }
     run->read = run->task.call.stream_read;
     run_values(run);
     list_push(&core->calls, &run->link);
@@ -427,21 +470,6 @@ void core_task_forget(Core *core, CoreTask *task) {
     }
 }
 
-typedef struct Returned { /* one value of a task, until it is sent */
-    CoreBytes *bytes;
-    OwnRef **refs;
-    size_t refs_len;
-    bool error;
-} Returned;
-
-static Returned *run_returned(RunTask *run, uint32_t index) {
-    uint32_t count = (uint32_t)MAX(run->task.call.num_returns, 1);
-    ASSERT(index < count);
-    if (!run->returned)
-        run->returned = arena_array(&run->arena, Returned, count);
-    return &((Returned *)run->returned)[index];
-}
-
 static void returned_fill(RunTask *run, Returned *out, CoreBytes *bytes, CoreRef *const *refs,
                           size_t len) {
     out->bytes = bytes;
@@ -492,13 +520,6 @@ static Value returned_value(Core *core, RunTask *run, Returned *from, ValueKind 
     if (from->bytes->in_store)
         large_to_wire(from->bytes, &value);
     return value;
-}
-
-static void returned_done(Core *core, Returned *from) {
-    for (size_t i = 0; i < from->refs_len; i++)
-        own_drop(&core->own, from->refs[i]);
-    bytes_drop(from->bytes);
-    *from = (Returned){ 0 };
 }
 
 /* ---- streaming ----------------------------------------------------------------------------------- */
@@ -586,6 +607,7 @@ static void run_results(RunTask *run, const CoreTaskEnd *end, Returned **ret_lis
             returned_done(run->core, r);
         else
             list[i] = *r;
+        *r = (Returned){ 0 };
     }
     size_t first = drop ? 0 : len; /* of the errors */
     while (end->partial && wanted > 0 && first > 0 && !list[first - 1].bytes)

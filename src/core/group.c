@@ -196,7 +196,7 @@ static void on_ready(void *argument, const RpcReply *reply) {
     GroupInfoReply m;
     bool told =
         reply->result == 0 && group_info_reply_decode(&m, reply->body, reply->len, &arena) == 0;
-    if (reply->result == -ECANCELED)
+    if (reply->result == -ECANCELED || (ref && ref->kind != VALUE_KIND_PENDING))
         ref = NULL;
     if (ref && told && m.info.state == GROUP_STATE_CREATED) {
         ref_set_value(core, ref, VALUE_KIND_INLINE, TAKE(ask->value));

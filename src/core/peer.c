@@ -110,7 +110,7 @@ void raylet_send(Core *core, MessageType type, const Buf *body) {
 
 static void on_connect_answer(void *argument, const RpcReply *reply) {
     CorePeer *peer = argument;
-    if (peer->state != PEER_ASKING)
+    if (peer->state != PEER_ASKING || reply->result == -ECANCELED)
         return;
     Core *core = peer->core;
     if (reply->result == 0)
@@ -203,6 +203,8 @@ static void peer_close(Core *core, CorePeer *peer) {
 static void peer_read_ring(Core *core, CorePeer *peer, size_t *budget);
 
 static void peer_dead_one(Core *core, PeerId id, const PeerDead *told) {
+    if (id == core->info.peer)
+        return; /* we would know */
     PeerDead dead = *told;
     dead.peer = id;
     CorePeer *peer = peer_find(core, id);
@@ -219,6 +221,7 @@ static void peer_dead_one(Core *core, PeerId id, const PeerDead *told) {
     refs_owner_dead(core, &dead);
     if (peer && peer->state != PEER_GONE)
         peer_close(core, peer);
+    rpc_peer_lost(core->rpc, id); /* what was asked of it meanwhile */
     core_happened(core);
 }
 
@@ -366,13 +369,28 @@ static void on_grant_ring(Core *core, const FrameHeader *h, const void *body, Ar
     }
 }
 
+/* What only raylets and gcs have to say. */
+static bool service_says(MessageType type) {
+    switch (type) {
+    case MSG_PEER_DEAD:
+    case MSG_ACTOR_INFO_REPLY:
+    case MSG_GROUP_INFO_REPLY:
+    case MSG_TASK_ASSIGN:
+    case MSG_WORKER_EXIT:
+    case MSG_LOG_LINES:
+        return true;
+    default:
+        return false;
+    }
+}
+
 #define DECODED(Type, name, m)                                                                     \
     Type m;                                                                                        \
     if (name##_decode(&m, body, h->length, &arena) == 0)
 
 void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
     _cleanup_arena_ Arena arena = { 0 };
-    if (h->flags & FRAME_FDS)
+    if (h->flags & FRAME_FDS && !from)
         on_grant_ring(core, h, body, &arena);
     if (h->type == MSG_BORROW && (h->flags & FRAME_REPLY)) {
         DECODED(Borrow, borrow, m)
@@ -385,6 +403,8 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
         core_happened(core);
         return;
     }
+    if (from && service_says(h->type))
+        return;
     switch (h->type) {
     case MSG_CALL:
         execute_on_call(core, from, h, body);

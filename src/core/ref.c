@@ -668,11 +668,12 @@ int core_watch_fd(Core *core) {
 size_t core_watch_take(Core *core, uint64_t *ret_cookies, size_t max) {
     core_lock(core);
     size_t n = MIN(core->watch_done.len, max);
-    if (n)
+    if (n) {
         memcpy(ret_cookies, core->watch_done.items, n * sizeof(*ret_cookies));
-    memmove(core->watch_done.items, core->watch_done.items + n,
-            (core->watch_done.len - n) * sizeof(uint64_t));
-    core->watch_done.len -= n;
+        core->watch_done.len -= n;
+        memmove(core->watch_done.items, core->watch_done.items + n,
+                core->watch_done.len * sizeof(uint64_t));
+    }
     if (!core->watch_done.len) {
         uint64_t count;
         ssize_t r = read(core->watch_fd, &count, sizeof(count));

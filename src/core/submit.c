@@ -351,12 +351,27 @@ static void worker_send(Core *core, CoreWorker *w, CorePending *p) {
     peer_send(core, w->peer->id, MSG_CALL, 0, 0, core->scratch.data, core->scratch.len);
 }
 
+bool pending_has_arguments(const CorePending *p) {
+    for (uint32_t i = 0; i < p->top_len; i++)
+        if (ref_of(p->uses[i])->kind == VALUE_KIND_PENDING)
+            return false;
+    return true;
+}
+
 static void class_pump(Core *core, CoreClass *c) {
     while (!list_empty(&c->queue)) {
+        CorePending *p = LIST_ITEM(c->queue.next, CorePending, link);
         CoreWorker *w = class_worker(c);
         if (!w)
             break;
-        worker_send(core, w, LIST_ITEM(c->queue.next, CorePending, link));
+        if (pending_has_arguments(p)) {
+            worker_send(core, w, p);
+            continue;
+        }
+        list_remove(&p->link);
+        c->queued--;
+        p->state = PENDING_DEPS;
+        lineage_requeue(core, p);
     }
     if (list_empty(&c->queue)) {
         if (c->asked)
@@ -582,6 +597,7 @@ void submit_worker_dead(Core *core, CoreWorker *w, const PeerDead *dead) {
                         .node = dead->node,
                         .pid = dead->pid };
     List lost;
+    list_remove(&w->link); /* what a failure sets free is not for it */
     list_init(&lost);
     list_splice(&lost, &w->sent);
     while (!list_empty(&lost)) {
