@@ -485,6 +485,7 @@ static void core_destroy(Core *core) {
     lineage_done(core);
     events_done(core);
     actors_done(core);
+    core_run_actions(core);
     rpc_free(core->rpc); /* while what its callbacks know is still there */
     core->rpc = NULL;
     submit_done(core);

@@ -53,9 +53,12 @@ static CoreRef *stream_at(Core *core, CoreRef *whole, uint64_t place) {
     while (s->next + stream_len(s) <= place) {
         uint64_t made = s->next + stream_len(s);
         ObjectId id = object_id_return(&task, (uint32_t)made + FIRST_RETURN);
-        CoreRef *ref = ref_new(core, &id, core->info.peer, NULL);
+        OwnRef *known = own_find(&core->own, &id); /* from before the stream was closed */
+        CoreRef *ref = known ? ref_of(known) : ref_new(core, &id, core->info.peer, NULL);
+        if (known)
+            own_hold(known);
         vec_push(&s->items, ref);
-        if (made >= s->end)
+        if ((made >= s->end || s->closed) && ref->kind == VALUE_KIND_PENDING)
             set_beyond_end(s, core, ref);
     }
     return s->items.items[s->head + (size_t)(place - s->next)];
