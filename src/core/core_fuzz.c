@@ -180,7 +180,7 @@ static void step_take(Input *in) {
     while (core_task_take_cancelled(world.core, &cancelled))
         ;
     if (!world.tasks[slot] && core_task_next(world.core, 0, &world.tasks[slot]) == 0)
-        world.returned[slot] = false;
+        world.returned[slot] = world.detached[slot] = false;
 }
 
 static void run_end(uint8_t slot, uint8_t how) {
@@ -194,7 +194,10 @@ static void run_end(uint8_t slot, uint8_t how) {
     } else {
         end.partial = false;
     }
-    core_task_done(world.core, TAKE(world.tasks[slot]), &end);
+    CoreTask *task = TAKE(world.tasks[slot]);
+    core_task_done(world.core, task, &end);
+    if (world.detached[slot])
+        core_task_forget(world.core, task);
 }
 
 static void run_value(CoreTask *task, uint8_t slot, uint8_t how) {
@@ -220,9 +223,10 @@ static void step_run(Input *in) {
     } else if (how % 4 == 1) {
         run_value(task, slot, how);
     } else if (how % 4 == 2) {
-        if (how & 4)
+        if (how & 4) {
             core_task_detach(world.core, task);
-        else
+            world.detached[slot] = true;
+        } else
             (void)!core_task_room(world.core, task, how & 8 ? USEC_PER_SEC : 0);
     } else if (task->call.refs_len) {
         const Ref *ref = &task->call.refs[0];
@@ -426,6 +430,9 @@ static void end(bool refs_last) {
     core_disconnect(world.core, 0);
     for (uint8_t i = 0; i < REFS && refs_last; i++)
         ref_set(i, NULL);
+    for (size_t i = 0; i < TASKS; i++)
+        if (world.tasks[i] && world.detached[i])
+            core_task_forget(NULL, world.tasks[i]);
     forget_refs(world.core);
     frame_free(&world.in_hand);
     VEC_EACH(frame, &world.sock)

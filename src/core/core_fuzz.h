@@ -94,7 +94,7 @@ typedef struct World {
     CoreRef *refs[REFS];
     CoreActor *actors[ACTORS];
     CoreTask *tasks[TASKS];
-    bool returned[TASKS];
+    bool returned[TASKS], detached[TASKS];
     CoreTemplate *templates[TEMPLATES];
     uint64_t room;  /* in the store for what we write */
     size_t pins;
