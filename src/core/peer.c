@@ -349,7 +349,8 @@ static void on_assign(Core *core, const FrameHeader *h, const void *body) {
     if (!same)
         atomic_fetch_add(&core->capture_epoch, 1);
     core->info.job = m.job;
-    core->main_task = task_id_driver(&m.job);
+    /* What threads make beside any task: ids that neither the driver nor another worker makes. */
+    core->main_task = task_id_make(&core->ids, &m.job);
 }
 
 static void on_got(Core *core, PeerId from, const Got *m) {

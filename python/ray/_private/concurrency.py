@@ -10,9 +10,9 @@ from ray._private import execution
 _DEFAULT = None  # the group of methods that name none
 
 
-def runner(instance, is_async, limit, groups):
+def runner(is_async, limit, groups):
     limits = {_DEFAULT: limit, **(groups or {})}
-    return _Loop(limits) if is_async else _Threads(limits)
+    return _Loops(limits) if is_async else _Threads(limits)
 
 
 def _group_of(token, method):
@@ -74,6 +74,10 @@ class _Threads:
         self._pools = {name: _Pool(name, limit, self._run) for name, limit in limits.items()}
         self._waiting = {}  # tokens of calls that have not begun
 
+    @staticmethod
+    def construct(instance, args, kwargs):
+        instance.__init__(*args, **kwargs)
+
     def dispatch(self, calls):
         for call in calls:
             token, method = call[0], call[1]
@@ -105,30 +109,58 @@ class _Threads:
             _mobula.task_finish(token, result)
 
 
-class _Group:
-    """The calls of a group: those that run on the loop, and those that wait for their turn."""
+class _Loops:
+    """An event loop a group, so that what blocks in one group stops no other."""
 
-    def __init__(self, limit):
-        from collections import deque
+    def __init__(self, limits):
+        self._loops = {name: _Loop(name, limit) for name, limit in limits.items()}
 
-        self.free, self.waiting = limit, deque()
+    def construct(self, instance, args, kwargs):
+        self._loops[_DEFAULT].construct(instance, args, kwargs)
+
+    def dispatch(self, calls):
+        for call in calls:
+            name = _group_of(call[0], call[1])
+            loop = self._loops.get(name)
+            if loop is None:
+                _refuse(call[0], name)
+            else:
+                loop.put(call)
+
+    def cancel(self, task):
+        for loop in self._loops.values():
+            loop.cancel(task)
 
 
 class _Loop:
-    """One event loop in a thread of its own; all methods run there, at most `limit` a group."""
+    """An event loop in a thread of its own: at most `limit` calls run on it, others wait."""
 
-    def __init__(self, limits):
+    def __init__(self, name, limit):
         import asyncio
         from collections import deque
 
         self._loop = asyncio.new_event_loop()
-        self._groups = {name: _Group(limit) for name, limit in limits.items()}
+        self._free, self._waiting = limit, deque()
         self._inbox, self._woken = deque(), False
         self._tasks = {}  # token -> asyncio.Task, which the loop itself does not keep alive
-        threading.Thread(target=self._loop.run_forever, name="ray-asyncio", daemon=True).start()
+        title = f"ray-asyncio-{name}" if name else "ray-asyncio"
+        threading.Thread(target=self._loop.run_forever, name=title, daemon=True).start()
 
-    def dispatch(self, calls):
-        self._inbox.extend(calls)
+    def construct(self, instance, args, kwargs):
+        """Runs __init__ where the methods will run: what it makes may belong to the loop."""
+        import asyncio
+
+        made = self._construct(instance, args, kwargs)
+        asyncio.run_coroutine_threadsafe(made, self._loop).result()
+
+    @staticmethod
+    async def _construct(instance, args, kwargs):
+        result = instance.__init__(*args, **kwargs)
+        if isinstance(result, Awaitable):
+            await result
+
+    def put(self, call):
+        self._inbox.append(call)
         if not self._woken:
             self._woken = True
             self._loop.call_soon_threadsafe(self._take)
@@ -142,24 +174,20 @@ class _Loop:
         self._woken = False  # first: what comes from here on wakes the loop again
         while self._inbox:
             call = self._inbox.popleft()
-            name = _group_of(call[0], call[1])
-            group = self._groups.get(name)
-            if group is None:
-                _refuse(call[0], name)
-            elif group.free:
-                self._start(group, call)
+            if self._free:
+                self._start(call)
             else:
-                group.waiting.append(call)
+                self._waiting.append(call)
 
-    def _start(self, group, call):
-        group.free -= 1
-        self._tasks[call[0]] = self._loop.create_task(self._run(group, *call))
+    def _start(self, call):
+        self._free -= 1
+        self._tasks[call[0]] = self._loop.create_task(self._run(*call))
 
-    def _ended(self, group, token):
+    def _ended(self, token):
         del self._tasks[token]
-        group.free += 1
-        if group.waiting:
-            self._start(group, group.waiting.popleft())
+        self._free += 1
+        if self._waiting:
+            self._start(self._waiting.popleft())
 
     def _cancel(self, task):
         import asyncio
@@ -168,14 +196,13 @@ class _Loop:
             if token.task_id == task:
                 running.cancel()  # its code may catch that: the call was cancelled all the same
                 return
-        for group in self._groups.values():
-            for call in group.waiting:
-                if call[0].task_id == task:
-                    group.waiting.remove(call)
-                    _fail(call[0], asyncio.CancelledError())
-                    return
+        for call in self._waiting:
+            if call[0].task_id == task:
+                self._waiting.remove(call)
+                _fail(call[0], asyncio.CancelledError())
+                return
 
-    async def _run(self, group, token, method, args, kwargs):
+    async def _run(self, token, method, args, kwargs):
         execution.current.set(token)
         in_stream = False
         try:
@@ -194,7 +221,7 @@ class _Loop:
         else:
             _mobula.task_finish(token, result)
         finally:
-            self._ended(group, token)
+            self._ended(token)
 
     async def _stream(self, token, generator):
         """Sends what an async generator yields; where the reader is slow, waits in a thread."""

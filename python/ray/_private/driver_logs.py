@@ -13,6 +13,9 @@ _CYAN, _YELLOW, _GREEN, _RESET = "\x1b[36m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 _RAINBOW = ("\x1b[35m", "\x1b[36m", "\x1b[32m", "\x1b[90m", "\x1b[94m", "\x1b[95m")
 
 
+TQDM_MARK = "__ray_tqdm_magic_token__"
+
+
 def _flag(name, default):
     value = os.environ.get(name)
     return default if value is None else value.lower() in ("1", "true")
@@ -63,6 +66,8 @@ class Deduplicator:
             return True
         if self._skip and self._skip.search(line):
             return False
+        if TQDM_MARK in line:
+            return True
         key = " ".join(word for word in line.split() if not self._number.search(word))
         if not key:
             return True
@@ -119,6 +124,7 @@ class Printer:
         self._my_ip = my_ip
         self._plain = plain or _flag("RAY_DISABLE_WORKER_LOG_PREFIX", False)
         self._deduplicators = {False: Deduplicator(), True: Deduplicator()}
+        self._bars = None  # once a worker has shown one
 
     def show(self, batch):
         self._print(self._deduplicators[batch["is_err"]].add(batch), batch["is_err"])
@@ -132,8 +138,32 @@ class Printer:
         for batch, lines in parts:
             prefix = "" if self._plain else self._prefix(batch)
             for line in lines:
-                print(f"{prefix}{line}", file=file)
+                if TQDM_MARK in line:
+                    self._draw(line)
+                else:
+                    self._above_bars(f"{prefix}{line}", file)
         file.flush()
+
+    def _draw(self, line):
+        """A worker's progress bar (ray.experimental.tqdm_ray)."""
+        import json
+
+        from ray.experimental import tqdm_ray
+
+        try:
+            state = json.loads(line)
+        except ValueError:  # broken up by what else the worker printed: the next one follows
+            return
+        self._bars = tqdm_ray.instance()
+        self._bars.process_state_update(state)
+
+    def _above_bars(self, text, file):
+        if self._bars is None:
+            print(text, file=file)
+            return
+        self._bars.hide_bars()
+        print(text, file=file)
+        self._bars.unhide_bars()
 
     def _prefix(self, batch):
         name = batch["name"]

@@ -92,7 +92,6 @@ def create(cls, args, kwargs, options_text):
     instance = cls.__new__(cls)
     _Self.instance = instance
     _set_title(f"ray::{_Self.class_name}.__init__")
-    instance.__init__(*args, **kwargs)
     limit = options.get("max_concurrency", 1)
     groups = options.get("concurrency_groups")
     if options.get("asyncio") or limit > 1 or groups:
@@ -100,8 +99,11 @@ def create(cls, args, kwargs, options_text):
         from ray._private import concurrency
 
         _Self.asyncio = bool(options.get("asyncio"))
-        runner = concurrency.runner(instance, options.get("asyncio"), limit, groups)
+        runner = concurrency.runner(options.get("asyncio"), limit, groups)
+        runner.construct(instance, args, kwargs)
         _mobula.set_dispatch(runner.dispatch, runner.cancel, _current_id)
+    else:
+        instance.__init__(*args, **kwargs)
     _set_title(f"ray::{log_name(instance)}")
     return instance
 

@@ -175,6 +175,40 @@ def test_a_call_of_an_unknown_group_is_an_error(ray):
     assert out == "ValueError: The actor has no concurrency group 'absent'.\n1\n"
 
 
+def test_what_threads_put_has_ids_of_its_own(ray):
+    out = ray.run(
+        """
+        import threading
+        import ray
+
+        ray.init(num_cpus=2)
+
+        @ray.remote
+        class Loop:
+            async def put(self, refs):  # it runs beside the main thread, which has no task
+                mine = [ray.put(i) for i in range(20)]
+                return ray.get(mine) == list(range(20)), {r.hex() for r in mine}
+
+        @ray.remote
+        class Threads:
+            def put(self, refs):
+                made = []
+                thread = threading.Thread(target=lambda: made.extend(ray.put(i) for i in range(20)))
+                thread.start()
+                thread.join()
+                return ray.get(made) == list(range(20)), {r.hex() for r in made}
+
+        refs = [ray.put("driver") for _ in range(20)]
+        seen = {r.hex() for r in refs}
+        for actor in (Loop.remote(), Loop.remote(), Threads.options(max_concurrency=2).remote()):
+            right, ids = ray.get(actor.put.remote(refs))
+            print(right, len(ids), len(ids & seen))
+            seen |= ids
+        """
+    )
+    assert out == "True 20 0\n" * 3
+
+
 def test_shutdown_hook_of_an_actor(ray):
     out = ray.run("""
         import os, ray, tempfile, time

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists of what gcs knows, filtered here."""
+import os
+
 from ray import _mobula
 from ray.util.state.common import (
     DEFAULT_LIMIT,
@@ -110,9 +112,10 @@ def _list(schema, rows, filters, limit, detail):
     _need_cluster()
     filters = filters or []
     _check_filters(schema, filters)
-    if limit > RAY_MAX_LIMIT_FROM_API_SERVER:
+    most = int(os.environ.get("RAY_MAX_LIMIT_FROM_API_SERVER", RAY_MAX_LIMIT_FROM_API_SERVER))
+    if limit > most:
         raise ValueError(
-            f"Given limit {limit} exceeds the supported limit {RAY_MAX_LIMIT_FROM_API_SERVER}. "
+            f"Given limit {limit} exceeds the supported limit {most}. "
             "Use a lower limit."
         )
     columns = schema.list_columns(detail=detail)
