@@ -97,6 +97,8 @@ static void tell_all(Local *local, const char *text) {
 void local_gone(Local *local, const char *text) {
     Raylet *raylet = local->raylet;
     if (!local->peer || !local->welcomed) {
+        if (local->peer && local->role == ROLE_DRIVER)
+            tell_all(local, text); /* gcs has numbered its job, or will */
         local_free(local);
         return;
     }
