@@ -316,6 +316,8 @@ void worker_connected(Worker *worker, Local *local) {
 static bool suits(const Worker *worker, const Lease *lease) {
     if (worker->env != lease->env)
         return false;
+    if (worker->local && worker->local->peer == lease->requester)
+        return false; /* it has asked for what it left behind: nobody is his own worker */
     return id_is_unset(&worker->job) || id_equal(&worker->job, &lease->job);
 }
 
