@@ -246,6 +246,20 @@ static void remote_die(Remote *remote) {
     loop_task_arm(raylet->dispatch_task);
 }
 
+static void tell_of_death(Remote *remote, Slice reason) {
+    Raylet *raylet = remote->raylet;
+    PeerDead dead = { .peer = peer_make(remote->index, remote->incarnation, 0),
+                      .node = remote->sched.id,
+                      .text = reason,
+                      .role = ROLE_RAYLET,
+                      .whole_node = true };
+    _cleanup_buf_ Buf body = { 0 };
+    peer_dead_encode(&dead, &body);
+    locals_tell_dead(raylet, &body);
+    objects_owner_dead(raylet, dead.peer);
+    remote_die(remote);
+}
+
 static Remote *remote_new(Raylet *raylet, const NodeInfo *info) {
     Remote *remote = mem_new(Remote);
     remote->raylet = raylet;
@@ -279,8 +293,8 @@ static void update_one(Raylet *raylet, const NodeInfo *info) {
     }
     Remote *remote = peers_get(raylet, &info->node);
     if (info->state == NODE_STATE_DEAD) {
-        if (remote)
-            remote_die(remote);
+        if (remote) /* it died while nobody could tell us */
+            tell_of_death(remote, info->death_reason);
         return;
     }
     if (!remote && info->index != 0)
