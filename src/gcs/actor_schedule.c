@@ -8,7 +8,9 @@
 /*
  * Finding a node for an actor and starting it there. The node is picked from the view; its raylet
  * looks for itself and answers BUSY when the view was old, then the actor waits for news. The
- * start has no deadline: an __init__ may take hours. It ends by an answer or by the node's death.
+ * start has no deadline: an __init__ may take hours. It ends by an answer or by the node's death:
+ * which node was asked is in the log before it is asked, and when its connection or gcs itself was
+ * lost meanwhile, that node is asked again.
  */
 
 int actor_set_create(GcsActor *actor, const ActorCreate *create) {
@@ -50,15 +52,16 @@ int actor_set_create(GcsActor *actor, const ActorCreate *create) {
 struct ActorStarting {
     Gcs *gcs;
     ActorId actor;
+    uint64_t number; /* what is logged is told by it */
 };
 
 void actor_unschedule(Gcs *gcs, GcsActor *actor) {
     list_remove(&actor->pending);
+    actor->starting = mem_free(actor->starting);
     if (!actor->start_call)
         return;
     rpc_forget(gcs->rpc, actor->start_call);
     actor->start_call = 0;
-    actor->starting = mem_free(actor->starting);
     gcs_arm_rpc(gcs);
     GcsNode *node = nodes_get(gcs, &actor->node);
     if (!node || node->state == NODE_STATE_DEAD)
@@ -98,11 +101,13 @@ static void wait_for_place(Gcs *gcs, GcsActor *actor) {
 }
 
 static void not_started(Gcs *gcs, GcsActor *actor, const RpcReply *reply) {
-    /* BUSY: the node's next report makes us look again. A lost connection: it is back soon, or
-     * dead. */
-    if (reply->result < 0 || reply->status.code == STATUS_CODE_BUSY) {
+    if (reply->result < 0) { /* the node is back soon, or dead */
+        list_push(&gcs->pending, &actor->pending);
+        return;
+    }
+    if (reply->status.code == STATUS_CODE_BUSY) { /* its next report makes us look again */
         GcsGroup *group = actor->in_group ? groups_get(gcs, &actor->group) : NULL;
-        if (group && reply->result > 0) {
+        if (group) {
             group_no_room(group, actor->bundle, &actor->node, &actor->held);
             loop_task_arm(gcs->schedule_task); /* another of its nodes may have */
         }
@@ -135,7 +140,7 @@ static void on_start_done(void *argument, const RpcReply *reply) {
                    "its raylet's answer could not be read");
 }
 
-static void start_on(Gcs *gcs, GcsActor *actor, GcsNode *node) {
+static void start_send(Gcs *gcs, GcsActor *actor, const GcsNode *node) {
     _cleanup_arena_ Arena arena = { 0 };
     ActorCreate create;
     int r = actor_create_decode(&create, actor->create.data, actor->create.len, &arena);
@@ -158,14 +163,51 @@ static void start_on(Gcs *gcs, GcsActor *actor, GcsNode *node) {
     };
     _cleanup_buf_ Buf body = { 0 };
     actor_start_encode(&message, &body);
-    actor->starting = mem_new(struct ActorStarting);
-    *actor->starting = (struct ActorStarting){ gcs, actor->id };
-    actor->node = node->sched.id;
-    if (!actor->in_group)
-        nodes_charge(gcs, node, &actor->held);
     actor->start_call =
         rpc_call(gcs->rpc, peer_make(node->index, node->incarnation, 0), MSG_ACTOR_START, &body,
                  USEC_INFINITY, on_start_done, actor->starting);
+}
+
+/* `key` is the actor and the start's number. */
+static void start_logged(Gcs *gcs, const char *key) {
+    ActorId id;
+    char hex[2 * sizeof(id) + 1];
+    memcpy(hex, key, sizeof(hex) - 1);
+    hex[sizeof(hex) - 1] = '\0';
+    ASSERT(hex_decode(hex, &id, sizeof(id)) == 0);
+    GcsActor *actor = map_get(&gcs->actors, &id);
+    uint64_t number = strtoull(key + sizeof(hex) - 1, NULL, 10);
+    if (!actor || !actor->starting || actor->starting->number != number)
+        return; /* given up meanwhile */
+    const GcsNode *node = nodes_get(gcs, &actor->node);
+    if (node && node->conn) {
+        start_send(gcs, actor, node);
+        return;
+    }
+    actor->starting = mem_free(actor->starting); /* until the node is back or dead */
+    list_push(&gcs->pending, &actor->pending);
+}
+
+static void start_on(Gcs *gcs, GcsActor *actor, GcsNode *node) {
+    actor->node = node->sched.id;
+    if (!actor->in_group)
+        nodes_charge(gcs, node, &actor->held);
+    int r = actor_store(gcs, actor);
+    if (r < 0) {
+        actor_lost(gcs, actor, false, DEATH_KIND_UNSCHEDULABLE, error_text(r));
+        return;
+    }
+    actor->starting = mem_new(struct ActorStarting);
+    *actor->starting = (struct ActorStarting){ gcs, actor->id, ++gcs->last_start };
+    _cleanup_free_ char *key =
+        str_printf("%s %llu", ID_HEX(&actor->id), (unsigned long long)actor->starting->number);
+    gcs_log_then(gcs, start_logged, key);
+}
+
+void actor_start_elsewhere(Gcs *gcs, GcsActor *actor) {
+    actor->starting = mem_free(actor->starting);
+    memset(&actor->node, 0, sizeof(actor->node));
+    actor_schedule(gcs, actor);
 }
 
 /* In a placement group: its bundles are a matter of the nodes that hold them. */
@@ -187,8 +229,20 @@ static bool try_place_in_group(Gcs *gcs, GcsActor *actor) {
     return true;
 }
 
+/* Its start was under way there when the connection was lost. False: it still waits. */
+static bool start_again(Gcs *gcs, GcsActor *actor, GcsNode *node) {
+    if (!node->conn)
+        return false;
+    list_remove(&actor->pending);
+    start_on(gcs, actor, node);
+    return true;
+}
+
 /* False: it still waits. */
 static bool try_place(Gcs *gcs, GcsActor *actor) {
+    GcsNode *node = nodes_get(gcs, &actor->node);
+    if (node && node->state != NODE_STATE_DEAD)
+        return start_again(gcs, actor, node);
     if (actor->in_group)
         return try_place_in_group(gcs, actor);
     NodeId none = { 0 };

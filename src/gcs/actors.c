@@ -61,9 +61,8 @@ void actor_info(const GcsActor *actor, Arena *arena, ActorInfo *ret_info) {
     *ret_info = info;
 }
 
-static int actor_store(Gcs *gcs, const GcsActor *actor, const Buf *info) {
-    int r = gcs_store(gcs, "actor", ID_SLICE(&actor->id), info);
-    return r;
+static int record_store(Gcs *gcs, const GcsActor *actor, const Buf *info) {
+    return gcs_store(gcs, "actor", ID_SLICE(&actor->id), info);
 }
 
 static int create_store(Gcs *gcs, const GcsActor *actor) {
@@ -75,6 +74,12 @@ static void actor_encode(const GcsActor *actor, Buf *out) {
     ActorInfo info;
     actor_info(actor, &arena, &info);
     actor_info_encode(&info, out);
+}
+
+int actor_store(Gcs *gcs, const GcsActor *actor) {
+    _cleanup_buf_ Buf info = { 0 };
+    actor_encode(actor, &info);
+    return record_store(gcs, actor, &info);
 }
 
 static KvSync actor_sync(const GcsActor *actor) {
@@ -91,7 +96,7 @@ static void actor_message(const GcsActor *actor, Buf *out) {
 void actors_changed(Gcs *gcs, GcsActor *actor) {
     _cleanup_buf_ Buf info = { 0 }, message = { 0 };
     actor_encode(actor, &info);
-    if (actor_store(gcs, actor, &info) == 0)
+    if (record_store(gcs, actor, &info) == 0)
         gcs_log(gcs);
     actor_message(actor, &message);
     VEC_EACH(peer, &actor->subscribers)
@@ -322,11 +327,8 @@ void actors_on_register(Gcs *gcs, GcsCall *call) {
     actor = mem_new(GcsActor);
     list_init(&actor->pending);
     int r = actor_set(actor, info);
-    _cleanup_buf_ Buf record = { 0 };
-    if (r == 0) {
-        actor_encode(actor, &record);
-        r = actor_store(gcs, actor, &record);
-    }
+    if (r == 0)
+        r = actor_store(gcs, actor);
     if (r < 0) {
         gcs_reply_error(gcs, call, r);
         actor_free(actor);
@@ -576,9 +578,24 @@ void actors_node_dead(Gcs *gcs, const GcsNode *node, const char *reason) {
         str_printf("The actor died because its node has died. Node Id: %s. the actor's node was "
                    "terminated: %s",
                    ID_HEX(&node->sched.id), reason);
-    VEC_EACH(lost, &there)
-        actor_lost(gcs, *lost, true, DEATH_KIND_NODE_DIED, text);
+    VEC_EACH(lost, &there) {
+        if ((*lost)->state == ACTOR_STATE_ALIVE)
+            actor_lost(gcs, *lost, true, DEATH_KIND_NODE_DIED, text);
+        else
+            actor_start_elsewhere(gcs, *lost);
+    }
     vec_done(&there);
+}
+
+KeptActor *actors_kept(const Gcs *gcs, const GcsNode *node, Arena *arena, size_t *ret_len) {
+    KeptActor *kept = arena_array(arena, KeptActor, map_len(&gcs->actors) - gcs->actors_dead + 1);
+    size_t len = 0;
+    const GcsActor *actor;
+    MAP_EACH(&gcs->actors, pos, actor)
+        if (actor->state != ACTOR_STATE_DEAD && id_equal(&actor->node, &node->sched.id))
+            kept[len++] = (KeptActor){ .actor = actor->id, .restarts = actor->restarts };
+    *ret_len = len;
+    return kept;
 }
 
 /* ---- life ---- */

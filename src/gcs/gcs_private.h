@@ -29,9 +29,10 @@ enum {
 
 typedef struct GcsConn {
     GcsConnId id;
-    Role role;            /* NONE until Hello */
-    PeerId peer;          /* where frames for it are addressed */
-    struct GcsNode *node; /* RAYLET: once registered */
+    Role role;                /* NONE until Hello */
+    PeerId peer;              /* where frames for it are addressed */
+    struct GcsNode *node;     /* RAYLET: once it has asked to be registered */
+    FrameHeader registration; /* that call */
 } GcsConn;
 
 /* One message on its way through a handler. */
@@ -88,10 +89,12 @@ typedef struct GcsActor {
     /* creation */
     ResourceSet placement, held;
     LabelSelector labels, *fallback;
-    SchedRequest request;           /* resources and labels point to the above */
-    bool created;                   /* ActorCreate has come */
-    uint32_t start_call;            /* under way to `node`; 0: none */
-    struct ActorStarting *starting; /* of that call */
+    SchedRequest request; /* resources and labels point to the above */
+    bool created;         /* ActorCreate has come */
+    /* A start under way to `node`; once that is in the log it is tried there only until the node
+     * has answered or is dead, so that an actor never runs twice. */
+    struct ActorStarting *starting; /* NULL: none */
+    uint32_t start_call;            /* 0: not sent yet */
     bool in_group;
     GroupId group;
     int32_t bundle; /* -1: any */
@@ -162,6 +165,9 @@ typedef struct GcsSubmission {
     List waiting;  /* in Gcs.submissions_waiting while it has no node */
 } GcsSubmission;
 
+/* ---- deaths.c ---- */
+typedef struct GcsDeath GcsDeath;
+
 /* ---- tasks.c ---- */
 typedef struct GcsTasks { /* what ended: calls, by batches as they came; processes */
     List batches, workers;
@@ -204,6 +210,9 @@ struct Gcs {
     Vec(const SchedNode *) view;
     SchedState sched;
 
+    List deaths; /* GcsDeath, the oldest first */
+    size_t deaths_len;
+
     Map jobs;    /* JobId -> GcsJob */
     Map drivers; /* PeerId -> GcsJob, running ones */
     uint32_t last_job;
@@ -214,6 +223,7 @@ struct Gcs {
     size_t actors_dead;
     List pending;        /* GcsActor.pending, the oldest first */
     LoopTask *schedule_task;
+    uint64_t last_start; /* of an actor */
     Vec(GcsEarly) early; /* the oldest first */
     LoopTimer *early_timer;
 
@@ -289,6 +299,14 @@ void nodes_charge(Gcs *gcs, GcsNode *node, const ResourceSet *what);
 /* To every raylet but `except` (may be NULL). */
 void nodes_broadcast(Gcs *gcs, MessageType type, const Buf *body, const GcsNode *except);
 
+/* ---- deaths.c: of processes ---- */
+void deaths_init(Gcs *gcs);
+void deaths_done(Gcs *gcs);
+/* All connected nodes have been told; the report is answered when the others have been, too. */
+void deaths_add(Gcs *gcs, const GcsCall *call, PeerId peer, const Buf *body);
+void deaths_node_joined(Gcs *gcs, const GcsNode *node);
+void deaths_node_dead(Gcs *gcs, const GcsNode *node);
+
 /* ---- jobs.c ---- */
 void jobs_init(Gcs *gcs);
 _must_check_ int jobs_load(Gcs *gcs);
@@ -314,6 +332,8 @@ void actors_on_list(Gcs *gcs, GcsCall *call);
 void actors_on_exited(Gcs *gcs, GcsCall *call);
 void actors_peer_dead(Gcs *gcs, const PeerDead *dead);
 void actors_node_dead(Gcs *gcs, const GcsNode *node, const char *reason);
+/* The actors that live on a node or are being started there. */
+KeptActor *actors_kept(const Gcs *gcs, const GcsNode *node, Arena *arena, size_t *ret_len);
 void actors_job_ended(Gcs *gcs, const JobId *job);
 void actors_changed(Gcs *gcs, GcsActor *actor); /* logs and publishes */
 void actor_info(const GcsActor *actor, Arena *arena, ActorInfo *ret_info);
@@ -322,7 +342,10 @@ void actor_kill(Gcs *gcs, GcsActor *actor, DeathKind kind, const char *text);
 void actor_lost(Gcs *gcs, GcsActor *actor, bool may_restart, DeathKind kind, const char *text);
 void actor_set_worker(Gcs *gcs, GcsActor *actor, PeerId worker);
 void actor_schedule(Gcs *gcs, GcsActor *actor);
+_must_check_ int actor_store(Gcs *gcs, const GcsActor *actor);
 void actor_unschedule(Gcs *gcs, GcsActor *actor);
+/* The node where it was being started is dead. */
+void actor_start_elsewhere(Gcs *gcs, GcsActor *actor);
 void actors_schedule_pending(void *gcs);
 /* What actors that have no place yet wait for, equal ones counted. */
 size_t actors_demands(const Gcs *gcs, Arena *arena, Demand **ret_demands);

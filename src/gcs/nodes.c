@@ -256,6 +256,7 @@ static void node_die(Gcs *gcs, GcsNode *node, const char *reason) {
     actors_node_dead(gcs, node, reason);
     jobs_node_dead(gcs, node);
     submissions_node_dead(gcs, node);
+    deaths_node_dead(gcs, node);
     node_changed(gcs, node);
     bury(gcs);
 }
@@ -308,6 +309,8 @@ void nodes_heard(Gcs *gcs, GcsNode *node) {
 
 void nodes_on_disconnect(Gcs *gcs, GcsConn *conn) {
     GcsNode *node = conn->node;
+    if (node->conn && node->conn != conn)
+        return; /* another one has taken its place */
     node->conn = NULL;
     rpc_peer_lost(gcs->rpc, peer_make(node->index, node->incarnation, 0));
     node_seen(gcs, node, RECONNECT_GRACE);
@@ -348,7 +351,7 @@ static int node_new(Gcs *gcs, const NodeInfo *info, GcsNode **ret_node) {
     return 0;
 }
 
-static void answer_registration(Gcs *gcs, GcsCall *call, const GcsNode *node) {
+static void answer_registration(Gcs *gcs, const GcsCall *call, const GcsNode *node) {
     NodeRegistered reply = {
         .index = node->index,
         .incarnation = node->incarnation,
@@ -360,9 +363,43 @@ static void answer_registration(Gcs *gcs, GcsCall *call, const GcsNode *node) {
     };
     reply.nodes = all_nodes(gcs, call->arena, &reply.nodes_len);
     reply.bundles = groups_kept(gcs, node, call->arena, &reply.bundles_len);
+    reply.actors = actors_kept(gcs, node, call->arena, &reply.actors_len);
     _cleanup_buf_ Buf body = { 0 };
     node_registered_encode(&reply, &body);
-    gcs_reply_logged(gcs, call, MSG_NODE_REGISTERED, &body, KV_LOGGED);
+    gcs_reply(gcs, call, MSG_NODE_REGISTERED, &body);
+}
+
+/* The record is in the log. The node takes part from the answer on: what it is sent before it would
+ * not understand, and what it holds is settled by the answer. `key` is the connection. */
+static void registered(Gcs *gcs, const char *key) {
+    GcsConnId id = strtoull(key, NULL, 10);
+    GcsConn *conn = map_get(&gcs->conns, &id);
+    GcsNode *node = conn ? conn->node : NULL;
+    if (!node)
+        return; /* it is gone */
+    GcsCall call = { .conn = conn, .header = &conn->registration };
+    if (node->state == NODE_STATE_DEAD) {
+        conn->node = NULL;
+        gcs_reply_status(gcs, &call, STATUS_CODE_DEAD, "this node was declared dead: %s",
+                         node->death_reason ? node->death_reason : "");
+        return;
+    }
+    if (node->conn && node->conn != conn) {
+        node->conn->node = NULL; /* not known to be dead yet */
+        gcs->port.close(gcs->port.ctx, node->conn->id);
+    }
+    node->conn = NULL;
+    /* What it was asked by the former connection is asked again. */
+    rpc_peer_lost(gcs->rpc, peer_make(node->index, node->incarnation, 0));
+    _cleanup_arena_ Arena arena = { 0 };
+    call.arena = &arena;
+    node->conn = conn;
+    answer_registration(gcs, &call, node);
+    deaths_node_joined(gcs, node);
+    node_changed(gcs, node);
+    submissions_node_joined(gcs, node);
+    log_info("node %.12s at %s joined%s", ID_HEX(&node->sched.id), node->address,
+             node->head ? " (head)" : "");
 }
 
 void nodes_on_register(Gcs *gcs, GcsCall *call) {
@@ -383,23 +420,16 @@ void nodes_on_register(Gcs *gcs, GcsCall *call) {
         gcs_reply_error(gcs, call, r);
         return;
     }
-    if (node->conn) { /* the former connection is not known to be dead yet */
-        node->conn->node = NULL;
-        gcs->port.close(gcs->port.ctx, node->conn->id);
-    }
-    node->conn = call->conn;
-    call->conn->node = node;
     r = node_store(gcs, node);
     if (r < 0) {
         gcs_reply_error(gcs, call, r);
         return;
     }
+    call->conn->node = node;
+    call->conn->registration = *call->header;
     nodes_heard(gcs, node);
-    answer_registration(gcs, call, node);
-    node_changed(gcs, node);
-    submissions_node_joined(gcs, node);
-    log_info("node %.12s at %s joined%s", ID_HEX(&node->sched.id), node->address,
-             node->head ? " (head)" : "");
+    _cleanup_free_ char *key = str_printf("%llu", (unsigned long long)call->conn->id);
+    gcs_log_then(gcs, registered, key);
 }
 
 void nodes_on_report(Gcs *gcs, GcsCall *call) {

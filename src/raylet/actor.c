@@ -49,6 +49,35 @@ void actor_worker_gone(Lease *lease) {
                             "The worker process died while it created the actor.");
 }
 
+/* gcs has given it up: whatever it made ends. */
+void actor_lease_end(Lease *lease, const char *text) {
+    Worker *worker = lease->state == LEASE_GRANTED ? lease->worker : NULL;
+    lease_free(lease);
+    if (worker)
+        worker_end(worker, true, true, text);
+}
+
+static bool is_kept(const Lease *lease, const KeptActor *kept, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (id_equal(&kept[i].actor, &lease->actor))
+            return kept[i].restarts == lease->birth->restarts;
+    return false;
+}
+
+void actors_registered(Raylet *raylet, const KeptActor *kept, size_t len) {
+    Vec(LeaseId) gone = { 0 };
+    Lease *lease;
+    MAP_EACH(&raylet->leases, pos, lease)
+        if (lease->birth && !is_kept(lease, kept, len))
+            vec_push(&gone, lease->id);
+    VEC_EACH(id, &gone) {
+        lease = map_get(&raylet->leases, id);
+        if (lease)
+            actor_lease_end(lease, "The actor was given up.");
+    }
+    vec_done(&gone);
+}
+
 /* The one start of this actor that is known; true if `call` was answered or will be by it. */
 static bool join_former(Raylet *raylet, const ActorStart *message, RayletCall *call) {
     Lease *lease = map_get(&raylet->leases, &message->lease.lease);
@@ -60,10 +89,7 @@ static bool join_former(Raylet *raylet, const ActorStart *message, RayletCall *c
             raylet_reply(raylet, call->header, MSG_ACTOR_STARTED, &lease->birth->answer);
         return true;
     }
-    Worker *worker = lease->state == LEASE_GRANTED ? lease->worker : NULL; /* an older one */
-    lease_free(lease);
-    if (worker)
-        worker_end(worker, true, true, "The actor is started anew.");
+    actor_lease_end(lease, "The actor is started anew."); /* an older one */
     return false;
 }
 

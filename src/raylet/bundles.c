@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/plant.h"
 #include "raylet/raylet_private.h"
 
 /*
@@ -204,6 +205,7 @@ void bundles_on_return(Raylet *raylet, RayletCall *call) {
 
 static void group_removed(RayletGroup *group) {
     Raylet *raylet = group->raylet;
+    group->known = true; /* it stays until its leases are gone */
     for (size_t i = group->held.len; i-- > 0;)
         bundle_return(group, i);
     for (bool again = true; again;) {
@@ -287,7 +289,7 @@ void bundles_registered(Raylet *raylet, const KeptBundle *kept, size_t len) {
     VEC_EACH(id, &ids) {
         group = map_get(&raylet->groups, id);
         for (size_t i = group->held.len; i-- > 0;)
-            if (!is_kept(group, group->held.items[i]->index, kept, len))
+            if (!PLANTED(12) && !is_kept(group, group->held.items[i]->index, kept, len))
                 bundle_return(group, i);
         if (group->known)
             group_ask(group);
@@ -345,7 +347,11 @@ void bundle_refused(Lease *lease) {
             return;
     if (group->held.len)
         vec_push(&group->refused, lease->asked_by);
-    else
+}
+
+void bundle_lease_gone(Raylet *raylet, const GroupId *id) {
+    RayletGroup *group = map_get(&raylet->groups, id);
+    if (group && !group->known && !group->asked)
         group_let_go(group);
 }
 

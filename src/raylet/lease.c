@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "raylet/raylet_private.h"
 
 /*
@@ -61,6 +62,10 @@ static bool holds_resources(const Lease *lease) {
 }
 
 void lease_free(Lease *lease) {
+    /* Whoever passed it on has counted it in: only a report sets its view right again, also when
+     * it came and went between two of them. */
+    if ((lease->birth || lease->spilled > 0) && !PLANTED(11))
+        upstream_report_anew(lease->raylet);
     if (holds_resources(lease))
         resources_release(lease);
     if (lease->spill_call)
@@ -77,6 +82,8 @@ void lease_free(Lease *lease) {
     free(lease->name);
     workenv_unref(lease->env);
     free(lease->runtime_env);
+    if (lease->in_group)
+        bundle_lease_gone(lease->raylet, &lease->group);
     free(lease);
 }
 
@@ -87,9 +94,6 @@ void lease_refuse(Lease *lease, StatusCode code, const char *text) {
         actor_lease_failed(lease, code, text);
     else
         raylet_reply_status(lease->raylet, &lease->call, code, "%s", text);
-    /* Whoever passed it on has counted it in: only a report sets its view right again. */
-    if (lease->birth || lease->spilled > 0)
-        upstream_report_anew(lease->raylet);
     lease_free(lease);
 }
 
@@ -557,11 +561,8 @@ void lease_on_cancel(Raylet *raylet, RayletCall *call) {
     PeerId from = call->header->source;
     if (!lease || (from != lease->requester && from != lease->asked_by))
         return;
-    Worker *worker = lease->worker;
-    if (lease->birth) { /* gcs has given this start up: whatever it made ends */
-        if (worker && lease->state == LEASE_GRANTED)
-            worker_end(worker, true, true, "The actor was given up.");
-        lease_free(lease);
+    if (lease->birth) {
+        actor_lease_end(lease, "The actor was given up.");
         return;
     }
     if (lease->state == LEASE_GRANTED)

@@ -424,6 +424,8 @@ bool bundle_take(Lease *lease);
 void bundle_give(Lease *lease);
 /* The lease was refused here for want of room: whoever asked is told when there is some. */
 void bundle_refused(Lease *lease);
+/* A lease of the group is no more: perhaps nobody here needs to know of the group. */
+void bundle_lease_gone(Raylet *raylet, const GroupId *id);
 /* Another node that may have room for the lease, or NULL: it waits for news. */
 const SchedNode *bundle_elsewhere(Lease *lease);
 /* That node had none. */
@@ -445,6 +447,9 @@ void actor_lease_failed(Lease *lease, StatusCode code, const char *text);
 bool actor_on_result(Raylet *raylet, RayletCall *call);
 void actor_worker_gone(Lease *lease);
 void actor_birth_free(Lease *lease);
+void actor_lease_end(Lease *lease, const char *text);
+/* After a registration: these are ours, all others end. */
+void actors_registered(Raylet *raylet, const KeptActor *kept, size_t len);
 
 /* ---- upstream.c ---- */
 void upstream_init(Raylet *raylet); /* and dials */

@@ -195,6 +195,7 @@ static void on_registered(Raylet *raylet, const NodeRegistered *message) {
     buf_clear(&gcs->last_report);
     peers_update(raylet, message->nodes, message->nodes_len);
     bundles_registered(raylet, message->bundles, message->bundles_len);
+    actors_registered(raylet, message->actors, message->actors_len);
     resend_all(raylet, gcs->frames);
     send_held(gcs);
     loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));
