@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/plant.h"
 
 /* A node while the plan is made. */
 typedef struct Slot {
@@ -185,7 +186,7 @@ static void slots_take(Plan *plan, SchedView view, bool whole, const char *value
         Slot *slot = &plan->slots[plan->slots_len++];
         *slot = (Slot){ .node = node, .used = whole ? 0 : sched_utilisation(node) };
         resources_copy(&slot->free, whole ? &node->total : &node->available);
-        for (size_t h = 0; h < request->held_len; h++)
+        for (size_t h = 0; h < request->held_len && !PLANTED(14); h++)
             slot->bundles += id_equal(&node->id, &request->held[h]);
     }
     if (plan->slots_len)

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "test/sim/proc.h"
+
+/*
+ *     cluster_sim [--seeds N] [--first SEED] [--expect-found] [--verbose]
+ *
+ * One world a seed. A seed that fails is printed with the command that replays it exactly.
+ * --expect-found: of a build with a planted bug at least one seed must fail.
+ */
+
+#define ACTIVE_TIME (20 * USEC_PER_SEC)  /* of faults, by the virtual clock */
+#define QUIET_TIME  (200 * USEC_PER_SEC) /* at the end: idle workers are gone by then */
+#define END_TIME    (3000 * USEC_PER_SEC)
+
+World *sim;
+
+uint32_t rnd(uint32_t n) {
+    sim->random += 0x9e3779b97f4a7c15u;
+    uint64_t z = sim->random;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (uint32_t)((z ^ (z >> 31)) % n);
+}
+
+static void vnote(const char *format, va_list ap) {
+    printf("%12.6f  ", (double)(sim->loop ? loop_now(sim->loop) : 0) / (double)USEC_PER_SEC);
+    vprintf(format, ap);
+    putchar('\n');
+}
+
+void fault(const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    if (sim->verbose)
+        vnote(format, ap);
+    else if (!*sim->failure)
+        vsnprintf(sim->failure, sizeof(sim->failure), format, ap);
+    va_end(ap);
+    if (sim->verbose && !*sim->failure)
+        snprintf(sim->failure, sizeof(sim->failure), "see above");
+}
+
+void note(const char *format, ...) {
+    va_list ap;
+    if (!sim->verbose)
+        return;
+    va_start(ap, format);
+    vnote(format, ap);
+    va_end(ap);
+}
+
+/* ---- one world ---------------------------------------------------------------------------------------- */
+
+static void world_begin(uint32_t seed) {
+    sim->seed = seed;
+    sim->random = seed * 0x9e3779b97f4a7c15u;
+    map_init(&sim->tasks, sizeof(TaskId));
+    map_init(&sim->actors, sizeof(ActorId));
+    map_init(&sim->groups, sizeof(GroupId));
+    map_init(&sim->objects, sizeof(ObjectId));
+    ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &sim->loop) == 0);
+    list_init(&sim->works);
+    net_begin();
+    shapes_begin();
+    faults_begin();
+    gcs_init();
+    for (int i = 0; i < NODES; i++)
+        machine_init(i);
+    drivers_begin();
+}
+
+static void map_free_all(Map *map) {
+    void *each;
+    MAP_EACH(map, pos, each)
+        free(each);
+    map_done(map);
+}
+
+static void world_end(void) {
+    VEC_EACH(proc, &sim->procs)
+        proc_end(*proc, 0);
+    loop_run_until(sim->loop, loop_now(sim->loop));
+    for (int i = 0; i < NODES; i++) {
+        Machine *machine = &sim->machines[i];
+        machine_down(machine);
+        loop_timer_free(machine->up_timer);
+        loop_task_free(machine->down_task);
+    }
+    gcs_done();
+    outside_finish_works();
+    loop_timer_free(sim->fault_timer);
+    drivers_end();
+    VEC_EACH(proc, &sim->procs)
+        proc_free(*proc);
+    vec_done(&sim->procs);
+    net_end();
+    shapes_end();
+    map_free_all(&sim->tasks);
+    map_free_all(&sim->actors);
+    map_free_all(&sim->groups);
+    map_free_all(&sim->objects);
+    sim->loop = loop_free(sim->loop);
+}
+
+static void run_for(usec_t time) {
+    usec_t until = loop_now(sim->loop) + time;
+    while (loop_now(sim->loop) < until && !*sim->failure) {
+        uint64_t before = sim->events;
+        loop_tick(sim->loop, until);
+        for (int i = 0; i < NODES && sim->events != before; i++)
+            check_raylet(&sim->machines[i]);
+    }
+}
+
+/* Everything works again from here on. */
+static void heal(void) {
+    sim->closing = true;
+    sim->head.doomed = false;
+    sim->disk_full = false;
+    note("no more faults");
+    net_heal();
+}
+
+static void run_drivers_out(usec_t limit) {
+    while (!*sim->failure && sim->drivers_alive > 0) {
+        run_for(100 * USEC_PER_MSEC);
+        if (loop_now(sim->loop) > limit)
+            fault("after %d s a driver has not ended", (int)(END_TIME / USEC_PER_SEC));
+    }
+}
+
+static void world_run(void) {
+    usec_t limit = loop_now(sim->loop) + END_TIME;
+    run_for(ACTIVE_TIME);
+    heal();
+    while (!*sim->failure && !janitor_start())
+        run_for(100 * USEC_PER_MSEC);
+    run_drivers_out(limit);
+    run_for(QUIET_TIME);
+    if (!*sim->failure)
+        check_quiet();
+    if (!*sim->failure && sim->events < EVENTS_MIN)
+        fault("nothing happened: %llu events", (unsigned long long)sim->events);
+}
+
+static bool run_seed(World *world, uint32_t seed, const char *program) {
+    bool verbose = world->verbose;
+    char folder[NAME_MAX_LEN];
+    snprintf(folder, sizeof(folder), "%s", world->folder);
+    uint64_t events = world->events;
+    __typeof__(world->did) did = world->did;
+    *world = (World){ .verbose = verbose, .did = did };
+    snprintf(world->folder, sizeof(world->folder), "%s/w", folder);
+    ASSERT(dir_make(world->folder, 0700) == 0);
+    world_begin(seed);
+    world_run();
+    bool ok = !*world->failure;
+    if (!ok)
+        check_tell();
+    if (!ok)
+        printf("seed %u: %s\n    again: %s --first %u --seeds 1 --verbose\n", seed, world->failure,
+               program, seed);
+    fflush(stdout);
+    world_end();
+    ASSERT(dir_remove(world->folder) == 0);
+    snprintf(world->folder, sizeof(world->folder), "%s", folder);
+    world->events += events;
+    return ok;
+}
+
+static void folder_make(char *out) {
+    static const char *const roots[] = { "/dev/shm", "/tmp" };
+    for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
+        snprintf(out, NAME_MAX_LEN, "%s/mobula-sim-XXXXXX", roots[i]);
+        if (mkdtemp(out))
+            return;
+    }
+    ASSERT(!"a folder for the stores");
+}
+
+int main(int argc, char **argv) {
+    static World world;
+    sim = &world;
+    uint32_t seeds = 2000, first = 1, failed = 0;
+    bool expect_found = false;
+    for (int i = 1; i < argc; i++) {
+        if (str_eq(argv[i], "--seeds") && i + 1 < argc)
+            seeds = (uint32_t)strtoul(argv[++i], NULL, 10);
+        else if (str_eq(argv[i], "--first") && i + 1 < argc)
+            first = (uint32_t)strtoul(argv[++i], NULL, 10);
+        else if (str_eq(argv[i], "--expect-found"))
+            expect_found = true;
+        else if (str_eq(argv[i], "--verbose"))
+            world.verbose = true;
+    }
+    setenv("RAY_memory_monitor_refresh_ms", "0", 1);
+    log_setup("sim", world.verbose ? LOG_INFO : (LogLevel)(LOG_ERROR + 1), false);
+    base_hash("", 0); /* its seed is drawn once a process: before any world's numbers */
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    folder_make(world.folder);
+    for (uint32_t s = 0; s < seeds && failed < 5 && !(expect_found && failed); s++)
+        failed += !run_seed(&world, first + s, argv[0]);
+    ASSERT(dir_remove(world.folder) == 0);
+    printf("%u seeds, %llu events, %llu tasks (%llu again, %llu failed), %llu actors (%llu "
+           "restarts), %llu groups, %llu kills, %llu broken connections, %u failed\n",
+           seeds, (unsigned long long)world.events, (unsigned long long)world.did.tasks,
+           (unsigned long long)world.did.retried, (unsigned long long)world.did.failed,
+           (unsigned long long)world.did.actors, (unsigned long long)world.did.restarts,
+           (unsigned long long)world.did.groups, (unsigned long long)world.did.kills,
+           (unsigned long long)world.did.cuts, failed);
+    return expect_found ? failed == 0 : failed > 0;
+}
