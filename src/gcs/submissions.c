@@ -308,6 +308,13 @@ static bool status_valid(Slice status) {
     return false;
 }
 
+/* NULL for what is not UTF-8, or holds a NUL, with which the record could not be read again. */
+static json_t *text_json(Slice text) {
+    if (text.len == 0)
+        return json_string("");
+    return memchr(text.data, 0, text.len) ? NULL : json_stringn(text.data, text.len);
+}
+
 void submissions_on_state(Gcs *gcs, GcsCall *call) {
     JobRunState state;
     GCS_DECODE(gcs, call, job_run_state_decode, &state);
@@ -326,12 +333,11 @@ void submissions_on_state(Gcs *gcs, GcsCall *call) {
             gcs_ok_logged(gcs, call, KV_SYNCED);
         return;
     }
-    json_t *message = json_stringn(state.message.data ? state.message.data : "", state.message.len);
+    json_t *message = text_json(state.message);
     json_set_at(s->record, json_stringn(state.status.data, state.status.len), "status");
-    json_set_at(s->record, message ? message : json_string("(the message is not UTF-8)"),
-                "message");
+    json_set_at(s->record, message ? message : json_string("(the message is no text)"), "message");
     if (state.error_type.len) {
-        json_t *type = json_stringn(state.error_type.data, state.error_type.len);
+        json_t *type = text_json(state.error_type);
         json_set_at(s->record, type ? type : json_null(), "error_type");
     }
     if (state.has_exit_code)
