@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -16,6 +17,9 @@
 struct KvFile {
     unsigned refs;
     int lock_fd;
+    int data_fd, log_fd;       /* of the file and its log, for their room; -1: none is kept */
+    uint64_t reserve;
+    off_t data_room, log_room; /* as far as the disk has been kept for them */
     sqlite3_mutex *apply_lock;
     sqlite3 *writer;
     sqlite3_stmt *begin, *commit, *rollback, *put, *del, *mark;
@@ -190,10 +194,36 @@ static int reader_open(KvFile *file, const char *path) {
     return r;
 }
 
-int kv_file_open(const char *path, KvFile **ret_file) {
+/* Room behind a file's end is nobody else's. Not there is no failure: a later try may find it. */
+static void room_keep(int fd, uint64_t reserve, off_t *room) {
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_size + (off_t)(reserve / 2) < *room)
+        return;
+    off_t wanted = st.st_size + (off_t)reserve;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, wanted) == 0)
+        *room = wanted;
+}
+
+static void rooms_keep(KvFile *file) {
+    room_keep(file->data_fd, file->reserve, &file->data_room);
+    room_keep(file->log_fd, file->reserve, &file->log_room);
+}
+
+/* Held until SQLite has closed the file: closing another descriptor of it drops SQLite's locks. */
+static void rooms_open(KvFile *file, const char *path) {
+    _cleanup_free_ char *log = str_printf("%s-wal", path);
+    if (!file->reserve)
+        return;
+    file->data_fd = open(path, O_WRONLY | O_CLOEXEC);
+    file->log_fd = open(log, O_WRONLY | O_CLOEXEC);
+    rooms_keep(file);
+}
+
+int kv_file_open(const char *path, uint64_t reserve, KvFile **ret_file) {
     _cleanup_(kv_file_unrefp) KvFile *file = mem_new(KvFile);
     file->refs = 1;
-    file->lock_fd = -1;
+    file->lock_fd = file->data_fd = file->log_fd = -1;
+    file->reserve = reserve;
     int r = lock_take(path, &file->lock_fd);
     if (r < 0)
         return r;
@@ -204,6 +234,7 @@ int kv_file_open(const char *path, KvFile **ret_file) {
     r = reader_open(file, path);
     if (r < 0)
         return r;
+    rooms_open(file, path);
     *ret_file = TAKE(file);
     return 0;
 }
@@ -220,6 +251,8 @@ void kv_file_close(KvFile *file) {
         sqlite3_finalize(TAKE(*stmts[i]));
     sqlite3_close(TAKE(file->reader));
     sqlite3_close(TAKE(file->writer)); /* the last one to close folds the WAL into the file */
+    file->data_fd = fd_close(file->data_fd);
+    file->log_fd = fd_close(file->log_fd);
     file->lock_fd = fd_close(file->lock_fd);
 }
 
@@ -284,6 +317,7 @@ int kv_file_apply(KvFile *file, const KvTree *batch, bool sync) {
         sqlite3_step(file->rollback);
         sqlite3_reset(file->rollback);
     }
+    rooms_keep(file);
     return r;
 }
 

@@ -10,7 +10,8 @@
 
 typedef struct KvFile KvFile;
 
-_must_check_ int kv_file_open(const char *path, KvFile **ret_file);
+/* `reserve`: see KvOptions. */
+_must_check_ int kv_file_open(const char *path, uint64_t reserve, KvFile **ret_file);
 KvFile *kv_file_ref(KvFile *file);
 KvFile *kv_file_unref(KvFile *file); /* takes NULL; ref and unref on the loop's thread only */
 /* Closes the file at once; what other references are left with is the lock. */

@@ -170,7 +170,7 @@ int kv_open(Loop *loop, const KvOptions *options, Kv **ret_kv) {
     batch_init(&kv->open);
     kv->flush = loop_task_new(loop, kv_flush, kv);
     if (options->path) {
-        int r = kv_file_open(options->path, &kv->file);
+        int r = kv_file_open(options->path, options->reserve, &kv->file);
         if (r < 0)
             return r;
     }

@@ -39,6 +39,9 @@ enum {
 typedef struct KvOptions {
     const char *path; /* SQLite file, made if missing; NULL keeps everything in memory */
     bool always_sync; /* every commit as KV_SYNCED (--durable) */
+    /* Bytes of the disk kept free for the file and for its log, each: what others do to the disk does
+     * not break the store at once. */
+    uint64_t reserve;
 } KvOptions;
 
 /* -EBADMSG if the file is no store of ours or of a newer format; -EBUSY if another process has it

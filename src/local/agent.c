@@ -317,6 +317,7 @@ int agent_new(AgentHost *host, const AgentOptions *options, Agent **ret_agent) {
     agent->refresh = loop_timer_new(loop, refresh, agent);
     agent->rules_retry = loop_timer_new(loop, agent_rules_changed, agent);
     loop_timer_every(agent->refresh, REFRESH_EVERY);
+    agent->disk = agent_disk_new(agent);
     take_callbacks(agent);
     int r = start(agent, options);
     if (r < 0) {
@@ -334,6 +335,7 @@ int agent_new(AgentHost *host, const AgentOptions *options, Agent **ret_agent) {
 Agent *agent_free(Agent *agent) {
     if (!agent)
         return NULL;
+    agent_disk_free(agent->disk);
     size_t pos = 0;
     for (AgentEntry *entry; (entry = strmap_next(&agent->entries, &pos, NULL));)
         entry_free(entry);

@@ -69,6 +69,10 @@ void agent_pod_vanished(AgentPod *pod);
 /* A ConfigMap, Secret, claim or token that pods may wait for or mount has changed. */
 void agent_pod_objects_changed(AgentPod *pod);
 
+/* It uses more of the node than it may: ends at once, as failed, with this message. */
+void agent_pod_evict(AgentPod *pod, const char *why);
+bool agent_pod_ending(const AgentPod *pod); /* or at its end */
+
 /* The last status did not arrive: `status` is called again with what stands. */
 void agent_pod_say_again(AgentPod *pod);
 

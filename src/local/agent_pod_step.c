@@ -134,14 +134,31 @@ static usec_t deadline(const AgentPod *pod, usec_t now) {
     return now + pod->start_time + seconds * USEC_PER_SEC - loop_wall_now(pod->host->loop);
 }
 
+/* Ends it as failed. */
+static void fail(AgentPod *pod, const char *reason, const char *why, usec_t grace) {
+    pod->failed_reason = str_dup(reason);
+    pod->failed_message = str_dup(why);
+    begin_ending(pod, grace, loop_now(pod->host->loop));
+}
+
+bool agent_pod_ending(const AgentPod *pod) {
+    return pod->stage >= STAGE_ENDING;
+}
+
+void agent_pod_evict(AgentPod *pod, const char *why) {
+    if (agent_pod_ending(pod))
+        return;
+    pod_event(pod, NULL, "Warning", "Evicted", "%s", why);
+    fail(pod, "Evicted", why, 0);
+    pod_wake(pod);
+}
+
 static void check_deadline(AgentPod *pod, usec_t now) {
     static const char why[] = "Pod was active on the node longer than the specified deadline";
     if (pod->stage >= STAGE_ENDING || deadline(pod, now) > now)
         return;
-    pod->failed_reason = str_dup("DeadlineExceeded");
-    pod->failed_message = str_dup(why);
     pod_event(pod, NULL, "Normal", "DeadlineExceeded", "%s", why);
-    begin_ending(pod, pod->def.grace, now);
+    fail(pod, "DeadlineExceeded", why, pod->def.grace);
 }
 
 static void step(AgentPod *pod, usec_t now) {

@@ -46,6 +46,8 @@ typedef struct AgentNode {
     bool registered;
 } AgentNode;
 
+typedef struct AgentDisk AgentDisk;
+
 struct Agent {
     AgentHost *host;
     Loop *loop;
@@ -60,6 +62,7 @@ struct Agent {
     ServiceView view;
     DnsServer *dns;
     AgentEndpoint *endpoint;
+    AgentDisk *disk;
     char *applied; /* packet rules in place or being put there */
     bool applying, swept;
     NodeShapes shapes;
@@ -77,6 +80,10 @@ void agent_pods_synced(Agent *agent);
 void agent_rules_changed(void *ctx);
 /* The API server took the node for lost and told so in its pods' statuses. */
 void agent_node_found_again(Agent *agent, const char *node);
+
+/* agent_disk.c: evicts pods for the room they use */
+AgentDisk *agent_disk_new(Agent *agent);
+AgentDisk *agent_disk_free(AgentDisk *disk);
 
 /* agent_claims.c: a LoopFn */
 void agent_claims_sweep(void *ctx);

@@ -15,6 +15,7 @@
 
 #define SECONDS_OF_EVENTS  3600
 #define SECONDS_OF_SILENCE 40
+#define STORE_RESERVE      (16u << 20)
 
 static int parse_range(Api *api, const char *text) {
     _cleanup_free_ char *address = str_dup(text);
@@ -52,7 +53,8 @@ static void on_broken(void *ctx, int r) {
 static int open_store(ApiServer *server) {
     _cleanup_free_ char *path = str_printf("%s/objects.db", server->options.state_dir);
     KvOptions options = { .path = server->options.memory ? NULL : path,
-                          .always_sync = server->options.durable };
+                          .always_sync = server->options.durable,
+                          .reserve = STORE_RESERVE };
     int r = kv_open(server->loop, &options, &server->kv);
     if (r < 0)
         return r;

@@ -213,3 +213,54 @@ def test_pods_leave_a_lost_node(losable):
     agent.send_signal(signal.SIGCONT)
     wait_for(lambda: ready_of(kubectl.json("get", "pod", "stays")) == "True", 30, "the node")
     wait_for(lambda: kubectl.run("get", "pod", "leaves", check=False).returncode, 30, "the end")
+
+
+FILLS = "dd if=/dev/zero of=/d/f bs=1M; echo full; sleep 1000"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A cluster whose state, and so its pods' files, lies on a disk of 160 MiB."""
+    if os.environ.get("KUBECONFIG"):
+        pytest.skip("about the embedded Kubernetes only")
+    if os.geteuid() != 0:
+        pytest.skip("node-agent: needs root to make a bridge")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", disk], check=True)
+    try:
+        it = Node(disk, [pod("bystander", "sleep", "1000")])
+        yield it
+        it.down()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def evicted(node, name):
+    status = node.json("get", "pod", name)["status"]
+    return status.get("phase") == "Failed" and status.get("reason") == "Evicted" and status
+
+
+def test_a_pod_that_fills_the_disk_is_evicted(small_disk):
+    """The cluster lives on: room is kept for what the API server writes meanwhile."""
+    node = small_disk
+    node("apply", "-f", "-", stdin=json.dumps(pod(
+        "fills", "sh", "-c", FILLS, volumeMounts=[{"name": "d", "mountPath": "/d"}],
+        spec={"volumes": [{"name": "d", "emptyDir": {}}], "restartPolicy": "Never"})))
+    for count in range(20):  # writes all along
+        node("create", "configmap", f"m{count}", "--from-literal=a=" + 20000 * "x")
+    status = wait_for(lambda: evicted(node, "fills"), what="the eviction")
+    assert "The node was low on resource: ephemeral-storage." in status["message"]
+    assert "Evicted" in node("get", "events", "--field-selector", "type=Warning")
+    assert node.json("get", "pod", "bystander")["status"]["phase"] == "Running"
+    node("create", "configmap", "after", "--from-literal=a=b")
+
+
+def test_a_volume_beyond_its_limit_is_evicted(small_disk):
+    node = small_disk
+    node("apply", "-f", "-", stdin=json.dumps(pod(
+        "large", "sh", "-c", "head -c 3000000 /dev/zero > /d/f; sleep 1000",
+        volumeMounts=[{"name": "d", "mountPath": "/d"}],
+        spec={"volumes": [{"name": "d", "emptyDir": {"sizeLimit": "1Mi"}}]})))
+    status = wait_for(lambda: evicted(node, "large"), 30, what="the eviction")
+    assert 'Usage of EmptyDir volume "d" exceeds the limit "1Mi"' in status["message"]
