@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """RayClusters and RayJobs whose pods run. RAY_IMAGE names the image on a cluster with a node of its
 own; on the embedded server, which pulls none, a node agent of this machine runs the pods."""
+import json
 import os
 import signal
 import subprocess
@@ -206,6 +207,115 @@ def test_killed_worker_is_replaced(kubectl, place, operator):
                       if p["metadata"]["name"] != gone and
                       condition(p["status"], "Ready") == "True"], LIMIT, "another worker")
     wait_ready(kubectl, place, "c")
+
+
+def names(found):
+    return {p["metadata"]["name"] for p in found}
+
+
+def workers_up(kubectl, namespace, count):
+    """The cluster's workers once just so many are there and Ray counts the head and all of them."""
+    def up():
+        found = pods(kubectl, namespace, "c", "worker")
+        return len(found) == count and all(
+            condition(p["status"], "Ready") == "True" for p in found) and found
+    found = wait_for(up, LIMIT, f"{count} workers") if count else wait_for(
+        lambda: not pods(kubectl, namespace, "c", "worker") and [None], LIMIT, "no worker")
+    inside = ["exec", "-n", namespace, head(kubectl, namespace, "c"), "-c", "ray-head", "--"]
+    wait_for(lambda: f"/{count + 1}.0 CPU" in kubectl.run(*inside, "ray", "status",
+                                                          check=False).stdout,
+             LIMIT, "Ray to see them")
+    return found
+
+
+def change(kubectl, namespace, *changes):
+    kubectl("patch", "raycluster", "c", "-n", namespace, "--type=json", "-p",
+            json.dumps([{"op": "replace", "path": f"/spec/{path}", "value": value}
+                        for path, value in changes]))
+
+
+def test_replicas_change(kubectl, place, operator):
+    spec = cluster_spec()
+    spec["workerGroupSpecs"][0].update(minReplicas=0, maxReplicas=3)
+    create(kubectl, place, "RayCluster", "c", spec)
+    first = names(workers_up(kubectl, place, 1))
+    old_head = head(kubectl, place, "c")
+    change(kubectl, place, ("workerGroupSpecs/0/replicas", 3))
+    more = names(workers_up(kubectl, place, 3))
+    assert first < more
+    change(kubectl, place, ("workerGroupSpecs/0/replicas", 1),
+           ("workerGroupSpecs/0/scaleStrategy", {"workersToDelete": sorted(more - first)}))
+    assert names(workers_up(kubectl, place, 1)) == first
+    change(kubectl, place, ("workerGroupSpecs/0/replicas", 0))
+    workers_up(kubectl, place, 0)
+    assert head(kubectl, place, "c") == old_head
+    assert wait_ready(kubectl, place, "c").get("desiredWorkerReplicas", 0) == 0
+
+
+def test_changed_template(kubectl, place, operator):
+    """Pods that run stay as they are, and those made later follow the new one; with Recreate all
+    are made anew."""
+    create(kubectl, place, "RayCluster", "c", cluster_spec())
+    workers_up(kubectl, place, 1)
+    old = names(pods(kubectl, place, "c"))
+    env = "workerGroupSpecs/0/template/spec/containers/0/env"
+    change(kubectl, place, (env, [{"name": "CHANGED", "value": "one"}]))
+    gone = pods(kubectl, place, "c", "worker")[0]["metadata"]["name"]
+    wait_for(lambda: kubectl.json("get", "raycluster", "c", "-n", place)["status"].get(
+        "observedGeneration") == 2, LIMIT, "the change to be seen")
+    assert names(pods(kubectl, place, "c")) == old
+    kubectl("delete", "pod", gone, "-n", place, "--force", "--grace-period=0")
+    wait_for(lambda: gone not in names(pods(kubectl, place, "c")), LIMIT, "it to go")
+    worker, = workers_up(kubectl, place, 1)
+    assert {"name": "CHANGED", "value": "one"} in worker["spec"]["containers"][0]["env"]
+    before = names(pods(kubectl, place, "c"))
+    change(kubectl, place, ("upgradeStrategy", {"type": "Recreate"}))
+    wait_ready(kubectl, place, "c")
+    change(kubectl, place, (env, [{"name": "CHANGED", "value": "two"}]))
+    wait_for(lambda: not names(pods(kubectl, place, "c")) & before and
+             pods(kubectl, place, "c", "head"), LIMIT, "all pods to be replaced")
+    worker, = workers_up(kubectl, place, 1)
+    assert {"name": "CHANGED", "value": "two"} in worker["spec"]["containers"][0]["env"]
+
+
+def test_workers_of_several_hosts(kubectl, place, operator):
+    """One host lost is the replica lost: its workers come back together."""
+    spec = cluster_spec()
+    spec["workerGroupSpecs"][0]["numOfHosts"] = 2
+    create(kubectl, place, "RayCluster", "c", spec)
+    hosts = workers_up(kubectl, place, 2)
+    labels = [p["metadata"]["labels"] for p in hosts]
+    assert len({x["ray.io/worker-group-replica-name"] for x in labels}) == 1
+    assert {x["ray.io/replica-host-index"] for x in labels} == {"0", "1"}
+    assert kubectl.json("get", "svc", "c-headless", "-n", place)["spec"]["clusterIP"] == "None"
+    kubectl("delete", "pod", hosts[0]["metadata"]["name"], "-n", place, "--force",
+            "--grace-period=0")
+    wait_for(lambda: not names(pods(kubectl, place, "c", "worker")) & names(hosts), LIMIT,
+             "the other host to go")
+    again = [p["metadata"]["labels"] for p in workers_up(kubectl, place, 2)]
+    assert len({x["ray.io/worker-group-replica-name"] for x in again}) == 1
+
+
+def test_the_older_version(kubectl, place, operator):
+    kubectl("create", "-n", place, "-f", "-", stdin={
+        "apiVersion": "ray.io/v1alpha1", "kind": "RayCluster", "metadata": {"name": "c"},
+        "spec": cluster_spec()})
+    workers_up(kubectl, place, 1)
+    for version in ("v1", "v1alpha1"):
+        cluster = kubectl.json("get", f"rayclusters.{version}.ray.io", "c", "-n", place)
+        assert cluster["apiVersion"] == f"ray.io/{version}"
+        assert cluster["status"]["state"] == "ready"
+
+
+def test_what_another_controller_manages_is_left_alone(kubectl, place, operator):
+    create(kubectl, place, "RayJob", "theirs",
+           job_spec(managedBy="kueue.x-k8s.io/multikueue"))
+    create(kubectl, place, "RayJob", "ours", job_spec(managedBy="ray.io/kuberay-operator"))
+    wait_state(kubectl, place, "ours", "Complete", LIMIT)
+    assert not get(kubectl, place, "rayjob", "theirs")
+    refused = kubectl.run("patch", "rayjob", "theirs", "-n", place, "--type=merge", "-p",
+                          '{"spec":{"managedBy":"ray.io/kuberay-operator"}}', check=False)
+    assert refused.returncode and "the managedBy field is immutable" in refused.stderr
 
 
 @pytest.mark.parametrize("moment", ["Initializing", "Running"])
