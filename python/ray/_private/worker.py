@@ -445,9 +445,20 @@ def _sum_resources(which):
 
 
 def timeline(filename=None):
-    """A trace of the tasks in Chrome's format."""
-    _check_state_api()
-    raise NotImplementedError("ray.timeline() is not supported by Mobula yet.")
+    """What ran where and when, as Chrome's trace events: a list, or written to a file as JSON."""
+    if not is_initialized():
+        raise RuntimeError(
+            "Ray has not been started yet. Timeline requires Ray to be initialized first."
+        )
+    from ray.util.state.api import StateApiClient
+
+    events = StateApiClient().timeline()
+    if filename is None:
+        return events
+    import json
+
+    with open(filename, "w") as file:
+        json.dump(events, file)
 
 
 def get_runtime_context():

@@ -1,32 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs in the cluster: list_actors(), get_node(), summarize_actors(), ..."""
+"""What runs in the cluster: list_tasks(), get_actor(), summarize_objects(), get_log(), ..."""
 from ray.util.state.api import (
+    StateApiClient,
     get_actor,
+    get_job,
+    get_log,
     get_node,
+    get_objects,
     get_placement_group,
+    get_task,
+    get_worker,
     list_actors,
+    list_cluster_events,
+    list_jobs,
+    list_logs,
     list_nodes,
+    list_objects,
     list_placement_groups,
+    list_runtime_envs,
+    list_tasks,
+    list_workers,
     summarize_actors,
+    summarize_objects,
+    summarize_tasks,
 )
 
 __all__ = [
     "get_actor",
+    "get_log",
     "get_node",
+    "get_objects",
     "get_placement_group",
+    "get_task",
+    "get_worker",
+    "get_job",
     "list_actors",
+    "list_jobs",
     "list_nodes",
     "list_placement_groups",
+    "list_tasks",
+    "list_workers",
+    "list_objects",
+    "list_runtime_envs",
+    "list_logs",
+    "list_cluster_events",
     "summarize_actors",
+    "summarize_objects",
+    "summarize_tasks",
+    "StateApiClient",
 ]
-
-
-def __getattr__(name):
-    kind, _, what = name.partition("_")
-    if kind in ("list", "get", "summarize") and what:
-
-        def missing(*args, **kwargs):
-            raise NotImplementedError(f"ray.util.state.{name}() is not supported by Mobula yet.")
-
-        return missing
-    raise AttributeError(f"module 'ray.util.state' has no attribute {name!r}")
