@@ -2,6 +2,7 @@
 #include "api/agent.h"
 
 #include "api/job_state.h"
+#include "api/log_files.h"
 #include "api/log_http.h"
 #include "api/logs.h"
 #include "base/error.h"
@@ -62,12 +63,26 @@ static void on_tail(void *ctx, HttpRequest *request) {
     log_socket_serve(request, path, submission, STATE_PERIOD, job_over, agent);
 }
 
+static void on_files(void *ctx, HttpRequest *request) {
+    const ApiAgent *agent = ctx;
+    _cleanup_free_ char *folder = str_printf("%s/logs", agent->hooks.session_dir);
+    log_files_respond(request, folder);
+}
+
+static void on_file(void *ctx, HttpRequest *request) {
+    const ApiAgent *agent = ctx;
+    _cleanup_free_ char *folder = str_printf("%s/logs", agent->hooks.session_dir);
+    log_file_respond(request, folder);
+}
+
 ApiAgent *api_agent_new(const AgentHooks *hooks) {
     ApiAgent *agent = mem_new(ApiAgent);
     agent->hooks = *hooks;
     agent->router = http_router_new();
     http_router_add(agent->router, "GET", "/api/healthz", on_health, agent);
     http_router_add(agent->router, "GET", "/api/local_raylet_healthz", on_raylet_health, agent);
+    http_router_add(agent->router, "GET", "/api/agent/logs", on_files, agent);
+    http_router_add(agent->router, "GET", "/api/agent/logs/file", on_file, agent);
     http_router_add(agent->router, "GET", "/api/job_agent/jobs/{id}/logs", on_logs, agent);
     http_router_add(agent->router, "GET", "/api/job_agent/jobs/{id}/logs/tail", on_tail, agent);
     return agent;

@@ -6,6 +6,7 @@
  * logs of jobs whose entrypoint runs there, which the dashboard passes on.
  *     GET /api/healthz                     200 "raylet: success\ngcs: success"; 503 names what fails
  *     GET /api/local_raylet_healthz        200 "success"
+ *     GET /api/agent/logs?glob=, /api/agent/logs/file?filename=   see log_files.h
  *     GET /api/job_agent/jobs/{id}/logs        {"logs": "…"}
  *     GET /api/job_agent/jobs/{id}/logs/tail   WebSocket: text until the job has ended
  */

@@ -123,7 +123,8 @@ struct LogTail {
     LoopFd *notify_fd;
     LoopTask *read_task;
     bool paused, watches_file;
-    Buf rest; /* the beginning of a character */
+    uint64_t from; /* where reading begins */
+    Buf rest;      /* the beginning of a character */
 };
 
 /* The directory is watched until the file is there, then the file. */
@@ -165,13 +166,19 @@ static void tail_ended(LogTail *tail) {
     end(tail->ctx);
 }
 
+static void tail_open(LogTail *tail) {
+    tail->fd = open(tail->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (tail->fd >= 0 && lseek(tail->fd, (off_t)tail->from, SEEK_SET) < 0)
+        tail->fd = fd_close(tail->fd);
+}
+
 /* One piece a turn, so that a long log does not hold the loop up. */
 static void tail_read(void *ctx) {
     LogTail *tail = ctx;
     if (tail->paused)
         return;
     if (tail->fd < 0)
-        tail->fd = open(tail->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        tail_open(tail);
     ssize_t n = tail->fd < 0 ? 0 : read(tail->fd, buf_reserve(&tail->rest, PIECE), PIECE);
     if (n <= 0) {
         if (tail->end)
@@ -185,7 +192,13 @@ static void tail_read(void *ctx) {
 }
 
 int log_tail_new(Loop *loop, const char *path, LogTailFn *fn, void *ctx, LogTail **ret_tail) {
+    return log_tail_new_at(loop, path, 0, fn, ctx, ret_tail);
+}
+
+int log_tail_new_at(Loop *loop, const char *path, uint64_t at, LogTailFn *fn, void *ctx,
+                    LogTail **ret_tail) {
     LogTail *tail = mem_new(LogTail);
+    tail->from = at;
     tail->loop = loop;
     tail->path = str_dup(path);
     tail->fn = fn;

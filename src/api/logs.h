@@ -24,6 +24,9 @@ typedef struct LogTail LogTail;
 typedef void LogTailFn(void *ctx, Slice text);
 _must_check_ int log_tail_new(Loop *loop, const char *path, LogTailFn *fn, void *ctx,
                               LogTail **ret_tail);
+/* The same, from byte `at` on. */
+_must_check_ int log_tail_new_at(Loop *loop, const char *path, uint64_t at, LogTailFn *fn,
+                                 void *ctx, LogTail **ret_tail);
 LogTail *log_tail_free(LogTail *tail);
 DEFINE_CLEANUP(LogTail *, log_tail_free);
 void log_tail_pause(LogTail *tail, bool paused);

@@ -150,6 +150,7 @@ int dashboard_new(Loop *loop, const DashboardOptions *options, Dashboard **ret_d
     packages_routes(dashboard);
     cluster_routes(dashboard);
     state_routes(dashboard);
+    session_logs_routes(dashboard);
     int r = dashboard_open(dashboard, options);
     if (r == 0)
         *ret_dashboard = TAKE(dashboard);

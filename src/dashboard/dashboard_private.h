@@ -71,3 +71,4 @@ void logs_routes(Dashboard *dashboard);     /* logs.c */
 void packages_routes(Dashboard *dashboard); /* packages.c */
 void cluster_routes(Dashboard *dashboard);  /* cluster.c */
 void state_routes(Dashboard *dashboard);    /* state.c */
+void session_logs_routes(Dashboard *dashboard);
