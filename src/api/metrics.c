@@ -124,6 +124,18 @@ void metrics_node(Buf *out, const NodeMetrics *m) {
           (double)m->tasks_waiting },
         { "ray_internal_num_processes_started", "Worker processes of the node", m->workers },
         { "ray_node_workers_idle", "Worker processes that wait for work", m->workers_idle },
+        { "ray_owned_objects", "Objects owned by this node's processes", (double)m->owned_objects },
+        { "ray_owned_objects_size", "Bytes of their values in the processes' own memory",
+          (double)m->owned_bytes },
+        { "ray_borrowed_objects", "References of this node's processes to objects of others",
+          (double)m->borrowed_objects },
+        { "ray_tasks_pending", "Calls of this node's processes that have not ended",
+          (double)m->tasks_pending },
+        { "ray_leases", "Workers of this node that are lent out", (double)m->leases },
+        { "ray_spilled_objects", "Objects on disk", (double)m->spilled_objects },
+        { "ray_spilled_objects_size", "Bytes of objects on disk", (double)m->spilled_bytes },
+        { "ray_node_rings", "Pairs of processes connected by shared memory", m->rings },
+        { "ray_raylet_open_files", "File descriptors of the raylet", m->open_files },
     };
     const MetricLabel labels[] = {
         { "ip", m->ip },          { "Version", m->version },       { "SessionName", m->session },

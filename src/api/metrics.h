@@ -28,6 +28,10 @@ typedef struct NodeMetrics {
     uint64_t raylet_rss;
     unsigned workers, workers_idle;
     uint64_t tasks_waiting; /* leases that wait for room */
+    /* what the processes of the node hold */
+    uint64_t owned_objects, borrowed_objects, owned_bytes, tasks_pending;
+    uint64_t leases, spilled_objects, spilled_bytes;
+    unsigned rings, open_files;
 } NodeMetrics;
 
 /* Reads CPU, memory and disk of this machine (its container's limit where there is one) into the

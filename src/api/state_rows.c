@@ -129,7 +129,8 @@ static json_t *actor_row(const ActorInfo *actor) {
     json_object_set_new(row, "death_cause", death_cause(actor));
     json_object_set_new(row, "is_detached", json_boolean(actor->detached));
     json_object_set_new(row, "placement_group_id", ID(&actor->group));
-    json_object_set_new(row, "repr_name", state_text(actor->repr));
+    bool own_repr = !slice_eq(actor->repr, actor->class_name);
+    json_object_set_new(row, "repr_name", state_text(own_repr ? actor->repr : (Slice){ 0 }));
     json_object_set_new(row, "num_restarts", json_integer(actor->restarts));
     json_object_set_new(row, "num_restarts_due_to_lineage_reconstruction", json_integer(0));
     json_object_set_new(row, "num_restarts_due_to_node_preemption", json_integer(0));

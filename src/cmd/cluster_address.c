@@ -25,6 +25,12 @@ int cluster_address(const char *option, const char *temp_dir, char **ret_address
     int r = session_address_read(temp_dir ? temp_dir : usual, ret_address);
     if (r == 0)
         return 0;
+    _cleanup_session_ Session latest = { 0 }; /* of a driver that started its own */
+    r = session_latest(temp_dir ? temp_dir : usual, &latest);
+    if (r == 0)
+        r = session_gcs_read(&latest, ret_address);
+    if (r == 0)
+        return 0;
     return error_origin(-ENOENT, "Could not find any running Ray instance. Please specify the one "
                                  "to connect to by setting `--address` flag or `RAY_ADDRESS` "
                                  "environment variable.");

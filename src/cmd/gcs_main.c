@@ -93,6 +93,9 @@ static int run(const GcsArgs *args, const Session *session) {
     char address[NET_ADDRESS_TEXT_MAX];
     net_address_format(gcs_server_address(server), address);
     log_info("gcs listens at %s, session %s", address, session->name);
+    r = session_gcs_write(session, address);
+    if (r < 0)
+        log_warn("commands will not find this cluster by its session: %s", error_text(r));
     life_say(args->ready_fd, json_pack("{s:s, s:i, s:s}", "address", address, "pid", (int)getpid(),
                                        "session_dir", session->dir));
     loop_run(loop);

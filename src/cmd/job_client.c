@@ -116,7 +116,8 @@ int job_client_open(const JobClientOptions *options, JobClient *ret_client) {
     char *slash = ret_client->address + strlen(ret_client->address);
     while (slash > ret_client->address && slash[-1] == '/')
         *--slash = 0;
-    say(0, "Job submission server address: %s", ret_client->address);
+    if (!options->quiet)
+        say(0, "Job submission server address: %s", ret_client->address);
     return 0;
 }
 

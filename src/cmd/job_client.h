@@ -10,6 +10,7 @@
 
 typedef struct JobClientOptions {
     const char *address, *headers, *verify;
+    bool quiet; /* does not say where the server is */
 } JobClientOptions;
 
 #define JOB_CLIENT_OPTIONS(o)                                                                      \

@@ -9,6 +9,7 @@
 #include "cmd/options.h"
 #include "cmd/ray_job.h"
 #include "cmd/ray_start.h"
+#include "cmd/ray_state.h"
 #include "cmd/ray_status.h"
 #include "cmd/version.h"
 
@@ -31,6 +32,12 @@ int cmd_ray(int argc, char **argv) {
         { "stop", ray_stop, "Stop Ray processes manually on the local machine." },
         { "status", ray_status, "Print cluster status, including autoscaling info." },
         { "job", ray_job, "Submit, stop, delete, or list Ray jobs." },
+        { "list", ray_list, "List all states of a given resource." },
+        { "get", ray_get, "Get a state of a given resource by ID." },
+        { "summary", ray_summary, "Return the summarized information of a given resource." },
+        { "logs", ray_logs, "Get logs based on filename (cluster) or resource identifiers." },
+        { "memory", ray_memory, "Print object references held in a Ray cluster." },
+        { "timeline", ray_timeline, "Take a Chrome tracing timeline for a Ray cluster." },
         { "get-auth-token", ray_get_auth_token, "Prints the Ray authentication token to stdout." },
         { "health-check", ray_health_check,
           "Check a head: waits up to 30 s for it; exit status 0 is healthy." },

@@ -113,6 +113,21 @@ int session_latest(const char *temp_dir, Session *ret_session) {
     return 0;
 }
 
+int session_gcs_write(const Session *session, const char *address) {
+    _cleanup_free_ char *path = str_printf("%s/gcs_address", session->dir);
+    return file_write_atomic(path, address, strlen(address), 0644);
+}
+
+int session_gcs_read(const Session *session, char **ret_address) {
+    _cleanup_free_ char *path = str_printf("%s/gcs_address", session->dir);
+    _cleanup_buf_ Buf text = { 0 };
+    int r = file_read(path, ADDRESS_MAX, &text);
+    if (r < 0)
+        return r;
+    *ret_address = buf_steal(&text);
+    return 0;
+}
+
 int session_address_write(const char *temp_dir, const char *address) {
     _cleanup_free_ char *path = str_printf("%s/ray_current_cluster", temp_dir);
     int r = make_temp_dir(temp_dir);

@@ -42,6 +42,11 @@ _must_check_ int session_open(const char *temp_dir, const char *name, Session *r
 /* The newest session. -ENOENT if there is none. */
 _must_check_ int session_latest(const char *temp_dir, Session *ret_session);
 
+/* The address of a session's gcs, for commands that mean the cluster started last, be it a driver's own.
+ * -ENOENT: nobody told. Owned. */
+_must_check_ int session_gcs_write(const Session *session, const char *address);
+_must_check_ int session_gcs_read(const Session *session, char **ret_address);
+
 /* ray_current_cluster. Reading: 1 if there is none. */
 _must_check_ int session_address_write(const char *temp_dir, const char *address);
 _must_check_ int session_address_read(const char *temp_dir, char **ret_address);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -51,9 +52,49 @@ static void resources_metrics(const Raylet *raylet, const NodeMetrics *node, Buf
     }
 }
 
-static void on_metrics(void *ctx, HttpRequest *request) {
-    RayletHttp *http = ctx;
+static unsigned open_files(void) {
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (dir && readdir(dir))
+        count++;
+    if (dir)
+        closedir(dir);
+    return count > 3 ? count - 3 : 0; /* "." and "..", and the folder's own */
+}
+
+/* What the processes hold: all of it is zero when nothing is alive. */
+static void add_held(const NodeDetails *details, NodeMetrics *node) {
+    for (size_t i = 0; i < details->processes_len; i++) {
+        _cleanup_arena_ Arena arena = { 0 };
+        const ProcessEntry *p = &details->processes[i];
+        ProcessState state;
+        if (!p->answered || process_state_decode(&state, p->state.data, p->state.len, &arena) < 0)
+            continue;
+        node->owned_objects += state.refs_owned;
+        node->borrowed_objects += state.refs_borrowed;
+        node->owned_bytes += state.values_bytes;
+        node->tasks_pending += state.tasks_total;
+    }
+    node->leases = details->leases;
+    node->spilled_objects = details->spilled_objects;
+    node->spilled_bytes = details->spilled_bytes;
+}
+
+typedef struct Scrape {
+    RayletHttp *http;
+    HttpRequest *request;
+} Scrape;
+
+static void answer_scrape(void *ctx, const NodeDetails *details) {
+    Scrape *scrape = ctx;
+    RayletHttp *http = scrape->http;
+    HttpRequest *request = scrape->request;
     const Raylet *raylet = http->raylet;
+    free(scrape);
+    if (!details) {
+        http_respond_text(request, 503, "the node ends");
+        return;
+    }
     size_t waiting = 0;
     LIST_EACH(item, &raylet->waiting)
         waiting++;
@@ -70,13 +111,24 @@ static void on_metrics(void *ctx, HttpRequest *request) {
         .workers = (unsigned)raylet->workers_len,
         .workers_idle = (unsigned)raylet->idle_len,
         .tasks_waiting = waiting,
+        .rings = (unsigned)raylet->rings_len,
+        .open_files = open_files(),
     };
+    add_held(details, &node);
     metrics_read_machine(&http->machine, raylet->session.dir, &node);
     _cleanup_buf_ Buf out = { 0 };
     metrics_node(&out, &node);
     resources_metrics(raylet, &node, &out);
     metrics_add_user(raylet, &out);
     http_respond(request, 200, METRICS_CONTENT_TYPE, buf_slice(&out));
+}
+
+static void on_metrics(void *ctx, HttpRequest *request) {
+    RayletHttp *http = ctx;
+    Scrape *scrape = mem_new(Scrape);
+    *scrape = (Scrape){ http, request };
+    /* All pending calls are counted, none is listed. */
+    state_ask(http->raylet, &(StateGet){ .tasks = true }, answer_scrape, scrape);
 }
 
 static int serve(HttpServer *server, const NetAddress *address, const char *what) {

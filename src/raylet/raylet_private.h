@@ -498,6 +498,9 @@ void resend_forget(Raylet *raylet, PeerId source); /* the process is gone */
 
 /* ---- state.c: what users list ---- */
 void state_on_get(Raylet *raylet, RayletCall *call);
+/* `done` is called once, perhaps from within; `details` is borrowed, NULL when the raylet ends first. */
+typedef void StateDone(void *ctx, const NodeDetails *details);
+void state_ask(Raylet *raylet, const StateGet *get, StateDone *done, void *ctx);
 void state_done(Raylet *raylet);
 
 /* ---- http.c, user_metrics.c ---- */

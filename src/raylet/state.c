@@ -27,7 +27,8 @@ typedef struct Asked { /* one process */
 typedef struct StateQuestion {
     List link; /* in Raylet.questions */
     Raylet *raylet;
-    FrameHeader call;
+    StateDone *done;
+    void *ctx;
     Asked *asked;
     size_t len, awaited;
 } StateQuestion;
@@ -45,8 +46,11 @@ static void question_free(StateQuestion *question) {
 }
 
 void state_done(Raylet *raylet) {
-    while (!list_empty(&raylet->questions))
-        question_free(LIST_ITEM(raylet->questions.next, StateQuestion, link));
+    while (!list_empty(&raylet->questions)) {
+        StateQuestion *question = LIST_ITEM(raylet->questions.next, StateQuestion, link);
+        question->done(question->ctx, NULL);
+        question_free(question);
+    }
 }
 
 static size_t list_len(const List *list) {
@@ -75,7 +79,6 @@ static void add_process(const Raylet *raylet, const Asked *asked, NodeDetails *m
 static void question_answer(StateQuestion *question) {
     Raylet *raylet = question->raylet;
     _cleanup_arena_ Arena arena = { 0 };
-    _cleanup_buf_ Buf body = { 0 };
     NodeDetails m = {
         .node = raylet->id,
         .processes = arena_array(&arena, ProcessEntry, question->len + 1),
@@ -89,8 +92,7 @@ static void question_answer(StateQuestion *question) {
         add_process(raylet, &question->asked[i], &m);
     m.envs_len = workenvs_list(raylet, &arena, &m.envs);
     objects_count(raylet, &m.store_places, &m.spilled_objects, &m.spilled_bytes);
-    node_details_encode(&m, &body);
-    raylet_reply(raylet, &question->call, MSG_NODE_DETAILS, &body);
+    question->done(question->ctx, &m);
     question_free(question);
 }
 
@@ -112,22 +114,16 @@ static bool worth_asking(const Local *local) {
     return local->role == ROLE_DRIVER || (local->worker && !id_is_unset(&local->worker->job));
 }
 
-void state_on_get(Raylet *raylet, RayletCall *call) {
-    StateGet get;
-    RAYLET_DECODE(raylet, call, state_get_decode, &get);
-    if (raylet->questions_len >= STATE_QUESTIONS_MAX) {
-        raylet_reply_status(raylet, call->header, STATUS_CODE_BUSY,
-                            "this node is asked for its state too often at a time");
-        return;
-    }
+void state_ask(Raylet *raylet, const StateGet *get, StateDone *done, void *ctx) {
     StateQuestion *question = mem_new(StateQuestion);
     question->raylet = raylet;
-    question->call = *call->header;
+    question->done = done;
+    question->ctx = ctx;
     question->asked = mem_array(Asked, raylet->locals_len + 1);
     list_push(&raylet->questions, &question->link);
     raylet->questions_len++;
     _cleanup_buf_ Buf body = { 0 };
-    state_get_encode(&get, &body);
+    state_get_encode(get, &body);
     question->awaited = 1; /* ours, until all are asked */
     LIST_EACH(item, &raylet->locals) {
         const Local *local = LIST_ITEM(item, Local, link);
@@ -143,4 +139,32 @@ void state_on_get(Raylet *raylet, RayletCall *call) {
     }
     if (--question->awaited == 0)
         question_answer(question);
+}
+
+typedef struct Caller { /* who asked by a frame */
+    Raylet *raylet;
+    FrameHeader call;
+} Caller;
+
+static void answer_caller(void *ctx, const NodeDetails *details) {
+    Caller *caller = ctx;
+    _cleanup_buf_ Buf body = { 0 };
+    if (details) {
+        node_details_encode(details, &body);
+        raylet_reply(caller->raylet, &caller->call, MSG_NODE_DETAILS, &body);
+    }
+    free(caller);
+}
+
+void state_on_get(Raylet *raylet, RayletCall *call) {
+    StateGet get;
+    RAYLET_DECODE(raylet, call, state_get_decode, &get);
+    if (raylet->questions_len >= STATE_QUESTIONS_MAX) {
+        raylet_reply_status(raylet, call->header, STATUS_CODE_BUSY,
+                            "this node is asked for its state too often at a time");
+        return;
+    }
+    Caller *caller = mem_new(Caller);
+    *caller = (Caller){ raylet, *call->header };
+    state_ask(raylet, &get, answer_caller, caller);
 }
