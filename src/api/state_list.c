@@ -30,12 +30,16 @@ static int read_limit(const HttpQuery *query, int64_t *limit) {
     const char *text = http_query_get(query, "limit");
     if (text && (str_to_i64(text, limit) < 0 || *limit < 0))
         return error_origin(-EINVAL, "limit has to be a number that is not negative");
-    if (*limit > STATE_LIMIT_MAX)
+    int64_t most = STATE_LIMIT_MAX;
+    const char *setting = getenv("RAY_MAX_LIMIT_FROM_API_SERVER");
+    if (setting && str_to_i64(setting, &most) < 0)
+        most = STATE_LIMIT_MAX;
+    if (*limit > most)
         return error_origin(-EINVAL,
-                            "Given limit %lld exceeds the supported limit %d. Use a lower limit, "
+                            "Given limit %lld exceeds the supported limit %lld. Use a lower limit, "
                             "or set the `RAY_MAX_LIMIT_FROM_API_SERVER` environment variable to a "
                             "larger value.",
-                            (long long)*limit, STATE_LIMIT_MAX);
+                            (long long)*limit, (long long)most);
     return 0;
 }
 
