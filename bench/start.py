@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times `import ray`, ray.init() and the first task in this process, then the idle head's memory:
-PSS of all processes that were started, without this one. Prints JSON."""
+PSS of all processes that were started, without this one, and how soon a new worker answers. Prints
+JSON."""
 import json
 import os
 import sys
@@ -21,14 +22,17 @@ def descendants():
     return found
 
 
-def pss(pid):
+def memory(pid, *fields):
+    """The sum of those fields of the process's memory, in bytes; 0 when it is gone."""
     try:
-        for line in open(f"/proc/{pid}/smaps_rollup"):
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        lines = [line.split() for line in open(f"/proc/{pid}/smaps_rollup")]
     except OSError:
-        pass
-    return 0
+        return 0
+    return sum(int(line[1]) * 1024 for line in lines if line[0].rstrip(":") in fields)
+
+
+def pss(pid):
+    return memory(pid, "Pss")
 
 
 def threads(pid):
@@ -36,6 +40,48 @@ def threads(pid):
         return len(os.listdir(f"/proc/{pid}/task"))
     except OSError:
         return 0
+
+
+def role(pid):
+    """What a process of ours is: a daemon, the zygote, an idle worker."""
+    try:
+        words = open(f"/proc/{pid}/cmdline").read().split("\0")
+    except OSError:
+        return None
+    if words[0].rsplit("/", 1)[-1] == "mobula":
+        return "daemon"
+    if "ray._private.zygote" in words:
+        return "zygote"
+    return "worker" if words[0].startswith("ray::") else None
+
+
+def by_role(pids):
+    """The idle head's parts, where the processes are ours."""
+    parts = {pid: role(pid) for pid in pids}
+    daemons = [pid for pid in pids if parts[pid] == "daemon"]
+    workers = [pid for pid in pids if parts[pid] == "worker"]
+    if not daemons:
+        return {}
+    private = [memory(pid, "Private_Clean", "Private_Dirty") for pid in workers]
+    return {"daemons_pss": sum(map(pss, daemons)), "daemon_threads": sum(map(threads, daemons)),
+            "zygote_pss": sum(pss(pid) for pid in pids if parts[pid] == "zygote"),
+            "worker_private": max(private, default=None)}
+
+
+def worker_start(ray, count=20):
+    """From asking for an actor to its first answer, once the workers kept ready are taken."""
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def here(self):
+            return 1
+
+    times, actors = [], []
+    for _ in range(count + 4):
+        start = time.perf_counter()
+        actors.append(Actor.remote())
+        ray.get(actors[-1].here.remote())
+        times.append(time.perf_counter() - start)
+    return sorted(times[4:])[count // 2]
 
 
 def main():
@@ -55,7 +101,8 @@ def main():
     pids = descendants()
     print(json.dumps({"import": t1 - t0, "init": t2 - t1, "first_task": t3 - t2,
                       "start": t3 - t0, "pss": sum(map(pss, pids)),
-                      "processes": len(pids), "threads": sum(map(threads, pids))}))
+                      "processes": len(pids), "threads": sum(map(threads, pids)),
+                      **by_role(pids), "worker_start": worker_start(ray)}))
     sys.stdout.flush()
     ray.shutdown()
 
