@@ -59,6 +59,7 @@ struct CoreBytes {
     PeerId location;                       /* the raylet that has it */
     uint64_t offset, generation;           /* there */
     uint64_t here_offset, here_generation; /* in this node's store, once it is here */
+    PeerId pushed_to;                      /* the raylet that was last to get it before it asked */
 };
 
 CoreBytes *bytes_new(const void *data, size_t size);
@@ -472,6 +473,8 @@ CoreBytes *large_from_wire(Core *core, const Value *value);
 void large_to_wire(const CoreBytes *bytes, Value *value);
 void large_unpin(CoreBytes *bytes); /* holding the lock */
 void large_free(Core *core, const CoreBytes *bytes);
+/* The value will be wanted at another node: it may come there before it is asked for. */
+void large_push(Core *core, CoreBytes *bytes, PeerId raylet);
 /* Makes the bytes readable here: 0 they are; 1 they are on their way (core_happened() tells);
  * -ENOENT they are gone. */
 int large_localize(Core *core, CoreBytes *bytes, PeerId owner);

@@ -78,6 +78,19 @@ void large_free(Core *core, const CoreBytes *bytes) {
     peer_send(core, bytes->location, MSG_OBJECT_FREE, 0, 0, body.data, body.len);
 }
 
+void large_push(Core *core, CoreBytes *bytes, PeerId raylet) {
+    if (bytes->location == raylet || bytes->pushed_to == raylet)
+        return;
+    bytes->pushed_to = raylet;
+    ObjectSend m = { .object = bytes->object,
+                     .offset = bytes->offset,
+                     .generation = bytes->generation,
+                     .to = raylet };
+    _cleanup_buf_ Buf body = { 0 };
+    object_send_encode(&m, &body);
+    peer_send(core, bytes->location, MSG_OBJECT_SEND, 0, 0, body.data, body.len);
+}
+
 /* ---- reading ----------------------------------------------------------------------------- */
 
 static int large_pin(Core *core, CoreBytes *bytes, uint64_t offset, uint64_t generation) {

@@ -120,15 +120,18 @@ void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
 
 /* An argument that is an error travels as well: the executor answers it without running the call, in
  * the words of its language. */
-static Value *wire_arguments(Core *core, CorePending *p, Arena *arena) {
+static Value *wire_arguments(Core *core, CorePending *p, PeerId to, Arena *arena) {
     Value *values = arena_array(arena, Value, p->top_len);
-    for (uint32_t i = 0; i < p->top_len; i++)
-        values[i] = ref_wire_value(core, ref_of(p->uses[i]), 0, arena);
+    for (uint32_t i = 0; i < p->top_len; i++) {
+        CoreRef *ref = ref_of(p->uses[i]);
+        values[i] = ref_wire_value(core, ref, 0, arena);
+        if (ref->value->in_store && peer_worker(to))
+            large_push(core, ref->value, peer_raylet(to));
+    }
     return values;
 }
 
 void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *out) {
-    UNUSED(to);
     CoreTemplate *t = p->t;
     size_t nested = p->uses_len - p->top_len;
     Call m = {
@@ -157,7 +160,7 @@ void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *ou
     if (p->worker)
         m.lease = p->worker->lease;
     if (p->top_len)
-        m.values = wire_arguments(core, p, arena);
+        m.values = wire_arguments(core, p, to, arena);
     if (nested)
         m.refs = refs_wire(core, p->uses + p->top_len, nested, arena);
     call_encode(&m, out);

@@ -44,6 +44,7 @@ int objects_init(Raylet *raylet, uint64_t bytes) {
     map_init(&o->places, sizeof(ObjectId));
     map_init(&o->copied, sizeof(ObjectId));
     map_init(&o->arrivals, sizeof(ObjectId));
+    map_init(&o->sources, sizeof(PeerId));
     o->trim = loop_timer_new(raylet->loop, on_trim, raylet);
     spilling_init(raylet);
     if (!bytes)
@@ -69,6 +70,7 @@ void objects_done(Raylet *raylet) {
         vec_done(&((Copies *)each)->raylets);
         free(each);
     }
+    sources_done(o);
     map_done(&o->arrivals);
     map_done(&o->places);
     map_done(&o->copied);

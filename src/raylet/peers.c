@@ -116,6 +116,11 @@ bool peers_has(const Raylet *raylet, PeerId peer) {
     return remote_of(raylet, peer) != NULL;
 }
 
+size_t peers_queued(const Raylet *raylet, PeerId peer) {
+    const Remote *remote = remote_of(raylet, peer);
+    return remote && remote->frames ? stream_queued(frame_conn_stream(remote->frames)) : 0;
+}
+
 bool peers_send(Raylet *raylet, const FrameHeader *header, Slice body) {
     Remote *remote = remote_of(raylet, header->destination);
     if (!remote)

@@ -470,6 +470,8 @@ void peers_on_view(Raylet *raylet, RayletCall *call);
 void peers_on_dead(Raylet *raylet, RayletCall *call);
 /* Its node is one that lives. */
 bool peers_has(const Raylet *raylet, PeerId peer);
+/* Bytes for that node which the kernel has not taken yet. */
+size_t peers_queued(const Raylet *raylet, PeerId peer);
 /* False: no way there. */
 bool peers_send(Raylet *raylet, const FrameHeader *header, Slice body);
 SchedView peers_view(Raylet *raylet);
@@ -559,3 +561,5 @@ void objects_on_unpin(Raylet *raylet, RayletCall *call);
 void objects_on_free(Raylet *raylet, RayletCall *call);
 void objects_on_fetch(Raylet *raylet, RayletCall *call);
 void objects_on_pull(Raylet *raylet, RayletCall *call);
+void objects_on_send(Raylet *raylet, RayletCall *call);
+void objects_on_push(Raylet *raylet, RayletCall *call);

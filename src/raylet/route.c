@@ -153,6 +153,10 @@ static Handler *handler_of(unsigned type) {
         return objects_on_fetch;
     case MSG_OBJECT_PULL:
         return objects_on_pull;
+    case MSG_OBJECT_SEND:
+        return objects_on_send;
+    case MSG_OBJECT_PUSH:
+        return objects_on_push;
     case MSG_METRICS_REPORT:
         return metrics_on_report;
     case MSG_STATE_GET:

@@ -6,16 +6,11 @@
 #include "raylet/objects_private.h"
 
 /*
- * Objects that come into this store: pulled in parts from the node that has them, several parts at a
- * time, or read back from the file they were spilled to. A spilled object that another node wants
- * is sent from its file.
+ * Objects that come into this store, for who asks for them here: from another node (pull.c), or read
+ * back from the file they were spilled to.
  */
 
-#define PULL_TIMEOUT (60 * USEC_PER_SEC)
-
 enum {
-    PULL_PART = 1 << 20,
-    PULL_PARTS_OPEN = 4,
     ARRIVAL_CALLS_MAX = 100000,
 };
 
@@ -27,12 +22,22 @@ static void answer_local(Raylet *raylet, const FrameHeader *call, const ObjectLo
     raylet_reply(raylet, call, MSG_OBJECT_LOCAL, &body);
 }
 
-static void answer_gone(Raylet *raylet, const FrameHeader *call) {
+void answer_gone(Raylet *raylet, const FrameHeader *call) {
     raylet_reply_status(raylet, call, STATUS_CODE_NOT_FOUND, "the object is gone");
+}
+
+Arrival *arrival_new(Raylet *raylet, const ObjectFetch *what) {
+    Arrival *arrival = mem_new(Arrival);
+    arrival->raylet = raylet;
+    arrival->what = *what;
+    list_init(&arrival->turn);
+    map_put(&raylet->objects->arrivals, what->object.byte, arrival);
+    return arrival;
 }
 
 void arrival_free(Arrival *arrival) {
     map_remove(&arrival->raylet->objects->arrivals, arrival->what.object.byte);
+    pulls_done(arrival);
     if (arrival->file)
         spill_file_drop(arrival->raylet, arrival->file);
     vec_done(&arrival->waiting);
@@ -50,7 +55,7 @@ static void arrival_keep(Arrival *arrival) {
     place->generation = block->generation;
 }
 
-static void arrival_end(Arrival *arrival) {
+void arrival_end(Arrival *arrival) {
     Raylet *raylet = arrival->raylet;
     Objects *o = raylet->objects;
     bool kept = !arrival->failed && !arrival->dropped;
@@ -75,61 +80,6 @@ static void arrival_end(Arrival *arrival) {
     arrival_free(arrival);
     if (room)
         objects_room_made(raylet);
-}
-
-/* ---- from another node ----------------------------------------------------------------------- */
-
-typedef struct Part {
-    Arrival *arrival;
-    uint64_t at, len;
-} Part;
-
-static void pull_more(Arrival *arrival);
-
-static void on_part(void *argument, const RpcReply *reply) {
-    Part *part = argument;
-    Arrival *arrival = part->arrival;
-    uint64_t at = part->at, len = part->len;
-    free(part);
-    if (reply->result == -ECANCELED)
-        return; /* the raylet ends; objects_done() frees the arrival */
-    arrival->open--;
-    _cleanup_arena_ Arena arena = { 0 };
-    ObjectChunk chunk;
-    if (reply->result == 0 && object_chunk_decode(&chunk, reply->body, reply->len, &arena) == 0 &&
-        chunk.data.len == len) {
-        memcpy((uint8_t *)arrival->block.data + at, chunk.data.data, len);
-        arrival->got += len;
-    } else {
-        arrival->failed = true;
-    }
-    pull_more(arrival);
-}
-
-static void pull_part(Arrival *arrival) {
-    Part *part = mem_new(Part);
-    part->arrival = arrival;
-    part->at = arrival->asked;
-    part->len = MIN((uint64_t)PULL_PART, arrival->block.size - arrival->asked);
-    arrival->asked += part->len;
-    arrival->open++;
-    ObjectPull m = { .object = arrival->what.object,
-                     .offset = arrival->what.offset,
-                     .generation = arrival->what.generation,
-                     .at = part->at,
-                     .len = part->len };
-    _cleanup_buf_ Buf body = { 0 };
-    object_pull_encode(&m, &body);
-    raylet_call(arrival->raylet, arrival->what.location, MSG_OBJECT_PULL, &body, PULL_TIMEOUT,
-                on_part, part);
-}
-
-static void pull_more(Arrival *arrival) {
-    bool stop = arrival->failed || arrival->dropped;
-    while (!stop && arrival->asked < arrival->block.size && arrival->open < PULL_PARTS_OPEN)
-        pull_part(arrival);
-    if (arrival->open == 0 && (stop || arrival->got == arrival->block.size))
-        arrival_end(arrival);
 }
 
 /* ---- from disk -------------------------------------------------------------------------------- */
@@ -188,6 +138,25 @@ static void restore(Arrival *arrival) {
     loop_work(arrival->raylet->loop, read_run, restored, read);
 }
 
+static void part_read(void *job, int r) {
+    Read *read = job;
+    if (r == 0) {
+        if (read->r == 0)
+            send_chunk(read->raylet, &read->answer, read->data, read->len);
+        else
+            answer_gone(read->raylet, &read->answer);
+    }
+    free(read->data);
+    read_free(read, r == 0);
+}
+
+void send_from_file(Raylet *raylet, const Place *place, uint64_t at, size_t len,
+                    const FrameHeader *call) {
+    Read *read = read_new(raylet, place->file, place->file_at + at, mem_alloc(len), len);
+    read->answer = *call;
+    loop_work(raylet->loop, read_run, part_read, read);
+}
+
 void arrival_placed(Arrival *arrival, const StoreBlock *block) {
     if (!block) {
         arrival->failed = true;
@@ -199,7 +168,7 @@ void arrival_placed(Arrival *arrival, const StoreBlock *block) {
     if (arrival->file)
         restore(arrival);
     else
-        pull_more(arrival);
+        pull_begin(arrival);
 }
 
 /* ---- asked for by a process here ---------------------------------------------------------------- */
@@ -249,78 +218,11 @@ void objects_on_fetch(Raylet *raylet, RayletCall *call) {
         answer_gone(raylet, call->header);
         return;
     }
-    arrival = mem_new(Arrival);
-    arrival->raylet = raylet;
-    arrival->what = m;
+    arrival = arrival_new(raylet, &m);
     arrival->file = file ? spill_file_hold(file) : NULL;
     arrival->file_at = file ? place->file_at : 0;
     if (file)
         arrival->what.size = place->size;
     vec_push(&arrival->waiting, *call->header);
-    map_put(&o->arrivals, m.object.byte, arrival);
     room_for_arrival(raylet, arrival);
-}
-
-/* ---- asked for by another node -------------------------------------------------------------------- */
-
-static void remember_copy(Objects *o, const ObjectId *object, PeerId owner, PeerId who) {
-    Copies *copied = map_get(&o->copied, object->byte);
-    if (!copied) {
-        copied = mem_new(Copies);
-        copied->owner = owner;
-        map_put(&o->copied, object->byte, copied);
-    }
-    VEC_EACH(each, &copied->raylets)
-        if (*each == who)
-            return;
-    vec_push(&copied->raylets, who);
-}
-
-static void send_chunk(Raylet *raylet, const FrameHeader *call, const void *data, size_t len) {
-    ObjectChunk chunk = { .data = { data, len } };
-    _cleanup_buf_ Buf body = { 0 };
-    object_chunk_encode(&chunk, &body);
-    raylet_reply(raylet, call, MSG_OBJECT_CHUNK, &body);
-}
-
-static void part_read(void *job, int r) {
-    Read *read = job;
-    if (r == 0) {
-        if (read->r == 0)
-            send_chunk(read->raylet, &read->answer, read->data, read->len);
-        else
-            answer_gone(read->raylet, &read->answer);
-    }
-    free(read->data);
-    read_free(read, r == 0);
-}
-
-void objects_on_pull(Raylet *raylet, RayletCall *call) {
-    ObjectPull m;
-    Objects *o = raylet->objects;
-    RAYLET_DECODE(raylet, call, object_pull_decode, &m);
-    const Place *place = o->store ? place_get(o, &m.object) : NULL;
-    uint64_t size = 0;
-    const uint8_t *data =
-        o->store ? store_server_data(o->store, m.offset, m.generation, &m.object, &size) : NULL;
-    if (!data && place && place->generation)
-        data = store_server_data(o->store, place->offset, place->generation, &m.object, &size);
-    if (!data && place && place->file)
-        size = place->size;
-    else if (!data)
-        place = NULL;
-    if ((!data && !place) || m.at > size || m.len > size - m.at || m.len > PULL_PART) {
-        answer_gone(raylet, call->header);
-        return;
-    }
-    if (m.at == 0)
-        remember_copy(o, &m.object, place ? place->owner : store_server_owner(data),
-                      call->header->source);
-    if (data) {
-        send_chunk(raylet, call->header, data + m.at, m.len);
-        return;
-    }
-    Read *read = read_new(raylet, place->file, place->file_at + m.at, mem_alloc(m.len), m.len);
-    read->answer = *call->header;
-    loop_work(raylet->loop, read_run, part_read, read);
 }

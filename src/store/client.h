@@ -23,8 +23,8 @@ typedef struct StoreSlab {
 
 typedef struct StoreBlock { /* an object being written */
     uint64_t offset, generation, size;
-    void *data;             /* writable until sealed; NULL: write it to `fd` at `at` */
-    int fd;                 /* borrowed */
+    void *data;             /* writable until sealed; NULL: only by `fd` */
+    int fd;                 /* the same bytes, at `at`; borrowed */
     uint64_t at;
 } StoreBlock;
 

@@ -488,8 +488,13 @@ int store_server_copy_begin(StoreServer *server, uint64_t size, const ObjectId *
     if (slab.size - need >= STORE_HEADER)
         ((StoreHeader *)(void *)(server->arena + slab.offset + need))->magic = 0;
     h->magic = STORE_MAGIC;
-    *ret_block = (StoreBlock){ slab.offset, slab.generation, size,
-                               server->arena + slab.offset + STORE_HEADER };
+    const Part *part = disk ? &server->disk : &server->memory;
+    *ret_block = (StoreBlock){ .offset = slab.offset,
+                               .generation = slab.generation,
+                               .size = size,
+                               .data = server->arena + slab.offset + STORE_HEADER,
+                               .fd = part->fd,
+                               .at = slab.offset - part->base + STORE_HEADER };
     return 0;
 }
 

@@ -78,6 +78,43 @@ def test_objects_travel(cluster):
     assert out == "{1000000.0} True\n[500000.0, 500000.0, 500000.0]\n600\n"
 
 
+def test_one_value_for_all_nodes(ray):
+    """Four nodes want the same large values at once, and small ones beside them."""
+    out = ray.run(
+        """
+        import numpy, ray
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        nodes = [cluster.add_node(num_cpus=1, resources={f"n{i}": 1}) for i in range(4)]
+        ray.init(address=cluster.address)
+
+        @ray.remote(num_cpus=0)
+        class Reader:
+            def ready(self):
+                return 1
+
+            def check(self, x, small):
+                return int(x[0]), int(x[-1]), x.nbytes, int(small.sum())
+
+            def later(self, refs):
+                return [int(x.sum()) for x in ray.get(refs)]
+
+        readers = [Reader.options(resources={f"n{i}": 0.1}).remote() for i in range(4)]
+        ray.get([r.ready.remote() for r in readers])
+        for turn in range(3):
+            x = numpy.arange(5_000_000) + turn
+            large, small = ray.put(x), ray.put(numpy.ones(30_000))
+            answers = ray.get([r.check.remote(large, small) for r in readers])
+            print(turn, set(answers) == {(turn, turn + 4_999_999, x.nbytes, 30_000)})
+        many = [ray.put(numpy.full(n, 1)) for n in (20_000, 2_000_000, 131_072, 600_000, 50_000) * 3]
+        answers = ray.get([r.later.remote(many) for r in readers])
+        print(all(a == [20_000, 2_000_000, 131_072, 600_000, 50_000] * 3 for a in answers))
+        """
+    )
+    assert out == "0 True\n1 True\n2 True\nTrue\n"
+
+
 def test_two_drivers_and_a_detached_actor(cluster):
     cluster.run(
         """
