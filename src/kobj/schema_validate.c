@@ -538,7 +538,7 @@ static void check_rule(Check *check, const SchemaRule *rule, const json_t *value
                        const json_t *old) {
     bool good = false;
 
-    if (cel_uses_old_self(rule->expr) && !old)
+    if (!rule->expr || (cel_uses_old_self(rule->expr) && !old)) /* none: it is a fault itself */
         return;
     int r = cel_evaluate(rule->expr, value, old, &good);
     if (r == 0 && good)
