@@ -14,6 +14,7 @@
 #include "kobj/meta.h"
 #include "local/bootstrap.h"
 #include "local/controllers.h"
+#include "local/token.h"
 
 enum {
     STEPS_MAX = 12
@@ -101,7 +102,10 @@ static bool allowed(const ApiCall *call, const char *verb) {
 
 static void act(Cluster *cluster, const json_t *step, const char *verb) {
     const char *ns = json_str_at(step, "ns"), *group = json_str_at(step, "group"),
-               *plural = json_str_at(step, "resource");
+               *plural = json_str_at(step, "resource"), *token = json_str_at(step, "token");
+    TokenSubject subject;
+    if (str_eq(verb, "token") && token_check(&cluster->api, token ? token : "", &subject) == 0)
+        token_subject_done(&subject);
     if (!registry_find(&cluster->api.registry, group ? group : "", plural ? plural : ""))
         return;
     _cleanup_call_ ApiCall call =

@@ -5,6 +5,8 @@
 
 #include "net/http1.h"
 
+#include "net/address.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const Http1Limits limits = { 512, 2048, 16 };
@@ -58,6 +60,12 @@ static void check_names(Slice text) {
     if (http_query_parse(text, &query) == 0)
         http_query_done(&query);
     _cleanup_free_ char *copy = str_dup_slice(text);
+    NetAddress address, again;
+    if (net_address_parse(copy, &address) == 0) {
+        char shown[NET_ADDRESS_TEXT_MAX];
+        net_address_format(&address, shown);
+        ASSERT(net_address_parse(shown, &again) == 0 && again.len == address.len);
+    }
     HttpUrl url;
     if (http_url_parse(copy, &url) == 0) {
         ASSERT(url.target[0] == '/' && url.host[0] && url.port);
