@@ -303,11 +303,28 @@ static void pass_on(World *w, int p, int q, int object) {
     }
 }
 
+/* The value of one that is owned here contains another; of a later one, so that there is no ring. */
+static void put_inside(World *w, int p, int object) {
+    Peer *peer = &w->peer[p];
+    OwnRef *ref = &peer->ref[object], *inner;
+    OwnRef *const *contents;
+    int other = object + 1 + (int)rnd(w, OBJECTS);
+    if (own_contents(ref, &contents) > 0) {
+        own_forget_contents(&peer->own, ref);
+        drain(w, p);
+    } else if (other < OBJECTS && peer->known[other] && peer->ref[other].local > 0) {
+        inner = &peer->ref[other];
+        own_set_contents(ref, &inner, 1);
+    }
+}
+
 static void act(World *w, int p, int q, int object) {
     Peer *peer = &w->peer[p];
     bool held = peer->known[object] && peer->ref[object].local > 0;
     w->events++;
-    if (peer->known[object] && peer->kept[object] && rnd(w, 3) == 0) {
+    if (held && w->owner[object] == p && w->seed % 4 < 2 && rnd(w, 4) == 0) {
+        put_inside(w, p, object);
+    } else if (peer->known[object] && peer->kept[object] && rnd(w, 3) == 0) {
         peer->kept[object]--;
         own_unkeep(&peer->own, &peer->ref[object]);
         drain(w, p);
