@@ -5,7 +5,7 @@ export BUILD ?= build
 PREFIX ?= /usr/local
 RUNS ?= 100000
 
-.PHONY: help build run test check bench sanitize asan peer fuzz image install test-kube fresh
+.PHONY: help build run test check bench sanitize coverage asan peer fuzz image install test-kube fresh
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -44,6 +44,9 @@ sanitize: ## unit tests under ASan+UBSan; those where threads meet under TSan
 	[ -f build-tsan/build.ninja ] || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false >/dev/null
 	ninja -C build-tsan src/ipc/ipc_ring_test src/core/core_test src/store/store_test >/dev/null
 	for name in ipc/ipc_ring core/core store/store; do build-tsan/src/$${name}_test || exit 1; done
+
+coverage: ## which lines the simulations run; at least 90 % of src/own
+	@tools/coverage 2000
 
 asan: ## all tests under AddressSanitizer and UBSan
 	[ -f build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false

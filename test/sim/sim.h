@@ -58,7 +58,7 @@ typedef struct Head {
     GcsServer *server;
     struct Gcs *gcs; /* of that server */
     LoopTimer *up_timer, *down_timer;
-    bool doomed; /* it is killed while the next thing is being written to its log */
+    bool doomed;     /* it is killed while the next thing is being written to its log */
     uint32_t lives;
 } Head;
 
