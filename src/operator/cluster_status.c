@@ -292,7 +292,7 @@ json_t *cluster_status(const ClusterView *view, const PlanFailure *failure, usec
         .spec = json_at(view->cluster, "spec"),
         .failure = failure,
         .now = now,
-        .status = before ? json_deep_copy(before) : json_object(),
+        .status = json_is_object(before) ? json_deep_copy(before) : json_object(),
     };
     work.conditions = json_make_array(work.status, "conditions");
     const json_t *service = head_service(&work);
