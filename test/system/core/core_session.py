@@ -53,10 +53,11 @@ class Ray:
     def __init__(self, folder):
         self.folder = folder
         self.environment = environment(folder)
+        self.prefix = []  # a command that scripts run under
 
     def start(self, script, **extra):
         return subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(script)],
+            [*self.prefix, sys.executable, "-c", textwrap.dedent(script)],
             env={**self.environment, **extra}, text=True, cwd=self.folder,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
         )
