@@ -59,7 +59,8 @@ struct CoreBytes {
     PeerId location;                       /* the raylet that has it */
     uint64_t offset, generation;           /* there */
     uint64_t here_offset, here_generation; /* in this node's store, once it is here */
-    PeerId pushed_to;                      /* the raylet that was last to get it before it asked */
+    CoreBytes *aside; /* of an error: the value in whose place it stands, for want of room here */
+    PeerId pushed_to; /* the raylet that was last to get it before it asked */
 };
 
 CoreBytes *bytes_new(const void *data, size_t size);
