@@ -51,7 +51,8 @@ enum {
 struct CoreBytes {
     _Atomic uint32_t count;
     bool in_store;
-    uint8_t missed; /* in_store: how often it was gone again before we could pin it */
+    uint8_t missed;   /* in_store: how often it was gone again before we could pin it */
+    uint32_t readers; /* in_store: values given out by get; with the last of them the pin goes */
     size_t size;
     const uint8_t *data;
     Core *core;                            /* in_store: whose pin */

@@ -61,6 +61,7 @@ static bool ref_readable(Core *core, CoreRef *ref) {
 static void value_of(CoreRef *ref, CoreValue *ret_value) {
     ret_value->kind = atomic_load_explicit(&ref->kind, memory_order_acquire);
     ret_value->hold = bytes_hold(ref->value);
+    ref->value->readers += ref->value->in_store;
     ret_value->data = ref->value->data;
     ret_value->size = ref->value->size;
 }
@@ -119,6 +120,14 @@ static bool worth_a_look(const Look *last, const Core *core, size_t left) {
            (core->readable - last->readable) * 8 >= left;
 }
 
+/* While we waited another thread may have let go of a value that we had seen. */
+static size_t first_unpinned(CoreRef *const *refs, size_t count) {
+    size_t i = 0;
+    while (i < count && (refs[i]->kind != VALUE_KIND_ARENA || refs[i]->value->data))
+        i++;
+    return i;
+}
+
 int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
              CoreValue *ret_values) {
     int r = core_usable(core);
@@ -133,12 +142,20 @@ int core_get(Core *core, CoreRef *const *refs, size_t count, usec_t timeout,
     for (r = 0;;) {
         while (first < count && ref_readable(core, refs[first]))
             error |= refs[first++]->kind == VALUE_KIND_ERROR;
-        if (first == count || error)
+        if (error)
             break;
+        if (first == count) {
+            first = first_unpinned(refs, count);
+            if (first == count)
+                break;
+            continue;
+        }
         uint64_t events = core->events;
         if (worth_a_look(&last, core, count - first)) {
             look(&last, core);
-            if (count_ready(core, refs, count, first, true, &error) == count - first || error)
+            if (count_ready(core, refs, count, first, true, &error) == count - first)
+                continue;
+            if (error)
                 break;
         }
         core_run_actions(core);

@@ -159,6 +159,9 @@ int large_localize(Core *core, CoreBytes *bytes, PeerId owner) {
     if (bytes->location == peer_raylet(core->info.peer) &&
         large_pin(core, bytes, bytes->offset, bytes->generation) == 0)
         return 0;
+    if (bytes->here_generation &&
+        large_pin(core, bytes, bytes->here_offset, bytes->here_generation) == 0)
+        return 0;
     Fetching *f = map_get(&core->fetches, bytes->object.byte);
     if (f && f->done) {
         int r = large_follow(core, bytes, f);

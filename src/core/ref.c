@@ -72,6 +72,8 @@ void core_value_release(CoreValue *value) {
     }
     core_lock(core);
     core->outstanding++;
+    if (bytes->readers && --bytes->readers == 0)
+        large_unpin(bytes); /* it may go to disk, if there is a reference to it still */
     bytes_drop(bytes);
     bool last = core->outstanding == 1;
     if (last) {

@@ -292,6 +292,22 @@ typedef enum Progress {
     PROGRESS_MADE,    /* something went */
 } Progress;
 
+/* The disk takes no more: what is in a file already goes. */
+static bool evict_unwritten(Raylet *raylet) {
+    StoreServer *store = raylet->objects->store;
+    Vec(StoreVictim) victims = { 0 }; /* held, so that each is named once */
+    StoreVictim victim;
+    bool made = false;
+    while (!made && store_server_victim(store, &victim)) {
+        made = !evict_places(raylet, &victim);
+        vec_push(&victims, victim);
+    }
+    VEC_EACH(each, &victims)
+        store_server_victim_end(store, each);
+    vec_done(&victims);
+    return made;
+}
+
 static Progress make_room(Raylet *raylet) {
     Objects *o = raylet->objects;
     Spilling *s = o->spilling;
@@ -311,8 +327,9 @@ static Progress make_room(Raylet *raylet) {
     if (r < 0)
         spill_failed(raylet, r);
     if (r < 0 || !may) {
+        bool made = evict_unwritten(raylet);
         store_server_victim_end(o->store, &victim);
-        return s->jobs ? PROGRESS_WORKING : PROGRESS_NONE;
+        return made ? PROGRESS_MADE : s->jobs ? PROGRESS_WORKING : PROGRESS_NONE;
     }
     SpillJob *job = mem_new(SpillJob);
     job->raylet = raylet;
