@@ -20,6 +20,10 @@ usec_t time_mono_now(void) {
     return clock_now(CLOCK_MONOTONIC);
 }
 
+usec_t time_mono_coarse(void) {
+    return clock_now(CLOCK_MONOTONIC_COARSE);
+}
+
 /* To the second, as ISO 8601 has it: years have four digits. Returns the length. */
 static size_t format_seconds(usec_t wall, char out[static TIME_TEXT_MAX], int *ret_usec) {
     usec_t sec = wall / USEC_PER_SEC, usec = wall % USEC_PER_SEC;

@@ -12,6 +12,8 @@ enum {
 
 usec_t time_wall_now(void); /* microseconds since 1970, UTC */
 usec_t time_mono_now(void); /* microseconds, monotonic */
+/* The same clock as the kernel last looked at it, up to 4 ms ago: a fifth of the cost. */
+usec_t time_mono_coarse(void);
 
 /* "2026-11-22T06:51:00.123456Z" */
 void time_format_iso(usec_t wall, char out[static TIME_TEXT_MAX]);

@@ -269,8 +269,8 @@ typedef struct CoreEvents {
     CoreEvent *items;               /* a ring of `cap` */
     size_t first, len, cap, max;
     size_t text_bytes;
-    uint64_t dropped; /* since gcs was told */
-    usec_t interval;
+    uint64_t dropped;     /* since gcs was told */
+    usec_t interval, due; /* due: the next report; 0: there is nothing to tell */
 } CoreEvents;
 
 struct Core {
@@ -305,7 +305,7 @@ struct Core {
     bool acting;
     usec_t timer; /* next deadline the pump has to wake for */
 
-    usec_t now;   /* the clock, at the submission or the batch of frames at hand */
+    usec_t now;   /* the clock, at the submission (coarse) or the batch of frames at hand */
     uint32_t pid;
     CoreEvents history;
     Own own;
@@ -464,7 +464,7 @@ void events_ended(Core *core, const CorePending *p, const CorePeer *peer, uint64
 void events_result(Core *core, const CorePending *p, const Result *m, const CorePeer *from);
 /* The same of an actor's creation, which ran here. */
 void events_created(Core *core, const RunTask *run, usec_t now, const ErrorInfo *error);
-void events_flush(Core *core);
+void events_flush(Core *core, size_t limit);
 void events_tick(Core *core, usec_t now);
 void events_leave(Core *core);
 void events_done(Core *core);

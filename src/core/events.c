@@ -3,7 +3,7 @@
 /*
  * What users list as tasks. The owner of a call knows when it was made, sent and answered, by whom, and
  * why it failed; its worker adds how long it ran. So an attempt costs one record, written at its
- * end, here. The records go to gcs once a second; those that find no room are counted. Calls that
+ * end, here. Once a second the oldest records go to gcs; those that find no room are counted. Calls that
  * have not ended are told when somebody asks (StateGet), and then the records go first.
  */
 
@@ -13,8 +13,9 @@
 #include "core/core_private.h"
 
 enum {
-    EVENTS_MAX = 32768, /* records, until they are sent */
+    EVENTS_MAX = 32768,        /* records, until they are sent */
     EVENTS_A_MESSAGE = 2048,
+    EVENTS_A_REPORT = 4096,    /* so that many calls a second cost no more than few */
     ERROR_TEXT_MAX = 2000,
     ERROR_BYTES_MAX = 8 << 20, /* of all records' texts; beyond it they are left out */
     REPORT_INTERVAL_MSEC = 1000,
@@ -79,8 +80,10 @@ void events_ended(Core *core, const CorePending *p, const CorePeer *peer, uint64
     CoreEvents *events = &core->history;
     if (!events->max || p->t->unlisted || core->lost)
         return;
-    if (!events->len)
-        core_timer_at(core, now + events->interval);
+    if (!events->due) {
+        events->due = now + events->interval;
+        core_timer_at(core, events->due);
+    }
     CoreEvent *event = event_new(core);
     p->t->count++;
     *event = (CoreEvent){
@@ -202,12 +205,13 @@ static void send_records(Core *core, const Records *records) {
     peer_send(core, PEER_GCS, MSG_TASK_EVENTS, 0, 0, body.data, body.len);
 }
 
-void events_flush(Core *core) {
+/* The oldest ones, `limit` at most. */
+void events_flush(Core *core, size_t limit) {
     CoreEvents *events = &core->history;
     usec_t offset = wall_offset();
-    while (events->len) {
+    while (events->len && limit) {
         Records records = { 0 };
-        for (size_t i = 0; i < EVENTS_A_MESSAGE && events->len; i++) {
+        for (size_t i = 0; i < EVENTS_A_MESSAGE && events->len && limit; i++, limit--) {
             CoreEvent *event = event_at(events, 0);
             event_encode(event, offset, &records.bytes);
             vec_push(&records.ends, records.bytes.len);
@@ -218,18 +222,23 @@ void events_flush(Core *core) {
         send_records(core, &records);
         records_done(&records);
     }
-    events->first = 0;
+    if (!events->len) {
+        events->first = 0;
+        events->due = 0;
+    }
 }
 
 void events_tick(Core *core, usec_t now) {
     CoreEvents *events = &core->history;
-    if (!events->len)
+    if (!events->due)
         return;
-    usec_t due = event_at(events, 0)->ended + events->interval;
-    if (due <= now)
-        events_flush(core);
-    else
-        core->timer = MIN(core->timer, due);
+    if (events->due <= now) {
+        events_flush(core, EVENTS_A_REPORT);
+        if (events->due)
+            events->due = now + events->interval;
+    }
+    if (events->due)
+        core->timer = MIN(core->timer, events->due);
 }
 
 /* A creation's owner is not told of it: its worker tells, at once, since it may end at any time. */
@@ -278,7 +287,7 @@ void events_leave(Core *core) {
     MAP_EACH(&core->tasks, pos, p)
         if (p->t->kind != CALL_KIND_ACTOR_CREATE && told++ < core->history.max)
             events_ended(core, p, pending_peer(p), 0, now, &error);
-    events_flush(core);
+    events_flush(core, SIZE_MAX);
 }
 
 void events_done(Core *core) {
@@ -401,7 +410,7 @@ void events_on_state_get(Core *core, const FrameHeader *h, const StateGet *get) 
         .refs_borrowed = core->own.borrowed,
         .values_bytes = core->counts.values_bytes,
     };
-    events_flush(core); /* on its way to gcs before the answer is */
+    events_flush(core, SIZE_MAX); /* on its way to gcs before the answer is */
     if (get->tasks)
         tell_tasks(core, get->limit, &m, &records, &arena);
     if (get->objects)

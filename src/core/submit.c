@@ -22,7 +22,7 @@ CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint
     list_init(&p->link);
     p->t = t;
     t->count++;
-    p->created_at = core->now = time_mono_now();
+    p->created_at = core->now = time_mono_coarse();
     p->args = bytes_new(args->bytes, args->bytes_len);
     p->refs_len = returns;
     p->top_len = (uint32_t)args->top_len;
