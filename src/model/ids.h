@@ -41,6 +41,10 @@ static inline uint32_t peer_worker(PeerId peer) {
 static inline PeerId peer_raylet(PeerId peer) {
     return peer & ~(uint64_t)UINT32_MAX;
 }
+/* Did the peer die with this one: is it the same, or of the node whose raylet that is? */
+static inline bool peer_died_with(PeerId peer, PeerId dead) {
+    return peer == dead || (peer_worker(dead) == 0 && peer_raylet(peer) == dead);
+}
 #define PEER_GCS ((PeerId)1 << 32) /* node 0, incarnation 1, worker 0 */
 
 /* Derivation. */

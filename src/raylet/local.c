@@ -118,6 +118,7 @@ void local_gone(Local *local, const char *text) {
     local_free(local);
     leases_requester_dead(raylet, peer);
     objects_leave(raylet, peer);
+    objects_owner_dead(raylet, peer);
 }
 
 void local_on_goodbye(Raylet *raylet, RayletCall *call) {

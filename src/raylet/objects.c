@@ -160,10 +160,14 @@ void objects_owner_dead(Raylet *raylet, PeerId owner) {
     Objects *o = raylet->objects;
     if (!o->store)
         return;
+    Arrival *arrival;
+    MAP_EACH(&o->arrivals, at, arrival)
+        if (peer_died_with(arrival->what.owner, owner))
+            arrival->dropped = true;
     Vec(Place *) places = { 0 };
     Place *place;
     MAP_EACH(&o->places, pos, place)
-        if (place->owner == owner)
+        if (peer_died_with(place->owner, owner))
             vec_push(&places, place);
     VEC_EACH(each, &places)
         place_drop(raylet, *each);
@@ -172,7 +176,7 @@ void objects_owner_dead(Raylet *raylet, PeerId owner) {
     const uint8_t *id;
     Copies *copied;
     for (size_t pos = 0; (copied = map_next(&o->copied, &pos, (const void **)&id)) != NULL;)
-        if (copied->owner == owner)
+        if (peer_died_with(copied->owner, owner))
             vec_push(&orphans, *(const ObjectId *)(const void *)id);
     VEC_EACH(each, &orphans)
         copies_drop(raylet, each); /* their raylets hear of the death themselves as well */

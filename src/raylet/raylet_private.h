@@ -551,7 +551,7 @@ typedef struct ObjectsDoor { /* all borrowed */
 /* A process joins: what its Welcome carries; `bytes` 0: no store. */
 void objects_join(Raylet *raylet, PeerId peer, ObjectsDoor *ret_door);
 void objects_leave(Raylet *raylet, PeerId peer);
-void objects_owner_dead(Raylet *raylet, PeerId owner);
+void objects_owner_dead(Raylet *raylet, PeerId owner); /* a raylet: all of its node */
 uint64_t objects_used(const Raylet *raylet);
 void objects_count(const Raylet *raylet, uint64_t *ret_objects, uint64_t *ret_spilled,
                    uint64_t *ret_spilled_bytes);

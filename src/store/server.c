@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "model/ids.h"
 #include "store/room.h"
 
 typedef struct Slab {
@@ -433,7 +434,8 @@ static void sweep(StoreServer *server, PeerId owner, bool left) {
             uint32_t state = atomic_load(&h->state);
             bool unfinished = left && slab->process == owner && state == STORE_WRITING;
             bool released = left && state == STORE_FREEING;
-            if (unfinished || released || (h->owner == owner && state == STORE_SEALED))
+            if (unfinished || released ||
+                (peer_died_with(h->owner, owner) && state == STORE_SEALED))
                 header_free(server, h);
         }
         slab_reclaim(server, slab);

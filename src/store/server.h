@@ -34,7 +34,7 @@ uint64_t store_server_disk_used(const StoreServer *server);
 _must_check_ int store_server_join(StoreServer *server, PeerId process, int *ret_pins_fd);
 /* It is gone: its slabs are closed, its unfinished objects and those it owned are freed. */
 void store_server_leave(StoreServer *server, PeerId process);
-/* A process that may own objects here died, on any node. */
+/* A process that may own objects here died, on any node; a raylet: with all of its node. */
 void store_server_owner_dead(StoreServer *server, PeerId owner);
 
 /* STORE_FULL: nothing that large is free now; see store_server_recall(). */
