@@ -280,7 +280,8 @@ static void on_fault_timer(void *ctx) {
 void faults_begin(void) {
     Faults *f = &sim->faults;
     bool any = rnd(3) > 0;
-    *f = (Faults){ .workers = any && chance(2),
+    *f = (Faults){ .any = any,
+                   .workers = any && chance(2),
                    .drivers = any && chance(2),
                    .raylets = any && chance(2),
                    .gcs = any && chance(2),

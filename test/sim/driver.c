@@ -71,7 +71,7 @@ static void use_keys(Proc *proc) {
 /* ---- steps ----------------------------------------------------------------------------------------------- */
 
 static void act(Proc *proc) {
-    switch (rnd(18)) {
+    switch (rnd(22)) {
     case 0:
         actor_make(proc, -1);
         break;
@@ -91,6 +91,17 @@ static void act(Proc *proc) {
     case 7:
     case 8:
         use_keys(proc);
+        break;
+    case 17:
+    case 18:
+        object_make(proc);
+        break;
+    case 19:
+    case 20:
+        object_read();
+        break;
+    case 21:
+        objects_drop(proc, false);
         break;
     case 9:
         tasks_cancel_some(proc);
@@ -174,6 +185,7 @@ void driver_step(Proc *proc) {
         return;
     }
     if (!proc->done_at) {
+        objects_drop(proc, true);
         actors_drop(proc);
         groups_drop(proc);
     }

@@ -210,11 +210,13 @@ int main(int argc, char **argv) {
         failed += !run_seed(&world, first + s, argv[0]);
     ASSERT(dir_remove(world.folder) == 0);
     printf("%u seeds, %llu events, %llu tasks (%llu again, %llu failed), %llu actors (%llu "
-           "restarts), %llu groups, %llu kills, %llu broken connections, %u failed\n",
+           "restarts), %llu groups, %llu objects (%llu read elsewhere), %llu kills, %llu broken "
+           "connections, %u failed\n",
            seeds, (unsigned long long)world.events, (unsigned long long)world.did.tasks,
            (unsigned long long)world.did.retried, (unsigned long long)world.did.failed,
            (unsigned long long)world.did.actors, (unsigned long long)world.did.restarts,
-           (unsigned long long)world.did.groups, (unsigned long long)world.did.kills,
+           (unsigned long long)world.did.groups, (unsigned long long)world.did.objects,
+           (unsigned long long)world.did.copies, (unsigned long long)world.did.kills,
            (unsigned long long)world.did.cuts, failed);
     return expect_found ? failed == 0 : failed > 0;
 }

@@ -52,6 +52,7 @@ static void on_end(void *ctx) {
     work_end(proc);
     tasks_end(proc);
     rpc_free(TAKE(proc->rpc));
+    proc->store = store_client_free(proc->store);
     loop_timer_stop(proc->timer);
     outside_exited(proc);
 }
@@ -82,6 +83,21 @@ static void say_goodbye(Proc *proc) {
     proc_end(proc, 0);
 }
 
+/* The door's descriptors are ours from here on. */
+static void join_store(Proc *proc, FrameIn *frame, const Welcome *welcome) {
+    StoreDoor door = { .disk_fd = -1,
+                       .bytes = welcome->arena_bytes,
+                       .disk_bytes = welcome->disk_bytes };
+    if (!welcome->arena_bytes || frame->fd_count < 2)
+        return;
+    door.arena_fd = frame->fds[0];
+    door.pins_fd = frame->fds[1];
+    door.disk_fd = frame->fd_count > 2 ? frame->fds[2] : -1;
+    for (size_t i = 0; i < frame->fd_count; i++)
+        frame->fds[i] = -1;
+    ASSERT(store_client_open(&door, &proc->store) == 0);
+}
+
 static void on_welcome(Proc *proc, FrameIn *frame, Arena *arena) {
     Welcome welcome;
     if (frame->header.type != MSG_WELCOME ||
@@ -93,6 +109,7 @@ static void on_welcome(Proc *proc, FrameIn *frame, Arena *arena) {
     proc->peer = welcome.peer;
     proc->job = welcome.job;
     proc->node = welcome.node;
+    join_store(proc, frame, &welcome);
     if (proc->role == ROLE_DRIVER)
         driver_welcomed(proc);
 }
@@ -145,6 +162,9 @@ static void on_message(Proc *proc, const FrameIn *frame, Arena *arena) {
         groups_news(proc, &reply.info);
         break;
     }
+    case MSG_SLAB_RECALL:
+        objects_recall(proc);
+        break;
     case MSG_WORKER_EXIT:
         if (proc->role == ROLE_WORKER)
             say_goodbye(proc);

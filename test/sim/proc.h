@@ -119,8 +119,7 @@ struct Proc {
     usec_t done_at;               /* its script is over; it waits for what it has asked for */
     bool janitor;
     uint64_t key_sent, key_acked; /* of its own in the key-value store */
-    /* references */
-    struct Refs *refs;
+    StoreClient *store;           /* its node's; NULL: none */
 };
 
 /* ---- proc.c ---- */
@@ -175,6 +174,12 @@ void actors_cut_off(Proc *proc, const PeerDead *dead);
 void actors_serve(Proc *proc); /* their calls that wait */
 void actors_tick(Proc *proc);
 Actor *actor_find(const ActorId *id);
+
+/* ---- object.c ---- */
+void object_make(Proc *proc);
+void object_read(void);
+void objects_recall(Proc *proc);         /* its raylet wants back what it has kept */
+void objects_drop(Proc *proc, bool all); /* of those that it owns */
 
 /* ---- group.c ---- */
 void group_make(Proc *proc);

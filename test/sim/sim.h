@@ -40,7 +40,7 @@ typedef struct Actor Actor;
 
 /* What may go wrong in this seed; drawn from it. */
 typedef struct Faults {
-    bool workers, drivers, raylets, gcs, links, stalls, disk, partitions;
+    bool any, workers, drivers, raylets, gcs, links, stalls, disk, partitions;
     uint32_t rarity; /* steps between two, on average */
 } Faults;
 
