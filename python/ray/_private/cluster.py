@@ -107,10 +107,18 @@ def _above(fd):
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
 
 
+_STORE_MIN = 75 * 1024 * 1024
+
+
 def _resources_json(options):
     from ray._private import machine
 
     store = options["object_store_memory"]
+    if store is not None and store < _STORE_MIN:
+        raise ValueError(
+            f"Attempting to cap object store memory usage at {int(store)} bytes, but the minimum "
+            f"allowed is {_STORE_MIN} bytes."
+        )
     memory, default_store = machine.memory_shares()
     resources = {
         "CPU": machine.cpus() if options["num_cpus"] is None else options["num_cpus"],

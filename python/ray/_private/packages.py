@@ -39,7 +39,7 @@ def named(env):
     """(the environment with gcs:// names where it had directories of this machine, the Packages
     that must be put before anybody uses it)."""
     env, packages = dict(env), []
-    excludes = list(env.get("excludes") or ())
+    excludes = list(env.pop("excludes", None) or ())  # the packages are without them
 
     def pack(path, top):
         if not _is_local(path):

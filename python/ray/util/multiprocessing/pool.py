@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import threading
+import time
 
 import ray
 
@@ -57,8 +58,10 @@ class AsyncResult:
         self._lock = threading.Lock()
         self._results = None
         self._callback, self._error_callback = callback, error_callback
+        self._teller = None  # who waits for the results finds the callback called
         if callback or error_callback:
-            threading.Thread(target=self._tell, daemon=True).start()
+            self._teller = threading.Thread(target=self._tell, daemon=True)
+            self._teller.start()
 
     def _tell(self):
         error = self._first_error()
@@ -91,14 +94,21 @@ class AsyncResult:
         results = self._collect()
         return results[0] if self._single else results
 
+    def _told(self, timeout):
+        if self._teller not in (None, threading.current_thread()):
+            self._teller.join(timeout)
+
     def wait(self, timeout=None):
         """Until all results are there, or `timeout` seconds."""
-        if self._results is None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._results is None and self._refs:
             ray.wait(self._refs, num_returns=len(self._refs), timeout=timeout)
+        self._told(None if deadline is None else max(deadline - time.monotonic(), 0))
 
     def get(self, timeout=None):
         """The results; raises what a call raised, or multiprocessing.TimeoutError."""
         self._collect(timeout)
+        self._told(timeout)
         error = self._first_error()
         if error is not None:
             raise error
