@@ -67,8 +67,8 @@ static void set_replicas(StatusWork *work) {
         desired += group_desired(group);
         if (group_suspended(group))
             continue;
-        least += group_min(group) * group_hosts(group);
-        most += group_max(group) * group_hosts(group);
+        least += group_pods(group, group_min(group));
+        most += group_pods(group, group_max(group));
     }
     set_count(work, "desiredWorkerReplicas", desired);
     set_count(work, "minWorkerReplicas", least);
@@ -117,7 +117,7 @@ static void set_resources(StatusWork *work) {
     json_array_foreach(json_at(work->spec, "workerGroupSpecs"), i, group) {
         if (!group_suspended(group))
             add_template(totals, json_object_get(group, "template"),
-                         MAX(json_int_at(group, 0, "replicas"), 0) * group_hosts(group));
+                         group_pods(group, MAX(json_int_at(group, 0, "replicas"), 0)));
     }
     const char *name;
     json_t *amount;

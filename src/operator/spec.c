@@ -58,16 +58,29 @@ bool spec_ray_at_least(const json_t *spec, int64_t major, int64_t minor) {
     return has_major > major || (has_major == major && has_minor >= minor);
 }
 
+/* Counts are int32 by their schema. */
+static int64_t count_clamp(int64_t count) {
+    return CLAMP(count, (int64_t)INT32_MIN, (int64_t)INT32_MAX);
+}
+
+static int64_t count_at(const json_t *group, int64_t otherwise, const char *key) {
+    return count_clamp(json_int_at(group, otherwise, key));
+}
+
 int64_t group_hosts(const json_t *group) {
-    return MAX(json_int_at(group, 1, "numOfHosts"), 1);
+    return MAX(count_at(group, 1, "numOfHosts"), 1);
+}
+
+int64_t group_pods(const json_t *group, int64_t replicas) {
+    return count_clamp(count_clamp(replicas) * group_hosts(group));
 }
 
 int64_t group_min(const json_t *group) {
-    return json_int_at(group, 0, "minReplicas");
+    return count_at(group, 0, "minReplicas");
 }
 
 int64_t group_max(const json_t *group) {
-    return json_int_at(group, INT32_MAX, "maxReplicas");
+    return count_at(group, INT32_MAX, "maxReplicas");
 }
 
 bool group_suspended(const json_t *group) {
@@ -78,8 +91,8 @@ int64_t group_desired(const json_t *group) {
     if (group_suspended(group))
         return 0;
     int64_t least = group_min(group);
-    int64_t replicas = json_int_at(group, least, "replicas");
-    return (replicas < least ? least : MIN(replicas, group_max(group))) * group_hosts(group);
+    int64_t replicas = count_at(group, least, "replicas");
+    return group_pods(group, replicas < least ? least : MIN(replicas, group_max(group)));
 }
 
 const char *cluster_creator(const json_t *cluster) {

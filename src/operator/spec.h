@@ -22,6 +22,7 @@ bool ray_version_parse(const char *text, int64_t *ret_major, int64_t *ret_minor)
 
 /* A group's pods: clamp(replicas, min, max) times hosts; none while the group is suspended. */
 int64_t group_hosts(const json_t *group); /* numOfHosts; 1 in objects from before the field */
+int64_t group_pods(const json_t *group, int64_t replicas); /* times hosts; no more than an int32 */
 int64_t group_desired(const json_t *group);
 int64_t group_min(const json_t *group);
 int64_t group_max(const json_t *group); /* int32's maximum when not given */
