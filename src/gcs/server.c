@@ -12,6 +12,7 @@
 enum {
     CONNECTIONS_MAX = 70000, /* raylets, dashboards, command lines */
     OUTPUT_HARD = 1 << 30,
+    STORE_RESERVE = 4 << 20, /* of the disk; the session's logs and packages lie on it too */
 };
 #define HELLO_TIMEOUT (10 * USEC_PER_SEC)
 #define LINGER        (2 * USEC_PER_SEC)
@@ -108,7 +109,9 @@ int gcs_server_new(Loop *loop, const GcsServerOptions *options, GcsServer **ret_
     server->broken = options->broken;
     server->ctx = options->ctx;
     map_init(&server->conns, sizeof(GcsConnId));
-    KvOptions kv_options = { .path = options->store, .always_sync = options->durable };
+    KvOptions kv_options = { .path = options->store,
+                             .always_sync = options->durable,
+                             .reserve = STORE_RESERVE };
     int r = kv_open(loop, &kv_options, &server->kv);
     if (r < 0)
         return r;
