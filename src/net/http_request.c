@@ -392,7 +392,7 @@ void http_respond_error(HttpRequest *request, int r) {
         int code, status;
     } map[] = { { EINVAL, 400 }, { EPROTO, 400 }, { EACCES, 403 },    { EPERM, 403 },
                 { ENOENT, 404 }, { EEXIST, 409 }, { ETIMEDOUT, 408 }, { EFBIG, 413 },
-                { EAGAIN, 503 }, { EBUSY, 503 } };
+                { E2BIG, 413 },  { EAGAIN, 503 }, { EBUSY, 503 } };
     int status = 500;
     for (size_t i = 0; i < ARRAY_LEN(map); i++)
         if (map[i].code == -r)

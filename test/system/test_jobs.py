@@ -95,6 +95,8 @@ def test_refusals(shared_cluster):
     assert shared_cluster.http("/api/jobs/nope", "DELETE") == (404, "Job nope does not exist")
     assert shared_cluster.http("/api/jobs/nope/stop", "POST")[0] == 404
     assert shared_cluster.http("/api/jobs/nope/logs")[0] == 404
+    status, answer = shared_cluster.http("/api/jobs/", "POST", b"[" * 100000)
+    assert status == 413 and "nested deeper" in answer
     for body, text in ((b"{", "line"), (b'{"entrypoint": 1}', "entrypoint must be a string"),
                        (b"{}", "entrypoint"),
                        (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"A": 1}}}', "env_vars"),
