@@ -8,6 +8,15 @@
 
 #include "base/error.h"
 
+/* The peer looks at all processes of the machine; here a folder of one's own must be named. */
+static void say_how_to_stop(int indent, const StartArgs *args) {
+    say(indent, "To terminate the Ray runtime, run");
+    if (args->temp_dir)
+        say(indent, "  ray stop --temp-dir='%s'", args->temp_dir);
+    else
+        say(indent, "  ray stop");
+}
+
 static void say_head_started(const StartedNode *node, const StartArgs *args) {
     say(0, "Next steps");
     say(1, "Note: The following commands are intended for use on");
@@ -35,11 +44,13 @@ static void say_head_started(const StartedNode *node, const StartArgs *args) {
         say(1, "for more information on submitting Ray jobs to the Ray cluster.");
     }
     say_blank();
-    say(1, "To terminate the Ray runtime, run");
-    say(1, "  ray stop");
+    say_how_to_stop(1, args);
     say_blank();
     say(1, "To view the status of the cluster, use");
-    say(1, "  ray status");
+    if (args->temp_dir)
+        say(1, "  ray status --address='%s'", node->gcs_address);
+    else
+        say(1, "  ray status");
     if (node->dashboard_url) {
         say_blank();
         say(1, "To monitor and debug Ray, view the dashboard at ");
@@ -64,8 +75,7 @@ static int start(const StartArgs *args) {
     if (args->head) {
         say_head_started(&node, args);
     } else {
-        say(0, "To terminate the Ray runtime, run");
-        say(0, "  ray stop");
+        say_how_to_stop(0, args);
     }
     fflush(stdout);
     return args->block ? node_watch(processes, &node) : 0;

@@ -95,6 +95,7 @@ static int stop(const char *temp_dir, bool force, int64_t grace) {
 int ray_stop(int argc, char **argv) {
     bool force = false;
     int64_t grace = 16;
+    const char *temp_dir = NULL;
     SayStyle style = { 0 };
     const Option options[] = {
         { "force", OPTION_FLAG, &force, "If set, ray will send SIGKILL instead of SIGTERM.",
@@ -104,6 +105,9 @@ int ray_stop(int argc, char **argv) {
           "not terminated within the grace period, they are forcefully terminated after the grace "
           "period.",
           .letter = 'g' },
+        { "temp-dir", OPTION_TEXT, &temp_dir,
+          "the --temp-dir that `ray start` was given; without it, what was started without one is "
+          "stopped" },
         SAY_OPTIONS(&style),
     };
     const OptionTable table = { "ray stop", NULL,
@@ -113,6 +117,6 @@ int ray_stop(int argc, char **argv) {
     if (r > 0)
         return options_exit(r);
     say_setup(&style);
-    _cleanup_free_ char *temp_dir = cluster_temp_dir();
-    return stop(temp_dir, force, MAX(grace, 0));
+    _cleanup_free_ char *usual = cluster_temp_dir();
+    return stop(temp_dir ? temp_dir : usual, force, MAX(grace, 0));
 }

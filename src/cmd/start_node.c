@@ -202,7 +202,7 @@ static int head_start(const StartArgs *args, const char *dashboard_host, NodePro
         str_printf("%s:%lld", node->node_ip, (long long)(args->port >= 0 ? args->port : GCS_PORT));
     int r = refuse_second_head(node->gcs_address, all->temp_dir);
     if (r == 0)
-        r = session_open(all->temp_dir, name, &session);
+        r = session_make(all->temp_dir, name, &session);
     if (r < 0)
         return r;
     node->session_dir = str_dup(session.dir);
@@ -221,7 +221,7 @@ static int worker_start(const StartArgs *args, NodeProcesses *all, StartedNode *
         r = cluster_link(node->gcs_address, HEAD_PATIENCE, &link);
     if (r < 0)
         return error_context(r, "ConnectionError: head %s", args->address);
-    r = session_open(all->temp_dir, link.session_name, &session);
+    r = session_make(all->temp_dir, link.session_name, &session);
     if (r < 0)
         return r;
     node->session_dir = str_dup(session.dir);

@@ -77,7 +77,7 @@ static int make_temp_dir(const char *temp_dir) {
     return r;
 }
 
-int session_open(const char *temp_dir, const char *name, Session *ret_session) {
+int session_make(const char *temp_dir, const char *name, Session *ret_session) {
     if (!session_name_valid(name))
         return error_origin(-EINVAL, "'%s' is no session name", name);
     int r = make_temp_dir(temp_dir);
@@ -89,6 +89,16 @@ int session_open(const char *temp_dir, const char *name, Session *ret_session) {
         r = dir_make(session.sockets, 0700);
     if (r == 0)
         r = dir_make(session.resources, 0700);
+    if (r < 0)
+        return r;
+    *ret_session = session;
+    session = (Session){ 0 };
+    return 0;
+}
+
+int session_open(const char *temp_dir, const char *name, Session *ret_session) {
+    _cleanup_session_ Session session = { 0 };
+    int r = session_make(temp_dir, name, &session);
     if (r == 0)
         r = point_latest(temp_dir, &session);
     if (r < 0)

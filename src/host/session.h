@@ -34,9 +34,13 @@ char *session_name_new(usec_t wall, pid_t pid);
 /* Whether `name` can be a session's: it becomes a folder's name, and comes from another machine. */
 bool session_name_valid(const char *name);
 
-/* Makes the folders (present ones are fine) and points session_latest at them. Logs may be read by
- * every user, as Ray's; sockets and environments are this user's own. TEMP gets mode
- * 01777, so that several users can share it, as Ray does. -EINVAL for an invalid name. */
+/* Makes the folders (present ones are fine). Logs may be read by every user, as Ray's; sockets and
+ * environments are this user's own. TEMP gets mode 01777, so that several users can share it, as
+ * Ray does. -EINVAL for an invalid name. */
+_must_check_ int session_make(const char *temp_dir, const char *name, Session *ret_session);
+
+/* session_make(), and session_latest points to it: for a daemon, which lives in its session. A
+ * command that has yet to start one would take the link from a session that runs. */
 _must_check_ int session_open(const char *temp_dir, const char *name, Session *ret_session);
 
 /* The newest session. -ENOENT if there is none. */

@@ -30,11 +30,14 @@ static void test_names(void **state) {
 static void test_folders_and_latest(void **state) {
     UNUSED(state);
     _cleanup_free_ char *parent = temp(), *dir = str_printf("%s/ray", parent);
-    _cleanup_session_ Session first = { 0 }, second = { 0 }, third = { 0 }, latest = { 0 };
+    _cleanup_session_ Session first = { 0 }, second = { 0 }, third = { 0 }, latest = { 0 },
+                              made = { 0 };
     CHECK_INT(session_latest(dir, &latest), -ENOENT);
     CHECK_OK(session_open(dir, "session_a", &first));
     CHECK_OK(session_open(dir, "session_b", &second));
     CHECK_INT(session_open(dir, "a/b", &latest), -EINVAL);
+    CHECK_OK(session_make(dir, "session_c", &made)); /* leaves session_latest */
+    CHECK(access(made.sockets, F_OK) == 0);
     struct stat st;
     CHECK(stat(first.logs, &st) == 0 && stat(first.sockets, &st) == 0);
     CHECK(stat(dir, &st) == 0 && (st.st_mode & 07777) == 01777);

@@ -166,6 +166,35 @@ def test_two_nodes(home):
     assert cluster.processes() == []
 
 
+def test_temp_dir(home):
+    """What start prints finds the cluster again, and a start that fails takes nothing from it."""
+    cluster, folder = Cluster(home), home / "elsewhere"
+    words = [f"--temp-dir={folder}"]
+    try:
+        done = cluster.ray(*cluster.start_words(), *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = lines(done.stdout)
+        assert f"ray status --address='127.0.0.1:{cluster.port}'" in said
+        assert f"ray stop --temp-dir='{folder}'" in said
+        latest = os.readlink(folder / "session_latest")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            failed = cluster.ray("start", "--head", f"--port={port}", *words,
+                                 "--node-ip-address=127.0.0.1")
+        assert failed.returncode == 1 and "Address already in use" in failed.stderr
+        assert os.readlink(folder / "session_latest") == latest
+        assert cluster.ray("stop").stdout == "Did not find any active Ray processes.\n"
+    finally:
+        done = cluster.ray("stop", *words)
+    assert re.fullmatch(r"Stopped all \d+ Ray processes\.\n", done.stdout)
+
+
+def test_gcs_keeps_room_for_its_records(shared_cluster):
+    """Logs and packages that fill the disk do not end the head."""
+    for name in ("gcs.db", "gcs.db-wal"):
+        assert (shared_cluster.session / name).stat().st_blocks * 512 >= 4 << 20
+
+
 def test_gcs_that_dies_while_the_node_starts_is_started_again(home):
     it = Cluster(home)
     started = subprocess.Popen(["ray", *it.start_words(), "--block"], env=it.env,
