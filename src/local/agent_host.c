@@ -172,6 +172,12 @@ static void pass_registry_settings(AgentHost *host) {
             _cleanup_free_ char *name = str_dup_slice((Slice){ *at, strcspn(*at, "=") });
             pass_on(host, name);
         }
+#ifdef __SANITIZE_ADDRESS__
+    /* An interpreter that loads our extension has to load the sanitizer first. */
+    pass_on(host, "LD_PRELOAD");
+    pass_on(host, "ASAN_OPTIONS");
+    pass_on(host, "UBSAN_OPTIONS");
+#endif
 }
 
 /* Addresses inside the cluster never go through a proxy. */
