@@ -57,8 +57,9 @@ class Person:
                               capture_output=True, text=True, timeout=timeout)
 
     def processes(self):
+        # Under AddressSanitizer (make asan) ps itself would hang.
         return subprocess.run(["ps", "-u", USER, "-o", "stat=,args="], capture_output=True,
-                              text=True).stdout.splitlines()
+                              text=True, env={**os.environ, "LD_PRELOAD": ""}).stdout.splitlines()
 
 
 @pytest.fixture

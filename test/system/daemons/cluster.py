@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """gcs and raylets as real processes, for tests: each says on its ready-fd that it serves."""
+import contextlib
 import json
 import os
 import pathlib
@@ -111,9 +112,13 @@ class Cluster:
 
 
 def children(pid):
-    out = subprocess.run(["ps", "--no-headers", "-o", "pid", "--ppid", str(pid)],
-                         capture_output=True, text=True).stdout
-    return [int(word) for word in out.split()]
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == pid:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def workers(node):
