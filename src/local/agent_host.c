@@ -173,8 +173,8 @@ static void pass_registry_settings(AgentHost *host) {
             pass_on(host, name);
         }
 #ifdef __SANITIZE_ADDRESS__
-    /* An interpreter that loads our extension has to load the sanitizer first. */
-    pass_on(host, "LD_PRELOAD");
+    /* Without LD_PRELOAD, under which some programs hang: an interpreter in a pod is to be let load
+     * the sanitizer late, with our extension. */
     pass_on(host, "ASAN_OPTIONS");
     pass_on(host, "UBSAN_OPTIONS");
 #endif
