@@ -31,7 +31,7 @@ def test_the_example_and_again_without_a_network(run, cache, registry):
     assert again.returncode == 0, said(again)
     assert "\ntest_counter got 2\n" in said(again)
     assert f"index {UNREACHABLE['PIP_INDEX_URL']}" in said(again)
-    assert job["seconds"].get("start", 0) <= 0.3, job
+    assert job["status"] == "SUCCEEDED"  # how long it took: bench/rayjob
     assert environments(cache) == made
 
 
