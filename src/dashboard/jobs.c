@@ -9,6 +9,7 @@
 enum {
     REQUEST_MAX = 4 * 1024 * 1024
 };
+#define AMOUNT_MAX 1e14 /* of one resource: 100 TB, where it is bytes */
 
 /* ---------------------------------------------------------------------------------- find */
 
@@ -178,11 +179,16 @@ static void want(Wanted *wanted, const char *name, const json_t *amount) {
 static int resources_of(const json_t *request, Wanted *wanted) {
     const char *name;
     json_t *amount;
+    static const char *const amounts[] = { "entrypoint_num_cpus", "entrypoint_num_gpus",
+                                           "entrypoint_memory" };
+    for (size_t i = 0; i < ARRAY_LEN(amounts); i++)
+        if (json_number_value(json_object_get(request, amounts[i])) > AMOUNT_MAX)
+            return error_origin(-EINVAL, "%s is out of range", amounts[i]);
     want(wanted, "CPU", json_object_get(request, "entrypoint_num_cpus"));
     want(wanted, "GPU", json_object_get(request, "entrypoint_num_gpus"));
     want(wanted, "memory", json_object_get(request, "entrypoint_memory"));
     json_object_foreach(json_object_get(request, "entrypoint_resources"), name, amount) {
-        if (json_number_value(amount) < 0 || json_number_value(amount) > 1e12)
+        if (json_number_value(amount) < 0 || json_number_value(amount) > AMOUNT_MAX)
             return error_origin(-EINVAL, "entrypoint_resources.%s is out of range", name);
         want(wanted, name, amount);
     }

@@ -161,7 +161,8 @@ typedef struct GcsSubmission {
     ResourceSet resources;
     LabelSelector labels;
     bool placed;   /* has one of these: not bound to the head */
-    bool stopping; /* the node was told to stop it */
+    bool asked;    /* its node may have begun it */
+    bool stopping; /* somebody wants it stopped; its node is told */
     List waiting;  /* in Gcs.submissions_waiting while it has no node */
 } GcsSubmission;
 
@@ -404,6 +405,8 @@ void submission_fail(GcsSubmission *s, const char *error_type, const char *messa
 void submission_stopped(GcsSubmission *s);
 
 /* ---- submission_place.c ---- */
+/* Of one that has a node. */
+void submission_stop(GcsSubmission *s);
 void submission_places_init(Gcs *gcs);
 /* It has no node: tried at once, and whenever there are news of nodes. */
 void submission_wait(GcsSubmission *s);

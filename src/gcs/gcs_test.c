@@ -658,6 +658,26 @@ static void test_submission_stopped_before_it_began(void **state) {
     world_done(&w);
 }
 
+static void test_submission_stop_is_told_again(void **state) {
+    World w;
+    world_init(&w);
+    PeerId raylet = join(&w, 1, true);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    submit(&w, "j1", "python x.py");
+    answer_run(&w, raylet, STATUS_CODE_OK);
+    run_state(&w, raylet, "RUNNING", 0);
+    SubmissionStop stop = { .submission = SLICE("j1") };
+    ASK(&w, 50, 0, MSG_SUBMISSION_STOP, submission_stop_encode, &stop);
+    sent_of(&w, MSG_JOB_RUN_STOP);
+    gcs_disconnected(w.gcs, 1); /* and it was on its way */
+    raylet = join(&w, 1, true);
+    sent_of(&w, MSG_JOB_RUN_STOP);
+    CHECK(!find_sent(&w, MSG_JOB_RUN));
+    run_state(&w, raylet, "STOPPED", 0);
+    CHECK(strstr(record(&w, "j1"), "\"status\":\"STOPPED\""));
+    world_done(&w);
+}
+
 static void test_submission_that_nothing_can_take(void **state) {
     World w;
     world_init(&w);
@@ -684,5 +704,6 @@ int main(void) {
         TEST(test_actor_ends_with_owner), TEST(test_actor_node_dies), TEST(test_actor_out_of_scope),
         TEST(test_actor_survives_gcs), TEST(test_submission), TEST(test_submission_node_dies),
         TEST(test_submission_waits_for_room), TEST(test_submission_asked_for_is_asked_again),
-        TEST(test_submission_stopped_before_it_began), TEST(test_submission_that_nothing_can_take));
+        TEST(test_submission_stopped_before_it_began), TEST(test_submission_stop_is_told_again),
+        TEST(test_submission_that_nothing_can_take));
 }

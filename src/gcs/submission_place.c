@@ -35,6 +35,7 @@ void submission_wait(GcsSubmission *s) {
 
 static void set_node(GcsSubmission *s, const GcsNode *node) {
     s->node = node ? node->sched.id : (NodeId){ 0 };
+    s->asked = false;
     json_set_at(s->record, node ? json_string(ID_HEX(&s->node)) : json_null(), "driver_node_id");
     json_t *agent = json_null();
     if (node)
@@ -81,6 +82,10 @@ static void ask_node(Gcs *gcs, const char *id) {
     GcsNode *node = nodes_get(gcs, &s->node);
     if (!node || !node->conn) /* it is back soon, or dead */
         return;
+    if (s->stopping && !s->asked) {
+        not_begun(s);
+        return;
+    }
     _cleanup_arena_ Arena arena = { 0 };
     _cleanup_buf_ Buf text = { 0 }, body = { 0 };
     json_encode(s->record, 0, &text);
@@ -91,6 +96,19 @@ static void ask_node(Gcs *gcs, const char *id) {
     job_run_encode(&message, &body);
     s->run_call = rpc_call(gcs->rpc, peer_make(node->index, node->incarnation, 0), MSG_JOB_RUN,
                            &body, USEC_INFINITY, on_run_done, s);
+    s->asked = true;
+}
+
+void submission_stop(GcsSubmission *s) {
+    Gcs *gcs = s->gcs;
+    GcsNode *node = nodes_get(gcs, &s->node);
+    s->stopping = true;
+    if (!node || !s->asked)
+        return;
+    JobRunStop message = { .submission = slice_str(s->id) };
+    _cleanup_buf_ Buf body = { 0 };
+    job_run_stop_encode(&message, &body);
+    gcs_send(gcs, peer_make(node->index, node->incarnation, 0), MSG_JOB_RUN_STOP, &body);
 }
 
 static void launch(GcsSubmission *s, GcsNode *node) {
@@ -277,14 +295,18 @@ size_t submissions_demands(const Gcs *gcs, Arena *arena, Demand **ret_demands) {
     return len;
 }
 
-/* What was asked of it and not answered is asked again. */
+/* What was asked of it and not answered is asked again; a stop may have been lost on its way. */
 void submissions_node_joined(Gcs *gcs, const GcsNode *node) {
     GcsSubmission *s;
     size_t pos = 0;
-    while ((s = strmap_next(&gcs->submissions, &pos, NULL)))
-        if (!s->run_call && id_equal(&s->node, &node->sched.id) &&
-            str_eq(json_str_at(s->record, "status"), "PENDING"))
+    while ((s = strmap_next(&gcs->submissions, &pos, NULL))) {
+        if (submission_ended(s) || !id_equal(&s->node, &node->sched.id))
+            continue;
+        if (!s->run_call && str_eq(json_str_at(s->record, "status"), "PENDING"))
             gcs_log_then(gcs, ask_node, s->id);
+        if (s->stopping)
+            submission_stop(s);
+    }
 }
 
 void submission_places_init(Gcs *gcs) {

@@ -264,11 +264,7 @@ void submissions_on_stop(Gcs *gcs, GcsCall *call) {
     }
     GcsNode *node = nodes_get(gcs, &s->node);
     if (node) {
-        s->stopping = true;
-        JobRunStop message = { .submission = slice_str(s->id) };
-        _cleanup_buf_ Buf body = { 0 };
-        job_run_stop_encode(&message, &body);
-        gcs_send(gcs, peer_make(node->index, node->incarnation, 0), MSG_JOB_RUN_STOP, &body);
+        submission_stop(s);
     } else { /* nobody was asked to run it yet */
         submission_stopped(s);
         int r = submission_store(s);
@@ -399,6 +395,7 @@ static int load_one(void *userdata, Slice key, Slice value) {
     const char *node = json_str_at(s->record, "driver_node_id");
     if (node && hex_decode(node, &s->node, sizeof(s->node)) < 0)
         memset(&s->node, 0, sizeof(s->node));
+    s->asked = !id_is_unset(&s->node);
     const char *name;
     json_t *amount;
     json_object_foreach(json_at(s->record, "entrypoint_resources"), name, amount) {
