@@ -50,6 +50,7 @@ coverage: ## which lines the simulations run; at least 90 % of src/own
 
 asan: ## all tests under AddressSanitizer and UBSan
 	[ -f build-asan/build.ninja ] || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
+	@$(MAKE) --no-print-directory -s BUILD=build-asan build
 	BUILD=build-asan tools/test
 
 peer: $(BUILD)/peer/bin/ray ## the peer's release beside the build, for tests and bench that compare

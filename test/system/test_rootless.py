@@ -45,7 +45,9 @@ class Person:
         subprocess.run(["chown", "-R", f"{USER}:{USER}", home], check=True)
         self.env = {"HOME": str(home), "MOBULA_RUN_DIR": str(self.dir),
                     "MOBULA_CACHE_DIR": str(home / "cache"), "PYTHONPATH": str(home / "python"),
-                    "PATH": f"{home}/venv/bin:{home}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+                    "PATH": f"{home}/venv/bin:{home}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    **{name: value for name, value in os.environ.items()  # make asan
+                       if name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}}
         self.around = []
 
     def command(self, *words):
