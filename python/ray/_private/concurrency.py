@@ -194,7 +194,9 @@ class _Loop:
 
         for token, running in self._tasks.items():
             if token.task_id == task:
-                running.cancel()  # its code may catch that: the call was cancelled all the same
+                # After its first step: a task that is cancelled before it never enters its coroutine.
+                # Its code may catch that: the call was cancelled all the same.
+                self._loop.call_soon(running.cancel)
                 return
         for call in self._waiting:
             if call[0].task_id == task:
@@ -206,6 +208,8 @@ class _Loop:
         execution.current.set(token)
         in_stream = False
         try:
+            if _mobula.task_cancelled(token):
+                raise _cancelled()
             result = method(*args, **kwargs) if kwargs else method(*args)
             if isinstance(result, CoroutineType):
                 result = await result

@@ -155,6 +155,49 @@ def test_cancel_of_a_call_that_waits_for_its_turn(ray):
     assert out == "cancelled\ncancelled\nm\ncancelled\n"
 
 
+def test_cancel_of_a_call_that_comes_with_it_to_a_busy_loop(ray):
+    out = ray.run("""
+        import threading, time, ray
+        ray.init(num_cpus=2)
+
+        @ray.remote(concurrency_groups={"other": 1})
+        class A:
+            def __init__(self):
+                self.ran, self.blocked = 0, threading.Event()
+
+            async def blocks(self):
+                self.blocked.set()
+                time.sleep(1)
+
+            @ray.method(concurrency_group="other")
+            async def is_blocked(self):
+                return self.blocked.wait(15)
+
+            async def m(self):
+                self.ran += 1
+
+            async def began(self):
+                return self.ran
+
+        a = A.remote()
+        print(ray.get(a.began.remote()))
+        blocks = a.blocks.remote()
+        print(ray.get(a.is_blocked.remote()))
+        calls = [a.m.remote() for _ in range(3)]
+        ray.get(a.is_blocked.remote())  # the process has them all by now
+        for ref in calls:
+            ray.cancel(ref)
+        for ref in calls:
+            try:
+                ray.get(ref, timeout=15)
+            except ray.exceptions.TaskCancelledError:
+                print("cancelled")
+        ray.get(blocks)
+        print(ray.get(a.began.remote()))
+    """)
+    assert out == "0\nTrue\n" + 3 * "cancelled\n" + "0\n"
+
+
 def test_a_call_of_an_unknown_group_is_an_error(ray):
     out = ray.run("""
         import ray
