@@ -493,6 +493,35 @@ static void test_get_times_out_and_the_raylet_goes(void **state) {
     core_ref_drop(ref); /* after the end: a no-op but for its memory */
 }
 
+/* Records that go to gcs in two parts, while more come than the first had room for. */
+static void test_records_of_ended_calls(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    CorePending call = { .t = t };
+    core_lock(core);
+    uint32_t held = t->count;
+    core->history.interval = USEC_PER_SEC * 3600; /* not told by the clock */
+    for (uint32_t i = 0; i < 100; i++)
+        events_ended(core, &call, NULL, 0, 1, NULL);
+    events_flush(core, 40);
+    CHECK_INT(core->history.len, 60);
+    for (uint32_t i = 0; i < 200; i++)
+        events_ended(core, &call, NULL, 0, 1, NULL);
+    CHECK_INT(core->history.len, 260);
+    CHECK_INT(t->count, held + 260);
+    events_flush(core, SIZE_MAX);
+    CHECK_INT(core->history.len, 0);
+    CHECK_INT(t->count, held);
+    CHECK_INT(core->history.dropped, 0);
+    core_unlock(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
 static void test_functions(void **state) {
     UNUSED(state);
     Mini mini;
@@ -513,5 +542,5 @@ int main(void) {
                     TEST(test_arguments_by_reference_and_errors), TEST(test_borrowed_references),
                     TEST(test_a_dead_worker_is_retried_elsewhere), TEST(test_streams),
                     TEST(test_cancel), TEST(test_get_times_out_and_the_raylet_goes),
-                    TEST(test_functions));
+                    TEST(test_functions), TEST(test_records_of_ended_calls));
 }

@@ -58,14 +58,22 @@ static CoreEvent *event_at(CoreEvents *events, size_t i) {
     return &events->items[(events->first + i) % events->cap];
 }
 
+static void events_grow(CoreEvents *events) {
+    size_t cap = MIN(MAX(events->cap * 2, (size_t)64), events->max);
+    CoreEvent *items = mem_array(CoreEvent, cap);
+    for (size_t i = 0; i < events->len; i++)
+        items[i] = *event_at(events, i);
+    mem_free(events->items);
+    events->items = items;
+    events->cap = cap;
+    events->first = 0;
+}
+
 /* Room for one more: the oldest goes when there are too many. */
 static CoreEvent *event_new(Core *core) {
     CoreEvents *events = &core->history;
-    if (events->len == events->cap && events->cap < events->max) {
-        /* It grows only while nothing was dropped: then the first is at the start. */
-        events->cap = MIN(MAX(events->cap * 2, (size_t)64), events->max);
-        events->items = mem_realloc(events->items, events->cap * sizeof(CoreEvent));
-    }
+    if (events->len == events->cap && events->cap < events->max)
+        events_grow(events);
     if (events->len == events->cap) {
         event_done(core, event_at(events, 0));
         events->first = (events->first + 1) % events->cap;
@@ -294,7 +302,7 @@ void events_done(Core *core) {
     while (core->history.len)
         event_done(core, event_at(&core->history, --core->history.len));
     mem_free(core->history.items);
-    core->history.items = NULL;
+    core->history = (CoreEvents){ 0 }; /* and no more are taken */
 }
 
 /* ---- when asked ------------------------------------------------------------------------------ */
