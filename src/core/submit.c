@@ -232,8 +232,8 @@ static void class_granted(Core *core, CoreClass *c, const LeaseGrant *grant) {
     list_init(&w->sent);
     list_push(&c->workers, &w->link);
     peer->leased = w;
-    class_pump(core, c);
     core_timer_at(core, w->idle_since + LINGER_TIME);
+    class_pump(core, c);
 }
 
 static ErrorKind lease_error_kind(const RpcReply *reply) {
@@ -389,7 +389,10 @@ static void class_pump(Core *core, CoreClass *c) {
 void submit_dependency_ready(Core *core, CorePending *p) {
     p->waited_usec = (uint32_t)MIN(core->now - p->created_at, (usec_t)UINT32_MAX);
     if (p->t->kind == CALL_KIND_ACTOR_CREATE) {
-        actor_create_ready(core, p);
+        if (pending_has_arguments(p))
+            actor_create_ready(core, p);
+        else
+            lineage_requeue(core, p);
     } else if (p->actor) {
         actor_pump(core, p->actor);
     } else {
@@ -519,6 +522,21 @@ static void submit_lost(Core *core, CorePending *p, const Result *m) {
     lineage_requeue(core, p);
 }
 
+/* A call of the worker at `peer` (NULL: of none) has ended. An actor's creation that this set free may
+ * have given the idle worker back. */
+static void worker_pump(Core *core, const CorePeer *peer) {
+    if (!peer || !peer->leased)
+        return;
+    class_pump(core, peer->leased->class_);
+    CoreWorker *w = peer->leased;
+    if (!w || w->in_flight)
+        return;
+    if (w->recalled)
+        worker_free(core, w, true);
+    else
+        core_timer_at(core, time_mono_now() + LINGER_TIME);
+}
+
 void submit_on_result(Core *core, CorePeer *from, const Result *m) {
     CorePending *p = map_get(&core->tasks, m->task.byte);
     PeerId peer = from ? from->id : 0;
@@ -533,15 +551,14 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
         return;
     }
     keep_retained(core, m, peer);
-    CoreWorker *w = p->worker;
+    CorePeer *at = p->worker ? p->worker->peer : NULL;
     if (m->lost_len) {
         submit_lost(core, p, m);
-        if (w)
-            class_pump(core, w->class_);
+        worker_pump(core, at);
         return;
     }
-    if (w)
-        worker_learn(w, p, core->now = time_mono_now());
+    if (p->worker)
+        worker_learn(p->worker, p, core->now = time_mono_now());
     events_result(core, p, m, from);
     bool again = m->application_error && m->retry && p->t->retry_exceptions && !p->cancelled &&
                  (p->t->max_retries < 0 || p->attempt < (uint32_t)p->t->max_retries);
@@ -565,14 +582,7 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
             actor_on_result(core, p, from);
         submit_ran(core, p);
     }
-    if (w)
-        class_pump(core, w->class_);
-    if (w && w->in_flight == 0) {
-        if (w->recalled)
-            worker_free(core, w, true);
-        else
-            core_timer_at(core, time_mono_now() + LINGER_TIME);
-    }
+    worker_pump(core, at);
 }
 
 /* The worker has something long to do, or waits: what was queued behind it runs elsewhere. */
