@@ -45,6 +45,7 @@ struct HttpRequest {
     uint64_t body_max, body_seen;
     Buf body;
     LoopTask *body_task; /* delivers what the connection will not */
+    LoopTask *gone_task; /* tells who asks to be told after it happened */
     HttpBodyFn *body_fn;
     HttpChunkFn *chunk_fn;
     void *body_ctx;

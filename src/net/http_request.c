@@ -58,6 +58,7 @@ void http_request_free(HttpRequest *request) {
     buf_done(&request->body);
     http_headers_done(&request->response);
     loop_task_free(request->body_task);
+    loop_task_free(request->gone_task);
     mem_free(request);
 }
 
@@ -123,9 +124,22 @@ Arena *http_request_arena(HttpRequest *request) {
     return &request->arena;
 }
 
+static void gone_now(void *ctx) {
+    HttpRequest *request = ctx;
+    http_request_enter(request);
+    if (request->gone_fn)
+        request->gone_fn(request->gone_ctx);
+    http_request_leave(request);
+}
+
 void http_request_on_gone(HttpRequest *request, LoopFn *gone, void *ctx) {
     request->gone_fn = gone;
     request->gone_ctx = ctx;
+    if (!request->gone)
+        return;
+    if (!request->gone_task)
+        request->gone_task = loop_task_new(request->loop, gone_now, request);
+    loop_task_arm(request->gone_task);
 }
 
 bool http_request_gone(const HttpRequest *request) {

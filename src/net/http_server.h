@@ -69,7 +69,7 @@ struct Arena *http_request_arena(HttpRequest *request);
 
 /* The client left (closed, or merely ended its sending: then a response may still arrive), or the
  * server was freed. Called once, never after the response has ended; a body that was waited for is
- * told first. */
+ * told first. When it has happened already it is told soon, never from within. */
 void http_request_on_gone(HttpRequest *request, LoopFn *gone, void *ctx);
 bool http_request_gone(const HttpRequest *request);
 

@@ -92,6 +92,10 @@ static void handle_hold(void *ctx, HttpRequest *request) {
     http_request_on_gone(request, on_gone, w);
 }
 
+static void handle_later(void *ctx, HttpRequest *request) {
+    ((World *)ctx)->held = request;
+}
+
 static void client_new(World *w) {
     int fds[2];
     Stream *served = NULL;
@@ -117,6 +121,7 @@ static void world_new(World *w) {
     http_router_add(w->router, "PUT", "/upload", handle_upload, w);
     http_router_add(w->router, "GET", "/watch", handle_watch, w);
     http_router_add(w->router, "*", "/hold", handle_hold, w);
+    http_router_add(w->router, "GET", "/later", handle_later, w);
     w->server = http_server_new(w->loop, &options, http_router_handle, w->router);
     client_new(w);
 }
@@ -251,6 +256,25 @@ static void test_streamed_response_and_a_client_that_leaves(void **state) {
     settle(&w);
     CHECK_INT(w.gone, 1);
     CHECK_INT(http_server_connections(w.server), 0);
+    world_done(&w);
+}
+
+static void test_client_that_left_before_anybody_asked(void **state) {
+    UNUSED(state);
+    World w;
+    world_new(&w);
+    say(&w, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+    w.client = stream_free(w.client);
+    settle(&w);
+    CHECK(http_request_gone(w.held));
+    http_response_start(w.held, 200, "text/plain", -1);
+    http_request_on_gone(w.held, on_gone, &w);
+    CHECK_INT(w.gone, 0);
+    settle(&w);
+    CHECK_INT(w.gone, 1);
+    http_response_end(TAKE(w.held));
+    settle(&w);
+    CHECK_INT(w.gone, 1);
     world_done(&w);
 }
 
@@ -409,7 +433,8 @@ int main(void) {
     return TEST_RUN(
         TEST(test_requests_in_order), TEST(test_collected_bodies),
         TEST(test_body_that_breaks_stalls_or_ends), TEST(test_streamed_upload_with_backpressure),
-        TEST(test_streamed_response_and_a_client_that_leaves), TEST(test_slow_reader_is_noticed),
+        TEST(test_streamed_response_and_a_client_that_leaves),
+        TEST(test_client_that_left_before_anybody_asked), TEST(test_slow_reader_is_noticed),
         TEST(test_server_freed_while_a_request_is_open), TEST(test_slow_heads_and_keep_alive_end),
         TEST(test_http10_and_connection_close),
         TEST(test_unwanted_body_is_skipped_or_ends_the_connection),
