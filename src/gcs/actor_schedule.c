@@ -57,6 +57,8 @@ struct ActorStarting {
 
 void actor_unschedule(Gcs *gcs, GcsActor *actor) {
     list_remove(&actor->pending);
+    if (actor->starting && !actor->start_call && !actor->in_group)
+        nodes_uncharge(gcs, &actor->node, &actor->held);
     actor->starting = mem_free(actor->starting);
     if (!actor->start_call)
         return;
@@ -190,13 +192,13 @@ static void start_logged(Gcs *gcs, const char *key) {
 
 static void start_on(Gcs *gcs, GcsActor *actor, GcsNode *node) {
     actor->node = node->sched.id;
-    if (!actor->in_group)
-        nodes_charge(gcs, node, &actor->held);
     int r = actor_store(gcs, actor);
     if (r < 0) {
         actor_lost(gcs, actor, false, DEATH_KIND_UNSCHEDULABLE, error_text(r));
         return;
     }
+    if (!actor->in_group)
+        nodes_charge(gcs, node, &actor->held);
     actor->starting = mem_new(struct ActorStarting);
     *actor->starting = (struct ActorStarting){ gcs, actor->id, ++gcs->last_start };
     _cleanup_free_ char *key =

@@ -22,6 +22,7 @@ static void actor_free(GcsActor *actor) {
     buf_done(&actor->record);
     buf_done(&actor->create);
     buf_done(&actor->death_error);
+    mem_free(actor->starting);
     resources_done(&actor->placement);
     resources_done(&actor->held);
     label_selector_done(&actor->labels);

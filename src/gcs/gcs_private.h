@@ -297,6 +297,9 @@ GcsNode *nodes_head(const Gcs *gcs);
 SchedView nodes_view(Gcs *gcs);
 /* Takes `what` out of the view until the node's next report. */
 void nodes_charge(Gcs *gcs, GcsNode *node, const ResourceSet *what);
+/* What was charged was never asked of the node, which thus has nothing to report. If it has reported
+ * meanwhile it is counted as too free, until it answers BUSY and reports. */
+void nodes_uncharge(Gcs *gcs, const NodeId *id, const ResourceSet *what);
 /* To every raylet but `except` (may be NULL). */
 void nodes_broadcast(Gcs *gcs, MessageType type, const Buf *body, const GcsNode *except);
 

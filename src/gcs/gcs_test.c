@@ -397,6 +397,39 @@ static void test_actor_waits_for_room(void **state) {
     world_done(&a.w);
 }
 
+static void actor_kill_now(void *ctx) {
+    ActorWorld *a = ctx;
+    ActorKill kill = { .actor = a->actor, .no_restart = true };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_kill_encode(&kill, &body);
+    FrameHeader header = { .type = MSG_ACTOR_KILL,
+                           .flags = FRAME_CALL,
+                           .stream = ++a->w.stream,
+                           .source = a->driver,
+                           .destination = PEER_GCS };
+    gcs_frame(a->w.gcs, 1, &header, buf_slice(&body));
+}
+
+/* After the pick of a node, before the log has it. */
+static void actor_later(void *ctx) {
+    ActorWorld *a = ctx;
+    loop_defer(a->w.loop, actor_kill_now, a);
+}
+
+static void test_actor_killed_before_its_node_was_asked(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "", 0, false);
+    sent_clear(&a.w);
+    loop_defer(a.w.loop, actor_later, &a);
+    actor_create(&a, 2); /* all that the node has */
+    CHECK(!find_sent(&a.w, MSG_ACTOR_START));
+    actor_register(&a, "", 0, false);
+    actor_create(&a, 2); /* the node has nothing new to report */
+    sent_of(&a.w, MSG_ACTOR_START);
+    world_done(&a.w);
+}
+
 static void test_actor_start_fails(void **state) {
     ActorWorld a;
     actor_world_init(&a);
@@ -678,6 +711,24 @@ static void test_submission_stop_is_told_again(void **state) {
     world_done(&w);
 }
 
+/* Its node's connection broke with the question on its way: a stop before the question says nothing. */
+static void test_submission_stop_follows_the_question(void **state) {
+    World w;
+    world_init(&w);
+    join(&w, 1, true);
+    hello(&w, 50, ROLE_CLI, SLICE("secret"));
+    submit(&w, "j1", "python x.py");
+    sent_of(&w, MSG_JOB_RUN);
+    gcs_disconnected(w.gcs, 1);
+    SubmissionStop stop = { .submission = SLICE("j1") };
+    ASK(&w, 50, 0, MSG_SUBMISSION_STOP, submission_stop_encode, &stop);
+    sent_clear(&w);
+    join(&w, 1, true);
+    const Sent *run = sent_of(&w, MSG_JOB_RUN), *told = sent_of(&w, MSG_JOB_RUN_STOP);
+    CHECK(told > run); /* as they were sent */
+    world_done(&w);
+}
+
 static void test_submission_that_nothing_can_take(void **state) {
     World w;
     world_init(&w);
@@ -700,10 +751,12 @@ int main(void) {
         TEST(test_hello), TEST(test_bad_bodies), TEST(test_relay_and_false_source),
         TEST(test_node_life), TEST(test_lost_connection), TEST(test_jobs), TEST(test_space),
         TEST(test_publish), TEST(test_subscription_before_registration), TEST(test_actor_life),
-        TEST(test_actor_names), TEST(test_actor_waits_for_room), TEST(test_actor_start_fails),
+        TEST(test_actor_names), TEST(test_actor_waits_for_room),
+        TEST(test_actor_killed_before_its_node_was_asked), TEST(test_actor_start_fails),
         TEST(test_actor_ends_with_owner), TEST(test_actor_node_dies), TEST(test_actor_out_of_scope),
         TEST(test_actor_survives_gcs), TEST(test_submission), TEST(test_submission_node_dies),
         TEST(test_submission_waits_for_room), TEST(test_submission_asked_for_is_asked_again),
         TEST(test_submission_stopped_before_it_began), TEST(test_submission_stop_is_told_again),
+        TEST(test_submission_stop_follows_the_question),
         TEST(test_submission_that_nothing_can_take));
 }

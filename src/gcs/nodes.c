@@ -158,6 +158,14 @@ void nodes_charge(Gcs *gcs, GcsNode *node, const ResourceSet *what) {
     resources_sub(&node->sched.available, what);
 }
 
+void nodes_uncharge(Gcs *gcs, const NodeId *id, const ResourceSet *what) {
+    GcsNode *node = nodes_get(gcs, id);
+    if (!node)
+        return;
+    resources_add(&node->sched.available, what);
+    loop_task_arm(gcs->schedule_task);
+}
+
 /* ---- the record ---- */
 
 static int node_store(Gcs *gcs, const GcsNode *node) {

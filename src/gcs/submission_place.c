@@ -83,6 +83,7 @@ static void ask_node(Gcs *gcs, const char *id) {
     if (!node || !node->conn) /* it is back soon, or dead */
         return;
     if (s->stopping && !s->asked) {
+        nodes_uncharge(gcs, &s->node, &s->resources);
         not_begun(s);
         return;
     }
@@ -97,6 +98,8 @@ static void ask_node(Gcs *gcs, const char *id) {
     s->run_call = rpc_call(gcs->rpc, peer_make(node->index, node->incarnation, 0), MSG_JOB_RUN,
                            &body, USEC_INFINITY, on_run_done, s);
     s->asked = true;
+    if (s->stopping) /* it may not have had the former question, and begins it now */
+        submission_stop(s);
 }
 
 void submission_stop(GcsSubmission *s) {
