@@ -177,10 +177,11 @@ static bool wants_more(Arrival *arrival) {
     return arrival->next < arrival->parts_len;
 }
 
-/* Asks for what may be asked for. Where others wait for the source it is one part a turn. */
+/* Asks for what may be asked for. Where others wait for the source it is one part a turn. To ask ends
+ * calls whose time is over, of the same arrival too: it may wait for its turn already. */
 static void pull_on(Arrival *arrival, bool turn) {
     Source *source = source_get(arrival->raylet->objects, arrival->from);
-    while (wants_more(arrival)) {
+    while (list_empty(&arrival->turn) && wants_more(arrival)) {
         bool others = !list_empty(&source->turns) && !turn;
         if (others || source->open >= SOURCE_OPEN) {
             list_push(&source->turns, &arrival->turn);
