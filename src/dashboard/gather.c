@@ -58,8 +58,11 @@ static int decode(Gather *g, MessageType type, const void *data, size_t len) {
         return dead_workers_decode(&world->dead, data, len, arena);
     case MSG_TASK_LIST:
         return task_events_decode(&world->ended, data, len, arena);
-    case MSG_STATE_GET:
-        return node_details_decode(&world->details[world->details_len++], data, len, arena);
+    case MSG_STATE_GET: {
+        int r = node_details_decode(&world->details[world->details_len], data, len, arena);
+        world->details_len += r == 0;
+        return r;
+    }
     default:
         return -EINVAL;
     }
