@@ -151,13 +151,19 @@ class _Loop:
         import asyncio
 
         made = self._construct(instance, args, kwargs)
-        asyncio.run_coroutine_threadsafe(made, self._loop).result()
+        error = asyncio.run_coroutine_threadsafe(made, self._loop).result()
+        if error is not None:
+            raise error
 
     @staticmethod
     async def _construct(instance, args, kwargs):
-        result = instance.__init__(*args, **kwargs)
-        if isinstance(result, Awaitable):
-            await result
+        """The error, if there is one: SystemExit would end the loop, and nobody be told."""
+        try:
+            result = instance.__init__(*args, **kwargs)
+            if isinstance(result, Awaitable):
+                await result
+        except BaseException as e:
+            return e
 
     def put(self, call):
         self._inbox.append(call)

@@ -43,15 +43,18 @@ def _application(ref, info):
 
 
 def _actor_died(ref, info):
-    if info["data"]:  # an encoded error of its own: what __init__ raised
+    text = info["text"]
+    if info["data"]:  # an encoded error of its own: how __init__ ended
         from ray import _mobula
 
         inner = _mobula.decode_error(info["data"])
-        cause = ray_exceptions.RayError.from_bytes(inner["data"])
-        if isinstance(cause, ray_exceptions.RayTaskError):
-            cause._actor_id = info["actor"].hex()
-            return ray_exceptions.ActorDiedError(cause)
-        return cause
+        if inner["data"]:
+            cause = ray_exceptions.RayError.from_bytes(inner["data"])
+            if isinstance(cause, ray_exceptions.RayTaskError):
+                cause._actor_id = info["actor"].hex()
+                return ray_exceptions.ActorDiedError(cause)
+            return cause
+        text = inner["text"]  # by exit_actor()
     return ray_exceptions.ActorDiedError(
         ray_exceptions._ActorDeath(
             class_name=info["class_name"],
@@ -60,7 +63,7 @@ def _actor_died(ref, info):
             name=info["actor_name"],
             ray_namespace=info["namespace"],
             node_ip_address=info["ip"],
-            error_message=info["text"],
+            error_message=text,
             never_started=info["never_started"],
         )
     )

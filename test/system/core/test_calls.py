@@ -198,6 +198,36 @@ def test_cancel_of_a_call_that_comes_with_it_to_a_busy_loop(ray):
     assert out == "0\nTrue\n" + 3 * "cancelled\n" + "0\n"
 
 
+def test_actors_that_exit_while_they_are_made(ray):
+    out = ray.run("""
+        import sys, ray
+        ray.init(num_cpus=2)
+
+        class A:
+            def __init__(self, leave):
+                leave()
+
+            async def m(self):
+                return "m"
+
+        class S(A):
+            def m(self):
+                return "m"
+
+        def ends():
+            sys.exit(3)
+
+        for cls in (A, S):
+            for leave in (ends, ray.actor.exit_actor):
+                a = ray.remote(cls).remote(leave)
+                try:
+                    ray.get(a.m.remote(), timeout=30)
+                except ray.exceptions.ActorDiedError as e:
+                    print("exit_actor()" in str(e))
+    """)
+    assert out == 2 * "False\nTrue\n"
+
+
 def test_a_call_of_an_unknown_group_is_an_error(ray):
     out = ray.run("""
         import ray
