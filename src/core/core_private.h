@@ -485,6 +485,9 @@ int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *i
                 usec_t timeout, CoreBytes **ret_bytes);
 /* The raylet wants what is kept mapped for the next values. Holding the lock. */
 void large_on_recall(Core *core);
+/* A slab came that nobody waits for any more (a timeout, a signal): the raylet has it back. Holding the
+ * lock. */
+void large_on_late_grant(Core *core, const FrameHeader *h, const void *body);
 void large_done(Core *core);
 
 /* copy.c: gathers `parts` (as long together as the block) there, by as many threads as help */

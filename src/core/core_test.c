@@ -522,6 +522,32 @@ static void test_records_of_ended_calls(void **state) {
     mini_stop(&mini);
 }
 
+/* A slab that came too late for who asked is given back; only the raylet grants some. */
+static void test_a_late_slab(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    SlabGrant grant = { .offset = 65536, .size = 65536, .generation = 1 };
+    _cleanup_buf_ Buf body = { 0 };
+    slab_grant_encode(&grant, &body);
+    FrameHeader h = { .length = (uint32_t)body.len,
+                      .type = MSG_SLAB_GRANT,
+                      .flags = FRAME_REPLY,
+                      .stream = 4711,
+                      .source = peer_raylet(core->info.peer) };
+    CorePeer other = { .core = core };
+    core_lock(core);
+    uint64_t sent = core->counts.frames_sent;
+    core_dispatch(core, &other, &h, body.data);
+    CHECK_INT(core->counts.frames_sent, sent);
+    core_dispatch(core, NULL, &h, body.data);
+    CHECK_INT(core->counts.frames_sent, sent + 1);
+    core_unlock(core);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
 static void test_functions(void **state) {
     UNUSED(state);
     Mini mini;
@@ -542,5 +568,6 @@ int main(void) {
                     TEST(test_arguments_by_reference_and_errors), TEST(test_borrowed_references),
                     TEST(test_a_dead_worker_is_retried_elsewhere), TEST(test_streams),
                     TEST(test_cancel), TEST(test_get_times_out_and_the_raylet_goes),
-                    TEST(test_functions), TEST(test_records_of_ended_calls));
+                    TEST(test_functions), TEST(test_records_of_ended_calls),
+                    TEST(test_a_late_slab));
 }

@@ -201,6 +201,13 @@ void large_on_recall(Core *core) {
     slab_tell(core, &(SlabReturn){ .dropped = true, .all = true });
 }
 
+void large_on_late_grant(Core *core, const FrameHeader *h, const void *body) {
+    _cleanup_arena_ Arena arena = { 0 };
+    SlabGrant grant;
+    if (slab_grant_decode(&grant, body, h->length, &arena) == 0)
+        slab_tell(core, &(SlabReturn){ .offset = grant.offset });
+}
+
 /* Asks for a slab without the lock. 1: the store is full now. */
 static int ask_slab(Core *core, uint64_t size, usec_t deadline) {
     SlabRequest m = { .size = size };

@@ -400,7 +400,8 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
         return;
     }
     if (h->flags & FRAME_REPLY) {
-        rpc_reply(core->rpc, h, body);
+        if (!rpc_reply(core->rpc, h, body) && h->type == MSG_SLAB_GRANT && !from)
+            large_on_late_grant(core, h, body);
         core_happened(core);
         return;
     }
