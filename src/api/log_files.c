@@ -2,15 +2,18 @@
 #include "api/log_files.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/logs.h"
 #include "base/error.h"
+#include "base/fd.h"
 
 enum {
     FILES_MAX = 100000,
+    PIECE = 64 * 1024,
 };
 #define LAST_LINES_MAX ((size_t)64 << 20)
 
@@ -81,14 +84,21 @@ void log_plain(Slice text, Buf *out) {
     }
 }
 
-static Slice last_lines(const Buf *raw, int64_t lines) {
-    size_t at = raw->len;
-    for (; lines > 0 && at > 0; lines--) {
-        at--;
-        while (at > 0 && raw->data[at - 1] != '\n')
-            at--;
+/* Where the last `lines` of a file begin, looked for from its end. */
+static int lines_begin(int fd, uint64_t end, int64_t lines, uint64_t *ret_begin) {
+    char piece[PIECE];
+    uint64_t at = end, least = end > LAST_LINES_MAX ? end - LAST_LINES_MAX : 0;
+    while (at > least && lines > 0) {
+        size_t len = (size_t)MIN((uint64_t)sizeof(piece), at - least);
+        ssize_t n = pread(fd, piece, len, (off_t)(at - len));
+        if (n != (ssize_t)len)
+            return n < 0 ? error_last("read a log") : error_origin(-EIO, "the log became shorter");
+        for (; len > 0 && lines > 0; len--, at--)
+            if (piece[len - 1] == '\n' && at < end && --lines == 0)
+                break; /* what ends the last line does not end one before it */
     }
-    return (Slice){ raw->data + at, raw->len - at };
+    *ret_begin = at;
+    return 0;
 }
 
 typedef struct LogFollow {
@@ -145,38 +155,115 @@ static void follow_begin(HttpRequest *request, const char *path, uint64_t at, bo
     http_request_on_gone(request, on_gone, follow);
 }
 
+/* A part of a file on its way, a piece a turn: neither the loop nor memory is held up by a long one. */
+typedef struct LogCopy {
+    HttpRequest *request;
+    LoopTask *task;
+    LoopFinal *final;
+    char *path;
+    int fd;
+    uint64_t at, end;
+    bool plain, follow;
+} LogCopy;
+
+static void copy_free(LogCopy *copy) {
+    loop_task_free(copy->task);
+    loop_final_free(copy->final);
+    fd_close(copy->fd);
+    mem_free(copy->path);
+    mem_free(copy);
+}
+
+static void copy_final(void *ctx) {
+    copy_free(ctx);
+}
+
+static void copy_gone(void *ctx) {
+    LogCopy *copy = ctx;
+    HttpRequest *request = copy->request;
+    copy_free(copy);
+    http_response_end(request);
+}
+
+static void copy_drained(void *ctx) {
+    LogCopy *copy = ctx;
+    loop_task_arm(copy->task);
+}
+
+static void copy_over(LogCopy *copy) {
+    HttpRequest *request = copy->request;
+    if (copy->follow)
+        follow_begin(request, copy->path, copy->end, copy->plain);
+    else
+        http_response_end(request);
+    copy_free(copy);
+}
+
+/* Colours are not cut apart: a piece ends with a line, if it has one. */
+static size_t whole_lines(const char *piece, size_t len, bool last) {
+    const char *end = last ? NULL : memrchr(piece, '\n', len);
+    return end ? (size_t)(end - piece) + 1 : len;
+}
+
+static void copy_piece(void *ctx) {
+    LogCopy *copy = ctx;
+    char piece[PIECE];
+    size_t len = (size_t)MIN((uint64_t)sizeof(piece), copy->end - copy->at);
+    ssize_t n = len ? pread(copy->fd, piece, len, (off_t)copy->at) : 0;
+    if (n <= 0) { /* all of it, or it was cut meanwhile */
+        copy_over(copy);
+        return;
+    }
+    bool last = copy->at + (uint64_t)n == copy->end;
+    len = copy->plain ? whole_lines(piece, (size_t)n, last) : (size_t)n;
+    copy->at += len;
+    _cleanup_buf_ Buf plain = { 0 };
+    if (copy->plain)
+        log_plain((Slice){ piece, len }, &plain);
+    http_response_write(copy->request, copy->plain ? buf_slice(&plain) : (Slice){ piece, len });
+    if (!http_response_congested(copy->request))
+        loop_task_arm(copy->task);
+}
+
+static int range_of(int fd, int64_t lines, uint64_t *ret_begin, uint64_t *ret_end) {
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return error_last("look at a log");
+    *ret_end = (uint64_t)st.st_size;
+    if (lines >= 0)
+        return lines_begin(fd, *ret_end, lines, ret_begin);
+    *ret_begin = *ret_end > LOG_WHOLE_MAX ? *ret_end - LOG_WHOLE_MAX : 0;
+    return 0;
+}
+
 void log_file_serve(HttpRequest *request, const char *folder, const LogFileWanted *wanted) {
     _cleanup_free_ char *path = NULL;
-    _cleanup_buf_ Buf raw = { 0 }, plain = { 0 };
-    uint64_t max = wanted->lines < 0 ? LOG_WHOLE_MAX : LAST_LINES_MAX;
-    struct stat st = { 0 };
+    _cleanup_close_ int fd = -1;
+    uint64_t begin = 0, end = 0;
     int r = file_path(folder, wanted->filename, &path);
-    if (r == 0 && stat(path, &st) < 0)
-        r = error_last("look at %s", path);
-    if (r == 0 && wanted->lines != 0)
-        r = log_read(path, max, &raw);
+    if (r == 0 && (fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
+        r = error_last("open %s", path);
+    if (r == 0)
+        r = range_of(fd, wanted->lines, &begin, &end);
     if (r < 0) {
         http_respond_error(request, r);
         return;
     }
-    /* What came while it was read is part of what was read. */
-    uint64_t end =
-        wanted->lines == 0 ? (uint64_t)st.st_size : MAX((uint64_t)st.st_size, (uint64_t)raw.len);
-    if ((uint64_t)st.st_size > max)
-        end = (uint64_t)st.st_size - max + raw.len;
-    Slice text = wanted->lines < 0 ? buf_slice(&raw) : last_lines(&raw, wanted->lines);
-    if (wanted->plain) {
-        log_plain(text, &plain);
-        text = buf_slice(&plain);
-    }
-    if (!wanted->follow) {
-        http_respond(request, 200, "text/plain", text);
-        return;
-    }
+    LogCopy *copy = mem_new(LogCopy);
+    *copy = (LogCopy){ .request = request,
+                       .path = TAKE(path),
+                       .fd = fd,
+                       .at = begin,
+                       .end = end,
+                       .plain = wanted->plain,
+                       .follow = wanted->follow };
+    fd = -1;
+    copy->task = loop_task_new(http_request_loop(request), copy_piece, copy);
+    copy->final = loop_final_new(http_request_loop(request), copy_final, copy);
     http_response_start(request, 200, "text/plain", -1);
-    if (text.len)
-        http_response_write(request, text);
-    follow_begin(request, path, end, wanted->plain);
+    http_response_on_drain(request, copy_drained, copy);
+    http_request_on_gone(request, copy_gone, copy);
+    loop_task_arm(copy->task);
 }
 
 void log_file_respond(HttpRequest *request, const char *folder) {
