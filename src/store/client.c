@@ -156,15 +156,18 @@ static uint8_t *kept_take(StoreClient *client, const StoreSlab *slab) {
     return map;
 }
 
+/* For any objects; else for one large object, whose writer may just not have come to it yet. */
+static bool slab_shared(const StoreClient *client, const StoreSlab *slab) {
+    return slab->size < STORE_SLAB_ALONE || slab->size == store_client_slab_wanted(client, 0);
+}
+
 static int slab_map(StoreClient *client, OwnSlab *own) {
     const StoreSlab *slab = &own->slab;
-    bool shared =
-        slab->size < STORE_SLAB_ALONE || slab->size == store_client_slab_wanted(client, 0);
     own->mapped = slab->size;
     own->map = kept_take(client, slab);
     if (own->map)
         return 0;
-    if (!shared && (!slab->warm || slab_on_disk(client, own)))
+    if (!slab_shared(client, slab) && (!slab->warm || slab_on_disk(client, own)))
         own->mapped = HEAD_BYTES;
     uint64_t at;
     int fd = slab_file(client, own, &at);
@@ -242,7 +245,8 @@ static OwnSlab *slab_with_room(StoreClient *client, uint64_t need) {
         OwnSlab *own = client->slabs.items[i];
         if (own->full)
             continue;
-        if (own->slab.size - own->used >= need)
+        bool meant = slab_shared(client, &own->slab) || need > own->slab.size / 2;
+        if (own->slab.size - own->used >= need && meant)
             return own;
         if (own->slab.size - own->used < SLAB_REST) {
             own->full = true;

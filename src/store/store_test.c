@@ -406,6 +406,25 @@ static void test_the_file_continues_the_arena(void **state) {
     store_server_free(server);
 }
 
+/* Another thread's small object does not keep a large one's slab. */
+static void test_a_large_object_has_a_slab_of_its_own(void **state) {
+    UNUSED(state);
+    const uint64_t large = 3 << 20;
+    StoreServer *server;
+    CHECK_OK(store_server_new(ARENA, -1, 0, &server));
+    StoreClient *a = join(server, 1);
+    StoreSlab slab;
+    CHECK_OK(store_server_grant(server, 1, store_client_slab_wanted(a, large), &slab));
+    CHECK_OK(store_client_add_slab(a, &slab));
+    StoreBlock block;
+    CHECK_OK(put(server, a, 1, 1, 1000, &block));
+    CHECK(block.offset < slab.offset || block.offset >= slab.offset + slab.size);
+    CHECK_OK(put(server, a, 1, 2, large, &block));
+    CHECK_INT(block.offset, slab.offset);
+    store_client_free(a);
+    store_server_free(server);
+}
+
 static void test_many_pins(void **state) {
     UNUSED(state);
     enum {
@@ -436,7 +455,8 @@ int main(void) {
                     TEST(test_full_then_room), TEST(test_what_the_dead_left),
                     TEST(test_a_copy_from_another_node), TEST(test_random_life),
                     TEST(test_a_victim_is_old_whole_and_unread),
-                    TEST(test_the_file_continues_the_arena), TEST(test_many_pins),
+                    TEST(test_the_file_continues_the_arena),
+                    TEST(test_a_large_object_has_a_slab_of_its_own), TEST(test_many_pins),
                     TEST(test_room_that_a_writer_keeps), TEST(test_only_so_many_are_kept),
                     TEST(test_what_could_not_be_written), TEST(test_pages_go_back_when_unused));
 }
