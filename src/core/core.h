@@ -315,7 +315,8 @@ _must_check_ int core_task_return(Core *core, CoreTask *task, uint32_t index, co
 
 /* One value of a streaming call, sent at once; they are counted from 0 in order of these calls. */
 _must_check_ int core_task_yield(Core *core, CoreTask *task, const CoreBlob *blob);
-/* Waits until the reader lets the call yield again. CORE_TIMEOUT and CORE_INTERRUPTED as in get. */
+/* Waits until the reader lets the call yield again. CORE_TIMEOUT and CORE_INTERRUPTED as in get;
+ * -ECONNRESET: also when the reader has died. */
 _must_check_ int core_task_room(Core *core, CoreTask *task, usec_t timeout);
 /* How many were yielded. */
 uint32_t core_task_yields(const CoreTask *task);

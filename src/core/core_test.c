@@ -23,6 +23,7 @@ typedef struct Worker {
     pthread_t thread;
     _Atomic(CoreRef *) kept; /* a reference it retained */
     _Atomic int ran, yielded;
+    _Atomic bool left;       /* by who read its stream */
     bool die_on_x;
 } Worker;
 
@@ -45,6 +46,10 @@ static void worker_stream(Worker *w, CoreTask *task) {
         int r;
         while ((r = core_task_room(w->core, task, 20 * USEC_PER_SEC)) == CORE_INTERRUPTED)
             ;
+        if (r == -ECONNRESET) {
+            w->left = true;
+            break;
+        }
         CHECK_INT(r, 0);
     }
     char dash = '-';
@@ -471,6 +476,31 @@ static void test_streams(void **state) {
     mini_stop(&mini);
 }
 
+static void test_the_reader_of_a_stream_dies(void **state) {
+    UNUSED(state);
+    Mini mini;
+    Worker w;
+    mini_start(&mini);
+    worker_start(&w, &mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = stream_template(core, 2);
+    CoreRef *stream = stream_start(core, t, "s\x9", 2);
+    CoreRef *ref = core_stream_peek(core, stream, 1);
+    CoreValue value;
+    get_one(core, ref, &value);
+    core_value_release(&value);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    core_ref_drop(ref);
+    core_ref_drop(stream);
+    usec_t until = time_mono_now() + 10 * USEC_PER_SEC;
+    while (!w.left && time_mono_now() < until)
+        usleep(1000);
+    CHECK(w.left);
+    worker_stop(&w);
+    mini_stop(&mini);
+}
+
 static void test_get_times_out_and_the_raylet_goes(void **state) {
     UNUSED(state);
     Mini mini;
@@ -567,7 +597,7 @@ int main(void) {
     return TEST_RUN(TEST(test_calls_one_by_one), TEST(test_many_calls_large_and_small),
                     TEST(test_arguments_by_reference_and_errors), TEST(test_borrowed_references),
                     TEST(test_a_dead_worker_is_retried_elsewhere), TEST(test_streams),
-                    TEST(test_cancel), TEST(test_get_times_out_and_the_raylet_goes),
-                    TEST(test_functions), TEST(test_records_of_ended_calls),
-                    TEST(test_a_late_slab));
+                    TEST(test_the_reader_of_a_stream_dies), TEST(test_cancel),
+                    TEST(test_get_times_out_and_the_raylet_goes), TEST(test_functions),
+                    TEST(test_records_of_ended_calls), TEST(test_a_late_slab));
 }

@@ -551,8 +551,12 @@ int core_task_room(Core *core, CoreTask *task, usec_t timeout) {
     usec_t deadline = timeout == USEC_INFINITY ? timeout : time_mono_now() + timeout;
     int r = 0;
     core_lock(core);
-    while (r == 0 && run->yielded >= limit && run->yielded - limit >= run->read)
-        r = core_wait_event(core, deadline);
+    while (r == 0 && run->yielded >= limit && run->yielded - limit >= run->read) {
+        const CorePeer *reader = peer_find(core, run->caller);
+        r = reader && reader->state == PEER_GONE
+                ? error_origin(-ECONNRESET, "the process that reads this stream has died")
+                : core_wait_event(core, deadline);
+    }
     core_unlock(core);
     return r;
 }
