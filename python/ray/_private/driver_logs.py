@@ -152,10 +152,11 @@ class Printer:
 
         try:
             state = json.loads(line)
-        except ValueError:  # broken up by what else the worker printed: the next one follows
-            return
-        self._bars = tqdm_ray.instance()
-        self._bars.process_state_update(state)
+            bars = tqdm_ray.instance()
+            bars.process_state_update(state)
+        except (ValueError, LookupError, TypeError):
+            return  # broken up by what else the worker printed: the next one follows
+        self._bars = bars
 
     def _above_bars(self, text, file):
         if self._bars is None:
