@@ -246,7 +246,7 @@ WRAPPED(int, store_client_alloc, StoreClient *client, uint64_t size, const Objec
 }
 WRAPPED(void, store_client_seal, StoreClient *client, const StoreBlock *sealed) {
 }
-WRAPPED(size_t, store_client_returns, StoreClient *client, uint64_t *ret_offsets, size_t max) {
+WRAPPED(size_t, store_client_returns, StoreClient *client, StoreReturn *ret_returns, size_t max) {
     return 0;
 }
 WRAPPED(const void *, store_client_pin, StoreClient *client, uint64_t offset, uint64_t generation,
