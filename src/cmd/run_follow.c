@@ -474,8 +474,9 @@ static double phase_seconds(const Followed *item, Mark which) {
     return (double)MAX(item->marks[which] - before, 0) / (double)USEC_PER_SEC;
 }
 
-static usec_t last_mark(const Followed *item) {
-    usec_t last = 0;
+/* When it ended; now, for what has not. */
+static usec_t last_moment(const Follow *follow, const Followed *item) {
+    usec_t last = item->ended ? 0 : loop_now(follow->loop);
     for (Mark i = MARK_APPLIED; i < MARK_COUNT; i++)
         last = MAX(last, item->marks[i]);
     return last;
@@ -490,9 +491,10 @@ void follow_print_phases(const Follow *follow) {
             if (seconds >= 0)
                 fprintf(stderr, " %s %.2f s,", PHASES[i], seconds);
         }
+        usec_t last = last_moment(follow, item);
         fprintf(stderr, " from applied %.2f s, in all %.2f s\n",
-                (double)(last_mark(item) - item->marks[MARK_APPLIED]) / (double)USEC_PER_SEC,
-                (double)(last_mark(item) - follow->begun) / (double)USEC_PER_SEC);
+                (double)(last - item->marks[MARK_APPLIED]) / (double)USEC_PER_SEC,
+                (double)(last - follow->begun) / (double)USEC_PER_SEC);
     }
 }
 
