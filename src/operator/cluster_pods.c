@@ -142,12 +142,16 @@ static const json_t *first_live_head(const ClusterWork *work) {
     return NULL;
 }
 
+static bool recreates(const ClusterWork *work) {
+    return str_eq(json_str_at(work->spec, "upgradeStrategy", "type"), "Recreate");
+}
+
 /* upgradeStrategy Recreate: the head remembers the spec it was made from. One that another version
  * or operator made gets our hash; it is not taken for a change. */
 static bool plan_recreation(ClusterWork *work) {
     Arena *arena = &work->plan->arena;
     const json_t *head = first_live_head(work);
-    if (!head || !str_eq(json_str_at(work->spec, "upgradeStrategy", "type"), "Recreate"))
+    if (!head || !recreates(work))
         return false;
     const char *hash = cluster_spec_hash(work->spec, arena);
     const char *version = obj_annotation(head, ANNOTATION_VERSION);
@@ -176,17 +180,23 @@ static bool keeps_head_down(const ClusterWork *work) {
            condition_holds(json_at(work->cluster, "status", "conditions"), "RayClusterProvisioned");
 }
 
-static void create_head(ClusterWork *work) {
+/* Whether it does. */
+static bool create_head(ClusterWork *work) {
     usec_t allowed = restarts_allow(work->view->restarts, GROUP_HEAD, work->now);
-    if (allowed > work->now)
+    if (allowed > work->now) {
         plan_due(work->plan, allowed);
-    else if (!keeps_head_down(work))
-        cluster_create_pod(work, pod_build_head(work->cluster, work->settings, &work->plan->arena),
-                           true);
+        return false;
+    }
+    if (keeps_head_down(work))
+        return false;
+    cluster_create_pod(work, pod_build_head(work->cluster, work->settings, &work->plan->arena),
+                       true);
+    return true;
 }
 
 /* There is one head at a time: a new one waits until the old one is gone, even one of a former
- * cluster of this name, because the head Service would choose either. */
+ * cluster of this name, because the head Service would choose either. Whether workers may be made:
+ * with Recreate none is made before its head, which remembers the spec for all of them. */
 static bool plan_head(ClusterWork *work) {
     Arena *arena = &work->plan->arena;
     const json_t *head = NULL;
@@ -213,10 +223,11 @@ static bool plan_head(ClusterWork *work) {
                            arena_printf(arena, "head Pod %s/%s; %s", work->namespace_,
                                         object_name(head), pod_end_text(head, arena)));
         work->plan->actions.items[work->plan->actions.len - 1].restart = GROUP_HEAD;
-    } else if (!head && leaving == 0) {
-        create_head(work);
+        head = NULL;
+    } else if (!head && leaving == 0 && create_head(work)) {
+        return true;
     }
-    return true;
+    return head || !recreates(work);
 }
 
 void cluster_plan_pods(ClusterWork *work) {
