@@ -103,9 +103,11 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
     if (ws->freed || ws->ended)
         return;
     if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
-        size_t at = MIN(arg->msg_length, (size_t)2);
+        Slice reason = { (const char *)arg->msg, arg->msg_length };
+        if (reason.len >= 2) /* the code stands before it */
+            reason = (Slice){ reason.data + 2, reason.len - 2 };
         mem_free(ws->reason);
-        ws->reason = str_dup_slice((Slice){ (const char *)arg->msg + at, arg->msg_length - at });
+        ws->reason = str_dup_slice(reason);
     } else if (arg->opcode == WSLAY_TEXT_FRAME || arg->opcode == WSLAY_BINARY_FRAME) {
         Slice data = { (const char *)arg->msg, arg->msg_length };
         if (ws->events->message && !ws->closing)
