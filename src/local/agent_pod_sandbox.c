@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "host/netlink.h"
 #include "local/agent_file.h"
 #include "local/agent_pod_private.h"
 
@@ -170,15 +171,20 @@ static int write_etc(AgentPod *pod, const char *hostname) {
     return r < 0 ? r : state_write_text(name, slice_str(line), 0644);
 }
 
+/* Names of links are short: the address is unique on the machine, so it names the link. */
+static void link_name(const AgentPod *pod, char name[16]) {
+    unsigned a, b, c, d;
+    strcpy(name, "veth");
+    if (sscanf(pod->address, "%u.%u.%u.%u", &a, &b, &c, &d) == 4)
+        snprintf(name, 16, "mp%02x%02x%02x%02x", a & 255, b & 255, c & 255, d & 255);
+}
+
 static json_t *network_json(const AgentPod *pod) {
     const PodNetwork *network = &pod->host->network;
+    char link[16];
     if (!network->bridge || pod->def.host_network)
         return json_null();
-    /* Names of links are short: the address is unique on the machine, so it names the link. */
-    unsigned a, b, c, d;
-    char link[16] = "veth";
-    if (sscanf(pod->address, "%u.%u.%u.%u", &a, &b, &c, &d) == 4)
-        snprintf(link, sizeof(link), "mp%02x%02x%02x%02x", a & 255, b & 255, c & 255, d & 255);
+    link_name(pod, link);
     return json_pack("{s:s,s:s,s:s,s:s,s:i}", "address", pod->address, "gateway", network->gateway,
                      "bridge", network->bridge, "link", link, "mtu", (int)network->mtu);
 }
@@ -208,10 +214,17 @@ static int take_address(AgentPod *pod) {
     return network->take(network->ctx, NULL, pod->address);
 }
 
+/* The kernel removes the link of an ended pod too, but may take long: the address is free now. */
 static void release_address(AgentPod *pod) {
     const PodNetwork *network = &pod->host->network;
-    if (pod->address[0] && network->bridge)
+    if (pod->address[0] && network->bridge) {
+        _cleanup_netlink_ Netlink netlink = { .fd = -1 };
+        char link[16];
+        link_name(pod, link);
+        if (netlink_open(&netlink) == 0)
+            (void)!netlink_link_remove(&netlink, link);
         network->release(network->ctx, pod->address);
+    }
     pod->address[0] = 0;
 }
 

@@ -39,6 +39,7 @@ class Actor:
         return ray.get_runtime_context().get_node_id()
 
 
+time.sleep(1)  # the tasks' workers have let their CPUs go, on every node
 spread = [Actor.options(scheduling_strategy="SPREAD").remote() for _ in range(3)]
 print(len(set(ray.get([a.where.remote() for a in spread]))))
 for a in spread:

@@ -91,8 +91,11 @@ def test_a_deleted_job_leaves_nothing(kept, sleeper):
         kept.kubectl("delete", "rayjob", "-n", "video", job["metadata"]["name"], "--wait=false")
     begun = time.monotonic()
     wait_until(lambda: kept.get("pod", "-A")["items"] == [], "the pods to go", GRACE + 2)
-    wait_until(lambda: kept.pod_remains() == [], "all of the pods to go",
-               max(0.1, GRACE + 2 - (time.monotonic() - begun)))
+    try:
+        wait_until(lambda: kept.pod_remains() == [], "all of the pods to go",
+                   max(0.1, GRACE + 2 - (time.monotonic() - begun)))
+    except AssertionError as e:
+        raise AssertionError("\n".join([str(e), *kept.pod_remains()])) from None
     assert kept.get("rayjob,raycluster,job,service", "-n", "video")["items"] == []
     print(f"gone after {time.monotonic() - begun:.1f} s")
 
