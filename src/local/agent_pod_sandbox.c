@@ -174,7 +174,7 @@ static int write_etc(AgentPod *pod, const char *hostname) {
 /* Names of links are short: the address is unique on the machine, so it names the link. */
 static void link_name(const AgentPod *pod, char name[16]) {
     unsigned a, b, c, d;
-    strcpy(name, "veth");
+    snprintf(name, 16, "veth");
     if (sscanf(pod->address, "%u.%u.%u.%u", &a, &b, &c, &d) == 4)
         snprintf(name, 16, "mp%02x%02x%02x%02x", a & 255, b & 255, c & 255, d & 255);
 }
