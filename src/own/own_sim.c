@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/seeds.h"
 #include "base/str.h"
 #include "own/own.h"
 
@@ -456,26 +457,18 @@ static bool run_seed(World *w, uint32_t seed) {
 }
 
 int main(int argc, char **argv) {
-    uint32_t seeds = 2000, first = 1, failed = 0;
-    bool expect_found = false;
-    for (int i = 1; i < argc; i++) {
-        if (str_eq(argv[i], "--seeds") && i + 1 < argc)
-            seeds = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (str_eq(argv[i], "--first") && i + 1 < argc)
-            first = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (str_eq(argv[i], "--expect-found"))
-            expect_found = true;
-    }
+    const Seeds seeds = seeds_read(argc, argv);
+    uint32_t failed = 0;
     World *w = mem_new(World);
     for (int p = 0; p < PEERS; p++)
         for (int q = 0; q < PEERS; q++)
             w->queue[p][q] = mem_new(Queue);
-    for (uint32_t s = 0; s < seeds && failed < 5; s++)
-        failed += !run_seed(w, first + s);
-    printf("%u seeds, %llu events, %u failed\n", seeds, w->events, failed);
+    for (uint32_t s = 0; s < seeds.count && !seeds_enough(&seeds, failed); s++)
+        failed += !run_seed(w, seeds.first + s);
+    printf("%u seeds, %llu events, %u failed\n", seeds.count, w->events, failed);
     for (int p = 0; p < PEERS; p++)
         for (int q = 0; q < PEERS; q++)
             mem_free(w->queue[p][q]);
     mem_free(w);
-    return expect_found ? failed == 0 : failed > 0;
+    return seeds_status(&seeds, failed);
 }

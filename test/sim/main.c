@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/seeds.h"
 #include "test/sim/proc.h"
 
 /*
@@ -189,34 +190,25 @@ static void folder_make(char *out) {
 int main(int argc, char **argv) {
     static World world;
     sim = &world;
-    uint32_t seeds = 2000, first = 1, failed = 0;
-    bool expect_found = false;
-    for (int i = 1; i < argc; i++) {
-        if (str_eq(argv[i], "--seeds") && i + 1 < argc)
-            seeds = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (str_eq(argv[i], "--first") && i + 1 < argc)
-            first = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (str_eq(argv[i], "--expect-found"))
-            expect_found = true;
-        else if (str_eq(argv[i], "--verbose"))
-            world.verbose = true;
-    }
+    const Seeds seeds = seeds_read(argc, argv);
+    uint32_t failed = 0;
+    world.verbose = seeds.verbose;
     setenv("RAY_memory_monitor_refresh_ms", "0", 1);
     log_setup("sim", world.verbose ? LOG_INFO : (LogLevel)(LOG_ERROR + 1), false);
     base_hash("", 0); /* its seed is drawn once a process: before any world's numbers */
     setvbuf(stdout, NULL, _IOLBF, 0);
     folder_make(world.folder);
-    for (uint32_t s = 0; s < seeds && failed < 5 && !(expect_found && failed); s++)
-        failed += !run_seed(&world, first + s, argv[0]);
+    for (uint32_t s = 0; s < seeds.count && !seeds_enough(&seeds, failed); s++)
+        failed += !run_seed(&world, seeds.first + s, argv[0]);
     ASSERT(dir_remove(world.folder) == 0);
     printf("%u seeds, %llu events, %llu tasks (%llu again, %llu failed), %llu actors (%llu "
            "restarts), %llu groups, %llu objects (%llu read elsewhere), %llu kills, %llu broken "
            "connections, %u failed\n",
-           seeds, (unsigned long long)world.events, (unsigned long long)world.did.tasks,
+           seeds.count, (unsigned long long)world.events, (unsigned long long)world.did.tasks,
            (unsigned long long)world.did.retried, (unsigned long long)world.did.failed,
            (unsigned long long)world.did.actors, (unsigned long long)world.did.restarts,
            (unsigned long long)world.did.groups, (unsigned long long)world.did.objects,
            (unsigned long long)world.did.copies, (unsigned long long)world.did.kills,
            (unsigned long long)world.did.cuts, failed);
-    return expect_found ? failed == 0 : failed > 0;
+    return seeds_status(&seeds, failed);
 }
