@@ -33,7 +33,7 @@ enum Step {
     STEP_PEER_DEAD,    /* which, how */
     STEP_ACTOR_INFO,   /* which, state, worker */
     STEP_GROUP_INFO,   /* state */
-    STEP_ASSIGN,       /* capture */
+    STEP_ASSIGN,       /* capture; or what a raylet wants back or asks */
     STEP_WAIT,         /* milliseconds, to a power */
     STEP_LOST,         /* the raylet is gone, for 250 and above */
     STEP_SUBMIT,       /* template, arguments */

@@ -227,6 +227,31 @@ static void step_call(Input *in) {
     SAY(someone(from), MSG_CALL, returns & 8 ? FRAME_CALL : 0, from, call, m);
 }
 
+/* What a raylet wants back, and what it asks: a stranger may say the same. */
+static void say_wanted(PeerId from, uint8_t which, uint8_t how) {
+    switch (how >> 1 & 3) {
+    case 1:
+        SAY(from, MSG_LEASE_RECALL, 0, 0, lease_recall,
+            (LeaseRecall){ .lease = NAMED(LeaseId, which), .worker = peer_at(how >> 3) });
+        break;
+    case 2:
+        SAY(from, MSG_SLAB_RECALL, 0, 0, slab_recall, (SlabRecall){ 0 });
+        break;
+    default:
+        SAY(from, MSG_STATE_GET, FRAME_CALL, which, state_get,
+            (StateGet){ .tasks = how & 8, .objects = how & 16, .limit = which });
+    }
+}
+
+static void step_assign(uint8_t from, uint8_t a, uint8_t b) {
+    if (b & 6)
+        say_wanted(b & 0x80 ? someone(from) : someone(4), a, b);
+    else
+        SAY(someone(4), a & 1 ? MSG_WORKER_EXIT : MSG_TASK_ASSIGN, 0, 0, task_assign,
+            (TaskAssign){
+                .lease = NAMED(LeaseId, a), .capture = b & 1, .job_config = SLICE("{}") });
+}
+
 static void step_peer_dead(Input *in) {
     uint8_t which = take(in), how = take(in);
     SAY(someone(4), MSG_PEER_DEAD, 0, 0, peer_dead,
@@ -289,9 +314,7 @@ static void step_told(Input *in, enum Step what) {
             (GroupInfoReply){ .info = { .group = group_at(a), .state = b % 5 } });
         break;
     default:
-        SAY(someone(4), a & 1 ? MSG_WORKER_EXIT : MSG_TASK_ASSIGN, 0, 0, task_assign,
-            (TaskAssign){
-                .lease = NAMED(LeaseId, a), .capture = b & 1, .job_config = SLICE("{}") });
+        step_assign(from, a, b);
     }
 }
 

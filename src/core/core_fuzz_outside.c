@@ -246,6 +246,8 @@ WRAPPED(int, store_client_alloc, StoreClient *client, uint64_t size, const Objec
 }
 WRAPPED(void, store_client_seal, StoreClient *client, const StoreBlock *sealed) {
 }
+WRAPPED(void, store_client_drop_kept, StoreClient *client) {
+}
 WRAPPED(size_t, store_client_returns, StoreClient *client, StoreReturn *ret_returns, size_t max) {
     return 0;
 }

@@ -578,6 +578,32 @@ static void test_a_late_slab(void **state) {
     mini_stop(&mini);
 }
 
+/* What a raylet may ask for is no other process's to ask. */
+static void test_only_the_raylet_wants_things_back(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    StateGet get = { .tasks = true, .limit = 10 };
+    _cleanup_buf_ Buf body = { 0 };
+    state_get_encode(&get, &body);
+    FrameHeader h = { .length = (uint32_t)body.len,
+                      .type = MSG_STATE_GET,
+                      .flags = FRAME_CALL,
+                      .stream = 4711,
+                      .source = peer_raylet(core->info.peer) };
+    CorePeer other = { .core = core };
+    core_lock(core);
+    uint64_t sent = core->counts.frames_sent;
+    core_dispatch(core, &other, &h, body.data);
+    CHECK_INT(core->counts.frames_sent, sent);
+    core_dispatch(core, NULL, &h, body.data);
+    CHECK_INT(core->counts.frames_sent, sent + 1);
+    core_unlock(core);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
 static void test_functions(void **state) {
     UNUSED(state);
     Mini mini;
@@ -599,5 +625,6 @@ int main(void) {
                     TEST(test_a_dead_worker_is_retried_elsewhere), TEST(test_streams),
                     TEST(test_the_reader_of_a_stream_dies), TEST(test_cancel),
                     TEST(test_get_times_out_and_the_raylet_goes), TEST(test_functions),
-                    TEST(test_records_of_ended_calls), TEST(test_a_late_slab));
+                    TEST(test_records_of_ended_calls), TEST(test_a_late_slab),
+                    TEST(test_only_the_raylet_wants_things_back));
 }

@@ -379,6 +379,9 @@ static bool service_says(MessageType type) {
     case MSG_TASK_ASSIGN:
     case MSG_WORKER_EXIT:
     case MSG_LOG_LINES:
+    case MSG_LEASE_RECALL:
+    case MSG_SLAB_RECALL:
+    case MSG_STATE_GET:
         return true;
     default:
         return false;
