@@ -14,6 +14,7 @@ typedef struct NetBytes {
 } NetBytes;
 
 NetBytes *net_bytes_new(const void *data, size_t len); /* a copy, one reference */
+NetBytes *net_bytes_make(size_t len);                  /* to be filled at once */
 NetBytes *net_bytes_ref(NetBytes *bytes);
 NetBytes *net_bytes_unref(NetBytes *bytes);            /* NULL is fine; returns NULL */
 DEFINE_CLEANUP(NetBytes *, net_bytes_unref);

@@ -199,6 +199,10 @@ void frame_send(FrameConn *conn, const FrameHeader *header, Slice body) {
     frame_send_parts(conn, header, &body, 1);
 }
 
+void frame_send_packed(FrameConn *conn, NetBytes *frame) {
+    stream_write_bytes(conn->stream, frame);
+}
+
 int frame_send_fds(FrameConn *conn, const FrameHeader *header, Slice body, const int *fds,
                    size_t fd_count) {
     ASSERT(fd_count <= STREAM_FDS_SEND_MAX);

@@ -45,6 +45,8 @@ void frame_conn_set_ctx(FrameConn *conn, const FrameEvents *events, void *ctx);
 void frame_send(FrameConn *conn, const FrameHeader *header, Slice body);
 /* The body in pieces (a router's header change, a payload that lies elsewhere). */
 void frame_send_parts(FrameConn *conn, const FrameHeader *header, const Slice *parts, size_t count);
+/* One that is packed already, header and body (net/link.h). */
+void frame_send_packed(FrameConn *conn, NetBytes *frame);
 /* `fds` are duplicated; at most STREAM_FDS_SEND_MAX. -ENOTSUP where it is no unix socket. */
 _must_check_ int frame_send_fds(FrameConn *conn, const FrameHeader *header, Slice body,
                                 const int *fds, size_t fd_count);

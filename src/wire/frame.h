@@ -26,7 +26,7 @@ typedef struct FrameHeader {
     uint16_t type;     /* MessageType */
     uint16_t flags;    /* FRAME_* */
     uint32_t stream;   /* a call's number, chosen by its source; the reply carries it back */
-    uint32_t sequence; /* end-to-end number between two peers; 0 where order does not matter */
+    uint32_t sequence; /* between two daemons: its number on their link (net/link.h); else 0 */
     PeerId source;
     PeerId destination;
 } FrameHeader;
