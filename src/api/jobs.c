@@ -200,16 +200,41 @@ json_t *job_driver_details(const JobDriver *driver) {
     return details;
 }
 
-void job_redact(json_t *details) {
-    json_t *vars = json_at(details, "runtime_env", "env_vars");
-    if (!json_is_object(vars))
-        return;
-    json_t *hidden = json_object(), *value;
+/* A copy of a runtime_env without the values of its env_vars. */
+static json_t *env_redacted(const json_t *env) {
+    json_t *copy = json_deep_copy(env), *vars = json_object_get(copy, "env_vars"), *value;
     const char *key;
     json_object_foreach(vars, key, value) {
-        json_object_set_new(hidden, key, json_string("<redacted>"));
+        json_object_set_new(vars, key, json_string("<redacted>"));
     }
-    json_t *env = json_deep_copy(json_object_get(details, "runtime_env"));
-    json_object_set_new(env, "env_vars", hidden);
-    json_object_set_new(details, "runtime_env", env);
+    return copy;
+}
+
+/* The same of one that is told as a text; nobody knows what is in a text that is none. */
+static json_t *env_text_redacted(const json_t *text) {
+    _cleanup_json_ json_t *env = NULL, *hidden = NULL;
+    if (json_parse(json_string_value(text), json_string_length(text), NULL, 0, &env) < 0)
+        return json_string("<redacted>");
+    hidden = env_redacted(env);
+    _cleanup_free_ char *shown = json_text(hidden, 0);
+    return json_string(shown);
+}
+
+static void redact_at(json_t *details, const char *field) {
+    json_t *env = json_object_get(details, field);
+    if (json_is_object(env))
+        json_object_set_new(details, field, env_redacted(env));
+    else if (json_is_string(env) && json_string_length(env))
+        json_object_set_new(details, field, env_text_redacted(env));
+}
+
+void job_redact(json_t *details) {
+    redact_at(details, "runtime_env");
+    redact_at(details, "serialized_runtime_env");
+    json_t *info = json_object_get(details, "runtime_env_info");
+    if (!json_is_object(info))
+        return;
+    info = json_deep_copy(info);
+    redact_at(info, "serialized_runtime_env");
+    json_object_set_new(details, "runtime_env_info", info);
 }

@@ -33,6 +33,6 @@ typedef struct JobDriver {
 } JobDriver;
 json_t *job_driver_details(const JobDriver *driver);
 
-/* Replaces the values of env_vars by "<redacted>" where the peer does so for browsers: when the
- * User-Agent starts with "Mozilla". */
+/* Replaces the values of env_vars by "<redacted>" in what a browser gets (a User-Agent that starts with
+ * "Mozilla", as for the peer): in runtime_env, serialized_runtime_env (a text) and runtime_env_info. */
 void job_redact(json_t *details);

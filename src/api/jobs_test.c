@@ -56,6 +56,26 @@ static void test_details_have_every_field_and_no_other(void **state) {
     CHECK_STR(json_str_at(record, "runtime_env", "env_vars", "A"), "1");
 }
 
+static void test_secrets_are_hidden_in_every_form(void **state) {
+    static const char text[] =
+        "{\"runtime_env\":\"{\\\"env_vars\\\":{\\\"A\\\":\\\"s3cret\\\"}}\","
+        "\"serialized_runtime_env\":\"{\\\"env_vars\\\":{\\\"B\\\":\\\"s3cret\\\"}}\","
+        "\"runtime_env_info\":{\"serialized_runtime_env\":"
+        "\"{\\\"pip\\\":[],\\\"env_vars\\\":{\\\"C\\\":\\\"s3cret\\\"}}\"}}";
+    _cleanup_json_ json_t *row = NULL, *torn = NULL;
+    CHECK_OK(json_parse(text, strlen(text), NULL, 0, &row));
+    job_redact(row);
+    _cleanup_free_ char *shown = json_text(row, 0);
+    CHECK(!strstr(shown, "s3cret"));
+    CHECK_STR(json_str_at(row, "serialized_runtime_env"), "{\"env_vars\":{\"B\":\"<redacted>\"}}");
+    CHECK(strstr(json_str_at(row, "runtime_env_info", "serialized_runtime_env"), "\"pip\":[]"));
+
+    torn = json_pack("{s:s}", "serialized_runtime_env", "{\"env_vars\":{\"A\":\"s3c");
+    job_redact(torn);
+    CHECK_STR(json_str_at(torn, "serialized_runtime_env"), "<redacted>");
+}
+
 int main(void) {
-    return TEST_RUN(TEST(test_requests), TEST(test_details_have_every_field_and_no_other));
+    return TEST_RUN(TEST(test_requests), TEST(test_details_have_every_field_and_no_other),
+                    TEST(test_secrets_are_hidden_in_every_form));
 }
