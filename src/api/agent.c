@@ -44,7 +44,7 @@ static void on_logs(void *ctx, HttpRequest *request) {
     if (!submission)
         return;
     _cleanup_free_ char *path = job_log_path(agent->hooks.session_dir, submission);
-    log_respond(request, path);
+    log_json_respond(request, path);
 }
 
 /* gcs has confirmed the end: then its record is final as well. */

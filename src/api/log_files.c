@@ -155,6 +155,12 @@ static void follow_begin(HttpRequest *request, const char *path, uint64_t at, bo
     http_request_on_gone(request, on_gone, follow);
 }
 
+typedef enum LogForm {
+    FORM_RAW,
+    FORM_PLAIN, /* without colours */
+    FORM_JSON,  /* as the text in {"logs": "..."}, which ends with the last piece */
+} LogForm;
+
 /* A part of a file on its way, a piece a turn: neither the loop nor memory is held up by a long one. */
 typedef struct LogCopy {
     HttpRequest *request;
@@ -163,7 +169,8 @@ typedef struct LogCopy {
     char *path;
     int fd;
     uint64_t at, end;
-    bool plain, follow;
+    LogForm form;
+    bool follow;
 } LogCopy;
 
 static void copy_free(LogCopy *copy) {
@@ -193,16 +200,43 @@ static void copy_drained(void *ctx) {
 static void copy_over(LogCopy *copy) {
     HttpRequest *request = copy->request;
     if (copy->follow)
-        follow_begin(request, copy->path, copy->end, copy->plain);
+        follow_begin(request, copy->path, copy->end, copy->form == FORM_PLAIN);
     else
         http_response_end(request);
     copy_free(copy);
 }
 
 /* Colours are not cut apart: a piece ends with a line, if it has one. */
-static size_t whole_lines(const char *piece, size_t len, bool last) {
-    const char *end = last ? NULL : memrchr(piece, '\n', len);
-    return end ? (size_t)(end - piece) + 1 : len;
+static size_t whole_lines(Slice piece, bool last) {
+    const char *end = last ? NULL : memrchr(piece.data, '\n', piece.len);
+    return end ? (size_t)(end - piece.data) + 1 : piece.len;
+}
+
+static void add_json(Slice piece, bool last, Buf *out) {
+    _cleanup_buf_ Buf clean = { 0 }, quoted = { 0 };
+    utf8_clean(piece, &clean);
+    _cleanup_json_ json_t *text = json_stringn(clean.data ? clean.data : "", clean.len);
+    json_encode(text, 0, &quoted);
+    buf_add(out, quoted.data + 1, quoted.len - 2);
+    if (last)
+        buf_add_str(out, "\"}");
+}
+
+/* What goes out for a piece; returns how much of it that is. */
+static size_t copy_formed(const LogCopy *copy, Slice piece, bool last, Buf *out) {
+    switch (copy->form) {
+    case FORM_PLAIN:
+        piece.len = whole_lines(piece, last);
+        log_plain(piece, out);
+        break;
+    case FORM_JSON:
+        piece.len -= last ? 0 : utf8_cut(piece);
+        add_json(piece, last, out);
+        break;
+    case FORM_RAW:
+        buf_add(out, piece.data, piece.len);
+    }
+    return piece.len;
 }
 
 static void copy_piece(void *ctx) {
@@ -210,25 +244,37 @@ static void copy_piece(void *ctx) {
     char piece[PIECE];
     size_t len = (size_t)MIN((uint64_t)sizeof(piece), copy->end - copy->at);
     ssize_t n = len ? pread(copy->fd, piece, len, (off_t)copy->at) : 0;
-    if (n <= 0) { /* all of it, or it was cut meanwhile */
+    bool last = n < (ssize_t)len || copy->at + len == copy->end; /* less: it was cut meanwhile */
+    _cleanup_buf_ Buf out = { 0 };
+    copy->at += copy_formed(copy, (Slice){ piece, (size_t)MAX(n, 0) }, last, &out);
+    if (out.len)
+        http_response_write(copy->request, buf_slice(&out));
+    if (last)
         copy_over(copy);
-        return;
-    }
-    bool last = copy->at + (uint64_t)n == copy->end;
-    len = copy->plain ? whole_lines(piece, (size_t)n, last) : (size_t)n;
-    copy->at += len;
-    _cleanup_buf_ Buf plain = { 0 };
-    if (copy->plain)
-        log_plain((Slice){ piece, len }, &plain);
-    http_response_write(copy->request, copy->plain ? buf_slice(&plain) : (Slice){ piece, len });
-    if (!http_response_congested(copy->request))
+    else if (!http_response_congested(copy->request))
         loop_task_arm(copy->task);
+}
+
+static void copy_begin(const LogCopy *what, const char *content_type) {
+    HttpRequest *request = what->request;
+    LogCopy *copy = mem_new(LogCopy);
+    *copy = *what;
+    copy->task = loop_task_new(http_request_loop(request), copy_piece, copy);
+    copy->final = loop_final_new(http_request_loop(request), copy_final, copy);
+    http_response_start(request, 200, content_type, -1);
+    if (copy->form == FORM_JSON)
+        http_response_write(request, SLICE("{\"logs\":\""));
+    http_response_on_drain(request, copy_drained, copy);
+    http_request_on_gone(request, copy_gone, copy);
+    loop_task_arm(copy->task);
 }
 
 static int range_of(int fd, int64_t lines, uint64_t *ret_begin, uint64_t *ret_end) {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return error_last("look at a log");
+    if (!S_ISREG(st.st_mode))
+        return error_origin(-EINVAL, "this is no log file");
     *ret_end = (uint64_t)st.st_size;
     if (lines >= 0)
         return lines_begin(fd, *ret_end, lines, ret_begin);
@@ -249,21 +295,31 @@ void log_file_serve(HttpRequest *request, const char *folder, const LogFileWante
         http_respond_error(request, r);
         return;
     }
-    LogCopy *copy = mem_new(LogCopy);
-    *copy = (LogCopy){ .request = request,
-                       .path = TAKE(path),
-                       .fd = fd,
-                       .at = begin,
-                       .end = end,
-                       .plain = wanted->plain,
-                       .follow = wanted->follow };
+    copy_begin(&(LogCopy){ .request = request,
+                           .path = TAKE(path),
+                           .fd = fd,
+                           .at = begin,
+                           .end = end,
+                           .form = wanted->plain ? FORM_PLAIN : FORM_RAW,
+                           .follow = wanted->follow },
+               "text/plain");
     fd = -1;
-    copy->task = loop_task_new(http_request_loop(request), copy_piece, copy);
-    copy->final = loop_final_new(http_request_loop(request), copy_final, copy);
-    http_response_start(request, 200, "text/plain", -1);
-    http_response_on_drain(request, copy_drained, copy);
-    http_request_on_gone(request, copy_gone, copy);
-    loop_task_arm(copy->task);
+}
+
+void log_json_respond(HttpRequest *request, const char *path) {
+    uint64_t begin = 0, end = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int r = fd >= 0           ? range_of(fd, -1, &begin, &end)
+            : errno == ENOENT ? 0
+                              : error_last("open %s", path);
+    if (r < 0) {
+        fd_close(fd);
+        http_respond_error(request, r);
+        return;
+    }
+    copy_begin(
+        &(LogCopy){ .request = request, .fd = fd, .at = begin, .end = end, .form = FORM_JSON },
+        "application/json; charset=utf-8");
 }
 
 void log_file_respond(HttpRequest *request, const char *folder) {

@@ -22,5 +22,8 @@ typedef struct LogFileWanted {
 } LogFileWanted;
 void log_file_serve(HttpRequest *request, const char *folder, const LogFileWanted *wanted);
 
+/* A whole file, which need not be there yet, as {"logs": "..."}. */
+void log_json_respond(HttpRequest *request, const char *path);
+
 /* Takes out ANSI's escape sequences for colours. */
 void log_plain(Slice text, Buf *out);

@@ -27,7 +27,12 @@ typedef struct World {
 
 static void serve(void *ctx, HttpRequest *request) {
     const World *w = ctx;
-    log_file_respond(request, w->folder);
+    const char *json = http_query_get(http_request_query(request), "json");
+    if (json) {
+        _cleanup_free_ char *path = str_printf("%s/%s", w->folder, json);
+        log_json_respond(request, path);
+    } else
+        log_file_respond(request, w->folder);
 }
 
 static void on_head(void *ctx, int status, const HttpHeaders *headers) {
@@ -150,6 +155,25 @@ static void test_large(void **state) {
     world_done(&w);
 }
 
+/* As one text, though it goes out in pieces; no character is cut apart between two of them. */
+static void test_json(void **state) {
+    UNUSED(state);
+    World w;
+    world_new(&w);
+    CHECK_STR(ask(&w, "json=none"), "{\"logs\":\"\"}");
+    put(&w, "a", "\"caf\xc3\xa9\"\n\xff\xc3");
+    CHECK_STR(ask(&w, "json=a"), "{\"logs\":\"\\\"caf\xc3\xa9\\\"\\n\xef\xbf\xbd\xef\xbf\xbd\"}");
+    _cleanup_buf_ Buf text = { 0 };
+    buf_add_char(&text, 'x');
+    while (text.len < 200000)
+        buf_add_str(&text, "\xe2\x82\xac");
+    put(&w, "euros", text.data);
+    ask(&w, "json=euros");
+    CHECK_INT(w.len, text.len + strlen("{\"logs\":\"\"}"));
+
+    world_done(&w);
+}
+
 static void test_follow(void **state) {
     UNUSED(state);
     World w;
@@ -169,5 +193,5 @@ static void test_follow(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_lines), TEST(test_only_files_of_the_folder), TEST(test_large),
-                    TEST(test_follow));
+                    TEST(test_json), TEST(test_follow));
 }

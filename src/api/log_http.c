@@ -2,21 +2,6 @@
 #include "api/log_http.h"
 
 #include "api/logs.h"
-#include "codec/json.h"
-
-void log_respond(HttpRequest *request, const char *path) {
-    _cleanup_buf_ Buf raw = { 0 }, clean = { 0 }, body = { 0 };
-    int r = log_read(path, LOG_WHOLE_MAX, &raw);
-    if (r < 0) {
-        http_respond_error(request, r);
-        return;
-    }
-    utf8_clean(buf_slice(&raw), &clean);
-    _cleanup_json_ json_t *answer = json_object();
-    json_object_set_new(answer, "logs", json_stringn(clean.data ? clean.data : "", clean.len));
-    json_encode(answer, 0, &body);
-    http_respond(request, 200, "application/json; charset=utf-8", buf_slice(&body));
-}
 
 typedef struct LogSocket {
     WebSocket *ws;

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Logs over HTTP: as JSON, and followed over a WebSocket. */
+/* A log that is followed over a WebSocket. */
 
 #include "net/websocket.h"
-
-/* Answers {"logs": "…"}; a missing file is an empty log. */
-void log_respond(HttpRequest *request, const char *path);
 
 /* Asked every `period`; true: nothing more will be written. */
 typedef bool LogOverFn(void *ctx, const char *submission);

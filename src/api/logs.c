@@ -68,6 +68,14 @@ void utf8_clean(Slice text, Buf *out) {
         buf_add_str(out, "\xef\xbf\xbd");
 }
 
+size_t utf8_cut(Slice text) {
+    const unsigned char *end = (const unsigned char *)text.data + text.len;
+    for (size_t back = 1; back <= MIN(text.len, (size_t)3); back++)
+        if ((end[-back] & 0xc0) != 0x80)
+            return utf8_length(end - back, back) < 0 ? back : 0;
+    return 0;
+}
+
 /* --------------------------------------------------------------------------------- whole */
 
 int log_read(const char *path, uint64_t max, Buf *out) {

@@ -17,6 +17,8 @@ _must_check_ int log_read(const char *path, uint64_t max, Buf *out);
 
 /* Appends `text`, bytes that are no UTF-8 replaced by U+FFFD. */
 void utf8_clean(Slice text, Buf *out);
+/* How many bytes at its end are the beginning of a character. */
+size_t utf8_cut(Slice text);
 
 /* Follows a file from its start; it need not exist yet. `fn` gets whole characters of clean UTF-8,
  * at most 64 KiB at a time, from the loop. */

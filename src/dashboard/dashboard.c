@@ -6,7 +6,8 @@
 enum {
     CONNECTIONS_MAX = 4096
 };
-#define BODY_MAX ((uint64_t)512 << 20) /* a package */
+#define BODY_MAX       ((uint64_t)512 << 20) /* a package */
+#define AGENT_PATIENCE (30 * USEC_PER_SEC)   /* without a byte of an answer */
 
 /* ------------------------------------------------------------------------------- answers */
 
@@ -75,36 +76,70 @@ void ask(Dashboard *dashboard, HttpRequest *request, MessageType type, const Buf
 
 /* --------------------------------------------------------------------------------- proxy */
 
+/* It is passed on as it comes: neither side's pace nor its length is our memory's. */
 typedef struct Proxy {
     HttpRequest *request;
-    char *url;
+    HttpCall *call;
+    ProxySpec spec;
 } Proxy;
 
-static void on_proxied(void *ctx, const HttpResult *result) {
+static void on_head(void *ctx, int status, const HttpHeaders *headers) {
     Proxy *proxy = ctx;
-    if (result->r < 0)
-        http_respond_text(proxy->request, 500, "%s: %s", proxy->url, result->error);
-    else
-        http_respond(proxy->request, result->status,
-                     http_headers_get(result->headers, "content-type"), result->body);
-    mem_free(proxy->url);
+    http_response_start(proxy->request, status != 200 && proxy->spec.failed_500 ? 500 : status,
+                        http_headers_get(headers, "content-type"), -1);
+}
+
+static void on_chunk(void *ctx, Slice data) {
+    Proxy *proxy = ctx;
+    http_response_write(proxy->request, data);
+    if (http_response_congested(proxy->request))
+        http_call_pause(proxy->call, true);
+}
+
+static void on_drained(void *ctx) {
+    Proxy *proxy = ctx;
+    http_call_pause(proxy->call, false);
+}
+
+static void on_client_gone(void *ctx) {
+    Proxy *proxy = ctx;
+    http_call_free(proxy->call);
+    if (!http_response_started(proxy->request))
+        http_response_start(proxy->request, 500, "text/plain", -1);
+    http_response_end(proxy->request);
     mem_free(proxy);
 }
 
-void proxy_get(Dashboard *dashboard, HttpRequest *request, char *url) {
-    static const HttpCallEvents events = { .done = on_proxied };
+static void on_proxied(void *ctx, const HttpResult *result) {
+    Proxy *proxy = ctx;
+    if (result->r < 0 && !http_response_started(proxy->request))
+        http_respond_text(proxy->request, 500, "The node's agent did not answer: %s",
+                          result->error);
+    else if (result->r < 0)
+        http_response_abort(proxy->request);
+    else
+        http_response_end(proxy->request);
+    mem_free(proxy);
+}
+
+void proxy_get(Dashboard *dashboard, HttpRequest *request, const char *url, ProxySpec spec) {
+    static const HttpCallEvents events = { .done = on_proxied, .head = on_head, .chunk = on_chunk };
     Proxy *proxy = mem_new(Proxy);
-    *proxy = (Proxy){ request, url };
-    const HttpCallSpec spec = {
+    *proxy = (Proxy){ .request = request, .spec = spec };
+    const HttpCallSpec call = {
         .url = url,
         .bearer = dashboard->auth->token,
         .no_proxy = true,
-        .body_max = (size_t)BODY_MAX,
+        .timeout = USEC_INFINITY, /* as long as a slow reader takes */
+        .idle_timeout = spec.endless ? 0 : AGENT_PATIENCE,
     };
-    HttpCall *call;
-    int r = http_call_new(dashboard->client, &spec, &events, proxy, &call);
-    if (r < 0)
+    int r = http_call_new(dashboard->client, &call, &events, proxy, &proxy->call);
+    if (r < 0) {
         on_proxied(proxy, &(HttpResult){ .r = r, .error = error_text(r) });
+        return;
+    }
+    http_response_on_drain(request, on_drained, proxy);
+    http_request_on_gone(request, on_client_gone, proxy);
 }
 
 /* ---------------------------------------------------------------------------------- life */

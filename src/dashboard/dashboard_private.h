@@ -63,8 +63,12 @@ void job_find(Dashboard *dashboard, HttpRequest *request, FoundFn *then);
 /* JobDetails of a driver; NULL for one of ours or of a submission. */
 json_t *driver_details(const JobInfo *info);
 
-/* An HTTP answer of another of our processes becomes ours. Takes the URL. */
-void proxy_get(Dashboard *dashboard, HttpRequest *request, char *url);
+/* An agent's answer becomes ours, piece by piece. */
+typedef struct ProxySpec {
+    bool endless;    /* it is followed for as long as it grows */
+    bool failed_500; /* whatever the agent says of a failure, the status is 500 */
+} ProxySpec;
+void proxy_get(Dashboard *dashboard, HttpRequest *request, const char *url, ProxySpec spec);
 
 void jobs_routes(Dashboard *dashboard);     /* jobs.c */
 void logs_routes(Dashboard *dashboard);     /* logs.c */

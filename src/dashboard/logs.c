@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "api/job_state.h"
-#include "api/log_http.h"
+#include "api/log_files.h"
 #include "base/error.h"
 #include "dashboard/dashboard_private.h"
 #include "dashboard/follow.h"
@@ -32,13 +32,11 @@ static void give_logs(Dashboard *dashboard, HttpRequest *request, const json_t *
     if (!submission)
         return;
     _cleanup_free_ char *path = job_log_path(dashboard->session_dir, submission);
-    char *url = remote_log(path, details);
+    _cleanup_free_ char *url = remote_log(path, details);
     if (url && !str_eq(json_str_at(details, "status"), JOB_STATE_PENDING))
-        proxy_get(dashboard, request, url);
-    else {
-        mem_free(url);
-        log_respond(request, path);
-    }
+        proxy_get(dashboard, request, url, (ProxySpec){ 0 });
+    else
+        log_json_respond(request, path);
 }
 
 static void on_logs(void *ctx, HttpRequest *request) {

@@ -293,56 +293,7 @@ static int find(Gathered *g, Found *ret) {
         http_query_get(query, "attempt_number") ? http_query_get(query, "attempt_number") : "0");
 }
 
-/* ---- passed on from an agent ------------------------------------------------------------------------ */
-
-typedef struct Passed {
-    HttpRequest *request;
-    HttpCall *call;
-} Passed;
-
-static void on_head(void *ctx, int status, const HttpHeaders *headers) {
-    Passed *passed = ctx;
-    http_response_start(passed->request, status == 200 ? 200 : 500,
-                        http_headers_get(headers, "content-type"), -1);
-}
-
-static void on_chunk(void *ctx, Slice data) {
-    Passed *passed = ctx;
-    http_response_write(passed->request, data);
-    if (http_response_congested(passed->request))
-        http_call_pause(passed->call, true);
-}
-
-static void on_drained(void *ctx) {
-    Passed *passed = ctx;
-    http_call_pause(passed->call, false);
-}
-
-static void on_client_gone(void *ctx) {
-    Passed *passed = ctx;
-    http_call_free(passed->call);
-    if (!http_response_started(passed->request))
-        http_response_start(passed->request, 500, "text/plain", -1);
-    http_response_end(passed->request);
-    mem_free(passed);
-}
-
-static void on_passed(void *ctx, const HttpResult *result) {
-    Passed *passed = ctx;
-    if (result->r < 0 && !http_response_started(passed->request))
-        http_respond_text(passed->request, 500, "The node's agent did not answer: %s",
-                          result->error);
-    else if (result->r < 0)
-        http_response_abort(passed->request);
-    else
-        http_response_end(passed->request);
-    mem_free(passed);
-}
-
 static void pass_on(Gathered *g, const NodeInfo *node, const LogFileWanted *wanted) {
-    static const HttpCallEvents events = { .done = on_passed, .head = on_head, .chunk = on_chunk };
-    Passed *passed = mem_new(Passed);
-    passed->request = g->request;
     _cleanup_free_ char *base = agent_url(node, "/api/agent/logs/file");
     _cleanup_buf_ Buf url = { 0 };
     char lines[24];
@@ -352,19 +303,8 @@ static void pass_on(Gathered *g, const NodeInfo *node, const LogFileWanted *want
     http_query_add(&url, "lines", lines);
     http_query_add(&url, "follow", wanted->follow ? "1" : "0");
     http_query_add(&url, "plain", wanted->plain ? "1" : "0");
-    const HttpCallSpec spec = {
-        .url = url.data,
-        .bearer = g->dashboard->auth->token,
-        .no_proxy = true,
-        .timeout = wanted->follow ? USEC_INFINITY : 0,
-    };
-    int r = http_call_new(g->dashboard->client, &spec, &events, passed, &passed->call);
-    if (r < 0) {
-        on_passed(passed, &(HttpResult){ .r = r, .error = error_text(r) });
-        return;
-    }
-    http_response_on_drain(g->request, on_drained, passed);
-    http_request_on_gone(g->request, on_client_gone, passed);
+    proxy_get(g->dashboard, g->request, url.data,
+              (ProxySpec){ .endless = wanted->follow, .failed_500 = true });
 }
 
 static void give_file(Gathered *g) {
