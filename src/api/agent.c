@@ -12,6 +12,7 @@
 struct ApiAgent {
     AgentHooks hooks;
     HttpRouter *router;
+    LogTails *tails;
 };
 
 static void on_raylet_health(void *ctx, HttpRequest *request) {
@@ -60,7 +61,7 @@ static void on_tail(void *ctx, HttpRequest *request) {
     if (!submission)
         return;
     _cleanup_free_ char *path = job_log_path(agent->hooks.session_dir, submission);
-    log_socket_serve(request, path, submission, STATE_PERIOD, job_over, agent);
+    log_socket_serve(request, agent->tails, path, submission, STATE_PERIOD, job_over, agent);
 }
 
 static void on_files(void *ctx, HttpRequest *request) {
@@ -72,13 +73,14 @@ static void on_files(void *ctx, HttpRequest *request) {
 static void on_file(void *ctx, HttpRequest *request) {
     const ApiAgent *agent = ctx;
     _cleanup_free_ char *folder = str_printf("%s/logs", agent->hooks.session_dir);
-    log_file_respond(request, folder);
+    log_file_respond(request, folder, agent->tails);
 }
 
 ApiAgent *api_agent_new(const AgentHooks *hooks) {
     ApiAgent *agent = mem_new(ApiAgent);
     agent->hooks = *hooks;
     agent->router = http_router_new();
+    agent->tails = log_tails_new(hooks->loop);
     http_router_add(agent->router, "GET", "/api/healthz", on_health, agent);
     http_router_add(agent->router, "GET", "/api/local_raylet_healthz", on_raylet_health, agent);
     http_router_add(agent->router, "GET", "/api/agent/logs", on_files, agent);
@@ -92,6 +94,7 @@ ApiAgent *api_agent_free(ApiAgent *agent) {
     if (!agent)
         return NULL;
     http_router_free(agent->router);
+    log_tails_unref(agent->tails);
     return mem_free(agent);
 }
 

@@ -22,6 +22,7 @@ typedef struct AgentHooks {
     bool head;               /* gcs is part of this node's health */
     const char *session_dir; /* borrowed for life, like all of this */
     const Auth *auth;
+    Loop *loop;
 } AgentHooks;
 
 /* The handler to give to http_server_new(), ctx is the Agent: authentication, then the routes. */

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/logs.h"
 #include "base/error.h"
 #include "base/fd.h"
 
@@ -140,13 +139,13 @@ static void on_text(void *ctx, Slice text) {
         log_tail_pause(follow->tail, true);
 }
 
-static void follow_begin(HttpRequest *request, const char *path, uint64_t at, bool plain) {
-    Loop *loop = http_request_loop(request);
+static void follow_begin(HttpRequest *request, LogTails *tails, const char *path, uint64_t at,
+                         bool plain) {
     LogFollow *follow = mem_new(LogFollow);
     follow->request = request;
     follow->plain = plain;
-    follow->final = loop_final_new(loop, on_final, follow);
-    if (log_tail_new_at(loop, path, at, on_text, follow, &follow->tail) < 0) {
+    follow->final = loop_final_new(http_request_loop(request), on_final, follow);
+    if (log_tail_new(tails, path, at, on_text, follow, &follow->tail) < 0) {
         follow_free(follow);
         http_response_abort(request);
         return;
@@ -170,7 +169,7 @@ typedef struct LogCopy {
     int fd;
     uint64_t at, end;
     LogForm form;
-    bool follow;
+    LogTails *follow;
 } LogCopy;
 
 static void copy_free(LogCopy *copy) {
@@ -200,7 +199,7 @@ static void copy_drained(void *ctx) {
 static void copy_over(LogCopy *copy) {
     HttpRequest *request = copy->request;
     if (copy->follow)
-        follow_begin(request, copy->path, copy->end, copy->form == FORM_PLAIN);
+        follow_begin(request, copy->follow, copy->path, copy->end, copy->form == FORM_PLAIN);
     else
         http_response_end(request);
     copy_free(copy);
@@ -289,6 +288,8 @@ void log_file_serve(HttpRequest *request, const char *folder, const LogFileWante
     int r = file_path(folder, wanted->filename, &path);
     if (r == 0 && (fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
         r = error_last("open %s", path);
+    if (r == 0 && wanted->follow)
+        r = log_tails_room(wanted->follow);
     if (r == 0)
         r = range_of(fd, wanted->lines, &begin, &end);
     if (r < 0) {
@@ -322,13 +323,13 @@ void log_json_respond(HttpRequest *request, const char *path) {
         "application/json; charset=utf-8");
 }
 
-void log_file_respond(HttpRequest *request, const char *folder) {
+void log_file_respond(HttpRequest *request, const char *folder, LogTails *tails) {
     const HttpQuery *query = http_request_query(request);
     const char *lines = http_query_get(query, "lines");
     LogFileWanted wanted = {
         .filename = http_query_get(query, "filename"),
         .lines = -1,
-        .follow = str_eq(http_query_get(query, "follow"), "1"),
+        .follow = str_eq(http_query_get(query, "follow"), "1") ? tails : NULL,
         .plain = str_eq(http_query_get(query, "plain"), "1"),
     };
     if (str_empty(wanted.filename) || (lines && str_to_i64(lines, &wanted.lines) < 0))

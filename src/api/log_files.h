@@ -4,6 +4,7 @@
 /* The files of a session's log folder over HTTP, as the agent of their node and a head's dashboard serve
  * them: which there are, one as a whole or its last lines, one followed. */
 
+#include "api/logs.h"
 #include "codec/json.h"
 #include "net/http_server.h"
 
@@ -14,11 +15,12 @@ _must_check_ int log_files_list(const char *folder, const char *glob, json_t **r
 
 /* `?filename=` of `folder`: `?lines=` from its end (-1: all), then, with `?follow=1`, what is written as
  * it is written, until the client leaves. 404 when there is none such. */
-void log_file_respond(HttpRequest *request, const char *folder);
+void log_file_respond(HttpRequest *request, const char *folder, LogTails *tails);
 typedef struct LogFileWanted {
     const char *filename; /* in the folder, or a path into it */
     int64_t lines;
-    bool follow, plain;   /* plain: colours are taken out */
+    bool plain;           /* colours are taken out */
+    LogTails *follow;     /* through which it is followed; NULL: it is not */
 } LogFileWanted;
 void log_file_serve(HttpRequest *request, const char *folder, const LogFileWanted *wanted);
 

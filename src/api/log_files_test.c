@@ -16,6 +16,7 @@ typedef struct World {
     Loop *loop;
     HttpServer *server;
     HttpClient *client;
+    LogTails *tails;
     uint16_t port;
     char *top, *folder;
     /* the last answer */
@@ -32,7 +33,7 @@ static void serve(void *ctx, HttpRequest *request) {
         _cleanup_free_ char *path = str_printf("%s/%s", w->folder, json);
         log_json_respond(request, path);
     } else
-        log_file_respond(request, w->folder);
+        log_file_respond(request, w->folder, w->tails);
 }
 
 static void on_head(void *ctx, int status, const HttpHeaders *headers) {
@@ -91,6 +92,7 @@ static void world_new(World *w) {
     CHECK_OK(loop_new(&w->loop));
     w->server = http_server_new(w->loop, NULL, serve, w);
     w->client = http_client_new(w->loop);
+    w->tails = log_tails_new(w->loop);
     CHECK_OK(net_address_ip("127.0.0.1", 0, &address));
     CHECK_OK(http_server_listen(w->server, &address, NULL, &bound));
     w->port = net_address_port(&bound);
@@ -99,6 +101,7 @@ static void world_new(World *w) {
 static void world_done(World *w) {
     http_client_free(w->client);
     http_server_free(w->server);
+    log_tails_unref(w->tails);
     loop_free(w->loop);
     CHECK_OK(dir_remove(w->top));
     free(w->top);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/log_http.h"
 
-#include "api/logs.h"
-
 typedef struct LogSocket {
     WebSocket *ws;
     LogTail *tail;
@@ -57,17 +55,19 @@ static void on_final(void *ctx) {
     socket_free(ctx);
 }
 
-void log_socket_serve(HttpRequest *request, const char *path, const char *submission, usec_t period,
-                      LogOverFn *over, void *ctx) {
+void log_socket_serve(HttpRequest *request, LogTails *tails, const char *path,
+                      const char *submission, usec_t period, LogOverFn *over, void *ctx) {
     Loop *loop = http_request_loop(request);
     LogSocket *socket = mem_new(LogSocket);
     socket->over = over;
     socket->ctx = ctx;
     socket->submission = str_dup(submission);
     socket->final = loop_final_new(loop, on_final, socket);
-    int r = websocket_accept(request, NULL, NULL, &events, socket, &socket->ws);
-    if (r == 0)
-        r = log_tail_new(loop, path, on_text, socket, &socket->tail);
+    int r = log_tail_new(tails, path, 0, on_text, socket, &socket->tail);
+    if (r < 0)
+        http_respond_error(request, r);
+    else
+        r = websocket_accept(request, NULL, NULL, &events, socket, &socket->ws);
     if (r != 0) {
         socket_free(socket);
         return;

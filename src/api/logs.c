@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/vec.h"
 
 enum {
     PIECE = 64 * 1024,
@@ -121,40 +122,109 @@ char *log_last_lines(const char *path, size_t lines, size_t max_chars) {
 
 /* -------------------------------------------------------------------------------- follow */
 
-struct LogTail {
+struct LogTails {
     Loop *loop;
+    int count, notify;
+    LoopFd *notify_fd;
+    Vec(LogTail *) list;
+};
+
+struct LogTail {
+    LogTails *all;
     char *path;
     LogTailFn *fn;
     LoopFn *end;
     void *ctx;
-    int fd, notify;
-    LoopFd *notify_fd;
+    int fd, watch;
     LoopTask *read_task;
     bool paused, watches_file;
     uint64_t from; /* where reading begins */
     Buf rest;      /* the beginning of a character */
 };
 
-/* The directory is watched until the file is there, then the file. */
-static void tail_watch(LogTail *tail) {
-    if (tail->watches_file || tail->notify < 0)
-        return;
-    if (inotify_add_watch(tail->notify, tail->path, IN_MODIFY) >= 0) {
-        tail->watches_file = true;
-        return;
-    }
-    _cleanup_free_ char *dir = str_dup(tail->path);
-    *strrchr(dir, '/') = 0;
-    inotify_add_watch(tail->notify, dir, IN_CREATE | IN_MOVED_TO);
+LogTails *log_tails_new(Loop *loop) {
+    LogTails *all = mem_new(LogTails);
+    *all = (LogTails){ .loop = loop, .count = 1, .notify = -1 };
+    return all;
 }
 
-static void tail_on_notify(void *ctx, unsigned events) {
-    LogTail *tail = ctx;
-    char ignored[EVENTS_MAX] __attribute__((aligned(8)));
-    while (read(tail->notify, ignored, sizeof(ignored)) > 0)
-        ;
-    tail_watch(tail);
-    loop_task_arm(tail->read_task);
+LogTails *log_tails_unref(LogTails *all) {
+    if (!all || --all->count > 0)
+        return NULL;
+    loop_fd_free(all->notify_fd);
+    fd_close(all->notify);
+    vec_done(&all->list);
+    return mem_free(all);
+}
+
+int log_tails_room(const LogTails *all) {
+    return all->list.len < LOG_TAILS_MAX
+               ? 0
+               : error_origin(-EBUSY,
+                              "%d logs are followed through this process, its most; end one",
+                              LOG_TAILS_MAX);
+}
+
+/* Two tails of one file, or of files that are not there yet in one folder, share their watch. */
+static void tail_unwatch(LogTail *tail) {
+    int watch = tail->watch;
+    tail->watch = -1;
+    VEC_EACH(other, &tail->all->list)
+        if ((*other)->watch == watch)
+            return;
+    if (watch >= 0)
+        inotify_rm_watch(tail->all->notify, watch);
+}
+
+/* The directory is watched until the file is there, then the file. */
+static int tail_watch(LogTail *tail) {
+    if (tail->watches_file)
+        return 0;
+    int watch = inotify_add_watch(tail->all->notify, tail->path, IN_MODIFY);
+    tail->watches_file = watch >= 0;
+    if (watch < 0) {
+        _cleanup_free_ char *dir = str_dup(tail->path);
+        *strrchr(dir, '/') = 0;
+        watch = inotify_add_watch(tail->all->notify, dir, IN_CREATE | IN_MOVED_TO);
+    }
+    if (watch < 0)
+        return error_last("watch %s", tail->path);
+    if (watch != tail->watch)
+        tail_unwatch(tail);
+    tail->watch = watch;
+    return 0;
+}
+
+static void tails_notified(LogTails *all, int watch) {
+    VEC_EACH(each, &all->list) {
+        LogTail *tail = *each;
+        if (watch >= 0 && tail->watch != watch)
+            continue;
+        (void)!tail_watch(tail); /* a folder that goes leaves what was read of its file */
+        loop_task_arm(tail->read_task);
+    }
+}
+
+static void tails_on_notify(void *ctx, unsigned events) {
+    LogTails *all = ctx;
+    char bytes[EVENTS_MAX] __attribute__((aligned(8)));
+    ssize_t n;
+    while ((n = read(all->notify, bytes, sizeof(bytes))) > 0) {
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *event = (const void *)(bytes + at);
+            tails_notified(all, event->wd); /* -1: some were lost */
+            at += (ssize_t)(sizeof(*event) + event->len);
+        }
+    }
+}
+
+static int tails_open(LogTails *all) {
+    if (all->notify >= 0)
+        return 0;
+    all->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    return all->notify < 0 ? error_last("inotify")
+                           : loop_fd_new(all->loop, all->notify, LOOP_READABLE, tails_on_notify,
+                                         all, &all->notify_fd);
 }
 
 static void tail_deliver(LogTail *tail) {
@@ -199,29 +269,25 @@ static void tail_read(void *ctx) {
     tail_deliver(tail);
 }
 
-int log_tail_new(Loop *loop, const char *path, LogTailFn *fn, void *ctx, LogTail **ret_tail) {
-    return log_tail_new_at(loop, path, 0, fn, ctx, ret_tail);
-}
-
-int log_tail_new_at(Loop *loop, const char *path, uint64_t at, LogTailFn *fn, void *ctx,
-                    LogTail **ret_tail) {
-    LogTail *tail = mem_new(LogTail);
-    tail->from = at;
-    tail->loop = loop;
-    tail->path = str_dup(path);
-    tail->fn = fn;
-    tail->ctx = ctx;
-    tail->fd = -1;
-    tail->read_task = loop_task_new(loop, tail_read, tail);
-    tail->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    int r = tail->notify < 0 ? error_last("inotify") : 0;
+int log_tail_new(LogTails *all, const char *path, uint64_t at, LogTailFn *fn, void *ctx,
+                 LogTail **ret_tail) {
+    int r = log_tails_room(all);
     if (r == 0)
-        r = loop_fd_new(loop, tail->notify, LOOP_READABLE, tail_on_notify, tail, &tail->notify_fd);
+        r = tails_open(all);
+    if (r < 0)
+        return r;
+    LogTail *tail = mem_new(LogTail);
+    *tail = (LogTail){
+        .all = all, .path = str_dup(path), .fn = fn, .ctx = ctx, .fd = -1, .watch = -1, .from = at
+    };
+    all->count++;
+    vec_push(&all->list, tail);
+    tail->read_task = loop_task_new(all->loop, tail_read, tail);
+    r = tail_watch(tail);
     if (r < 0) {
         log_tail_free(tail);
         return r;
     }
-    tail_watch(tail);
     loop_task_arm(tail->read_task);
     *ret_tail = tail;
     return 0;
@@ -230,9 +296,13 @@ int log_tail_new_at(Loop *loop, const char *path, uint64_t at, LogTailFn *fn, vo
 LogTail *log_tail_free(LogTail *tail) {
     if (!tail)
         return NULL;
-    loop_fd_free(tail->notify_fd);
+    LogTails *all = tail->all;
+    tail_unwatch(tail);
+    for (size_t i = 0; i < all->list.len; i++)
+        if (all->list.items[i] == tail)
+            vec_remove_swap(&all->list, i--);
+    log_tails_unref(all);
     loop_task_free(tail->read_task);
-    fd_close(tail->notify);
     fd_close(tail->fd);
     buf_done(&tail->rest);
     free(tail->path);

@@ -20,15 +20,23 @@ void utf8_clean(Slice text, Buf *out);
 /* How many bytes at its end are the beginning of a character. */
 size_t utf8_cut(Slice text);
 
-/* Follows a file from its start; it need not exist yet. `fn` gets whole characters of clean UTF-8,
- * at most 64 KiB at a time, from the loop. */
+/* The files that one server follows: watched through one descriptor, at most LOG_TAILS_MAX. Counted:
+ * each tail holds it. */
+enum {
+    LOG_TAILS_MAX = 256
+};
+typedef struct LogTails LogTails;
+LogTails *log_tails_new(Loop *loop);
+LogTails *log_tails_unref(LogTails *tails);
+/* -EBUSY when there are so many that another one is refused. */
+_must_check_ int log_tails_room(const LogTails *tails);
+
+/* Follows a file from byte `at` on; it need not exist yet. `fn` gets whole characters of clean UTF-8,
+ * at most 64 KiB at a time, from the loop. -EBUSY: see log_tails_room(). */
 typedef struct LogTail LogTail;
 typedef void LogTailFn(void *ctx, Slice text);
-_must_check_ int log_tail_new(Loop *loop, const char *path, LogTailFn *fn, void *ctx,
-                              LogTail **ret_tail);
-/* The same, from byte `at` on. */
-_must_check_ int log_tail_new_at(Loop *loop, const char *path, uint64_t at, LogTailFn *fn,
-                                 void *ctx, LogTail **ret_tail);
+_must_check_ int log_tail_new(LogTails *tails, const char *path, uint64_t at, LogTailFn *fn,
+                              void *ctx, LogTail **ret_tail);
 LogTail *log_tail_free(LogTail *tail);
 DEFINE_CLEANUP(LogTail *, log_tail_free);
 void log_tail_pause(LogTail *tail, bool paused);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/test.h"
 
@@ -64,7 +65,9 @@ static void test_a_file_is_followed_from_before_its_birth(void **state) {
     _cleanup_free_ char *path = str_printf("%s/x.log", dir);
     Follower follower = { 0 };
     CHECK_OK(loop_new(&follower.loop));
-    CHECK_OK(log_tail_new(follower.loop, path, on_text, &follower, &follower.tail));
+    LogTails *tails = log_tails_new(follower.loop);
+    CHECK_OK(log_tail_new(tails, path, 0, on_text, &follower, &follower.tail));
+    log_tails_unref(tails);
     loop_tick(follower.loop, 0);
     append(path, "one\n");
     wait_for(&follower, "one\n");
@@ -84,6 +87,48 @@ static void test_a_file_is_followed_from_before_its_birth(void **state) {
     CHECK_OK(dir_remove(dir));
 }
 
+static int descriptors(void) {
+    int count = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static void test_followers_are_bounded(void **state) {
+    char dir[] = "/tmp/mobula-logs-XXXXXX";
+    CHECK(mkdtemp(dir));
+    _cleanup_free_ char *path = str_printf("%s/x.log", dir);
+    Follower last = { 0 }, other = { 0 };
+    LogTail *list[LOG_TAILS_MAX - 1], *more;
+    CHECK_OK(loop_new(&last.loop));
+    other.loop = last.loop;
+    LogTails *tails = log_tails_new(last.loop);
+    int before = descriptors();
+    for (size_t i = 0; i < ARRAY_LEN(list); i++)
+        CHECK_OK(log_tail_new(tails, path, 0, on_text, &other, &list[i]));
+    CHECK_INT(descriptors(), before + 1);
+    CHECK_OK(log_tail_new(tails, path, 0, on_text, &last, &last.tail));
+    CHECK_INT(log_tail_new(tails, path, 0, on_text, &other, &more), -EBUSY);
+    CHECK(strstr(error_text(-EBUSY), "256 logs are followed"));
+    for (size_t i = 0; i < ARRAY_LEN(list); i++)
+        log_tail_free(list[i]);
+    append(path, "one\n"); /* the others' end has not taken its watch */
+    wait_for(&last, "one\n");
+    CHECK_OK(log_tail_new(tails, path, 4, on_text, &other, &more));
+    append(path, "two\n");
+    wait_for(&last, "one\ntwo\n");
+    wait_for(&other, "two\n");
+    log_tail_free(more);
+    append(path, "three\n");
+    wait_for(&last, "one\ntwo\nthree\n");
+    log_tails_unref(tails);
+    log_tail_free(last.tail);
+    buf_done(&last.seen);
+    buf_done(&other.seen);
+    loop_free(last.loop);
+    CHECK_OK(dir_remove(dir));
+}
+
 static void test_last_lines(void **state) {
     char dir[] = "/tmp/mobula-logs-XXXXXX";
     CHECK(mkdtemp(dir));
@@ -100,5 +145,5 @@ static void test_last_lines(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_utf8), TEST(test_a_file_is_followed_from_before_its_birth),
-                    TEST(test_last_lines));
+                    TEST(test_followers_are_bounded), TEST(test_last_lines));
 }

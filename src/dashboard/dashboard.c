@@ -175,6 +175,7 @@ int dashboard_new(Loop *loop, const DashboardOptions *options, Dashboard **ret_d
     _cleanup_(dashboard_freep) Dashboard *dashboard = mem_new(Dashboard);
     dashboard->loop = loop;
     dashboard->auth = options->auth;
+    dashboard->tails = log_tails_new(loop);
     dashboard->session_dir = str_dup(options->session_dir);
     dashboard->session_name = str_dup(options->session_name);
     dashboard->ray_version = str_dup(options->ray_version);
@@ -200,6 +201,7 @@ Dashboard *dashboard_free(Dashboard *dashboard) {
     http_client_free(dashboard->client);
     http_server_free(dashboard->server);
     http_router_free(dashboard->router);
+    log_tails_unref(dashboard->tails);
     mem_free(dashboard->session_dir);
     mem_free(dashboard->session_name);
     mem_free(dashboard->ray_version);

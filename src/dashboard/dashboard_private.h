@@ -3,6 +3,7 @@
 
 /* What the files of this folder share. */
 
+#include "api/logs.h"
 #include "base/arena.h"
 #include "codec/json.h"
 #include "dashboard/dashboard.h"
@@ -14,6 +15,7 @@
 struct Dashboard {
     Loop *loop;
     const Auth *auth;
+    LogTails *tails;
     char *session_dir, *session_name, *ray_version, *ray_commit;
     Dial *gcs;
     HttpServer *server;

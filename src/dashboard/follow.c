@@ -5,6 +5,7 @@
 
 #include "api/job_state.h"
 #include "api/logs.h"
+#include "base/error.h"
 #include "net/websocket.h"
 
 #define POLL_PERIOD     (100 * USEC_PER_MSEC)
@@ -63,6 +64,12 @@ static void follow_close(Follow *follow) {
     websocket_close(follow->client, WEBSOCKET_NORMAL, "");
 }
 
+/* Not a normal close: the client sees that it did not get all of the log. */
+static void follow_fail(Follow *follow, const char *why) {
+    loop_timer_stop(follow->poll);
+    websocket_close(follow->client, WEBSOCKET_INTERNAL, why);
+}
+
 /* --------------------------------------------------------------------------------- local */
 
 static void on_local_text(void *ctx, Slice text) {
@@ -89,10 +96,8 @@ static void on_agent_closed(void *ctx, WebSocket *ws, int code, const char *reas
     Follow *follow = ctx;
     follow->agent = websocket_free(follow->agent);
     follow->agent_done = true;
-    if (code != WEBSOCKET_NORMAL && !follow->over) {
-        loop_timer_stop(follow->poll);
-        websocket_close(follow->client, WEBSOCKET_INTERNAL, "the node that has the log is lost");
-    }
+    if (code != WEBSOCKET_NORMAL && !follow->over)
+        follow_fail(follow, "the node that has the log is lost, or lets nobody follow it now");
 }
 
 static const WebSocketEvents agent_events = { .message = on_agent_message,
@@ -131,9 +136,10 @@ static void follow_begin(Follow *follow, const json_t *record) {
     bool pending = str_eq(json_str_at(record, "status"), JOB_STATE_PENDING);
     follow->begun = true;
     if (log_is_here(follow, pending)) {
-        if (log_tail_new(follow->dashboard->loop, follow->path, on_local_text, follow,
-                         &follow->local) < 0)
-            follow_close(follow);
+        int r = log_tail_new(follow->dashboard->tails, follow->path, 0, on_local_text, follow,
+                             &follow->local);
+        if (r < 0)
+            follow_fail(follow, error_text(r));
     } else if (!pending && !str_empty(agent)) {
         follow_agent(follow, agent);
     } else {

@@ -311,9 +311,9 @@ static void give_file(Gathered *g) {
     const HttpQuery *query = http_request_query(g->request);
     const char *lines = http_query_get(query, "lines"),
                *plain = http_query_get(query, "filter_ansi_code");
-    LogFileWanted wanted = { .lines = 1000,
-                             .follow = str_ends(http_request_path(g->request), "/stream"),
-                             .plain = plain && str_eq_nocase(plain, "true") };
+    LogFileWanted wanted = { .lines = 1000, .plain = plain && str_eq_nocase(plain, "true") };
+    if (str_ends(http_request_path(g->request), "/stream"))
+        wanted.follow = g->dashboard->tails;
     Found found = { 0 };
     int r = lines ? str_to_i64(lines, &wanted.lines) : 0;
     if (r == 0)

@@ -147,7 +147,8 @@ int http_init(Raylet *raylet) {
                          .gcs_problem = gcs_problem,
                          .head = raylet->head,
                          .session_dir = raylet->session.dir,
-                         .auth = &http->auth };
+                         .auth = &http->auth,
+                         .loop = raylet->loop };
     http->agent = api_agent_new(&hooks);
     http->metrics = http_router_new();
     http_router_add(http->metrics, "GET", "/metrics", on_metrics, http);
