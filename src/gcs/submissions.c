@@ -262,17 +262,18 @@ void submissions_on_stop(Gcs *gcs, GcsCall *call) {
         gcs_reply_status(gcs, call, STATUS_CODE_BUSY, "the job has ended already");
         return;
     }
-    GcsNode *node = nodes_get(gcs, &s->node);
-    if (node) {
-        submission_stop(s);
-    } else { /* nobody was asked to run it yet */
+    bool placed = nodes_get(gcs, &s->node) != NULL;
+    if (placed) /* what is promised here holds for a gcs that starts again as well */
+        json_set_at(s->record, json_true(), "stop_requested");
+    else        /* nobody was asked to run it yet */
         submission_stopped(s);
-        int r = submission_store(s);
-        if (r < 0) {
-            gcs_reply_error(gcs, call, r);
-            return;
-        }
+    int r = submission_store(s);
+    if (r < 0) {
+        gcs_reply_error(gcs, call, r);
+        return;
     }
+    if (placed)
+        submission_stop(s);
     gcs_ok_logged(gcs, call, KV_SYNCED);
 }
 
@@ -396,6 +397,7 @@ static int load_one(void *userdata, Slice key, Slice value) {
     if (node && hex_decode(node, &s->node, sizeof(s->node)) < 0)
         memset(&s->node, 0, sizeof(s->node));
     s->asked = !id_is_unset(&s->node);
+    s->stopping = json_is_true(json_at(s->record, "stop_requested"));
     const char *name;
     json_t *amount;
     json_object_foreach(json_at(s->record, "entrypoint_resources"), name, amount) {

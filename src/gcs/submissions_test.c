@@ -188,6 +188,26 @@ static void test_submission_stop_is_told_again(void **state) {
     world_done(&w);
 }
 
+/* A gcs that starts again tells it to the node that comes back; nobody who lists jobs sees how it knows. */
+static void test_submission_stop_outlives_gcs(void **state) {
+    World w;
+    PeerId raylet = begin(&w);
+    submit(&w, "j1", "python x.py");
+    answer_run(&w, raylet, STATUS_CODE_OK);
+    run_state(&w, raylet, "RUNNING", 0);
+    stop(&w);
+    check_status(&w, STATUS_CODE_OK);
+    restart(&w); /* before the node had it */
+    raylet = join(&w, 1, true);
+    sent_of(&w, MSG_JOB_RUN_STOP);
+    CHECK(!find_sent(&w, MSG_JOB_RUN));
+    run_state(&w, raylet, "STOPPED", 0);
+    restart(&w);
+    join(&w, 1, true);
+    CHECK(!find_sent(&w, MSG_JOB_RUN_STOP));
+    world_done(&w);
+}
+
 /* Its node's connection broke with the question on its way: a stop before the question says nothing. */
 static void test_submission_stop_follows_the_question(void **state) {
     World w;
@@ -223,6 +243,6 @@ int main(void) {
         TEST(test_submission), TEST(test_submission_node_dies),
         TEST(test_submission_waits_for_room), TEST(test_submission_asked_for_is_asked_again),
         TEST(test_submission_stopped_before_it_began), TEST(test_submission_stop_is_told_again),
-        TEST(test_submission_stop_follows_the_question),
+        TEST(test_submission_stop_follows_the_question), TEST(test_submission_stop_outlives_gcs),
         TEST(test_submission_that_nothing_can_take));
 }
