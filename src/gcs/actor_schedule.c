@@ -52,13 +52,14 @@ int actor_set_create(GcsActor *actor, const ActorCreate *create) {
 struct ActorStarting {
     Gcs *gcs;
     ActorId actor;
-    uint64_t number; /* what is logged is told by it */
+    uint64_t number;  /* what is logged is told by it */
+    uint32_t charged; /* its node with what it holds */
 };
 
 void actor_unschedule(Gcs *gcs, GcsActor *actor) {
     list_remove(&actor->pending);
     if (actor->starting && !actor->start_call && !actor->in_group)
-        nodes_uncharge(gcs, &actor->node, &actor->held);
+        nodes_uncharge(gcs, &actor->node, &actor->held, actor->starting->charged);
     actor->starting = mem_free(actor->starting);
     if (!actor->start_call)
         return;
@@ -197,10 +198,11 @@ static void start_on(Gcs *gcs, GcsActor *actor, GcsNode *node) {
         actor_lost(gcs, actor, false, DEATH_KIND_UNSCHEDULABLE, error_text(r));
         return;
     }
-    if (!actor->in_group)
-        nodes_charge(gcs, node, &actor->held);
     actor->starting = mem_new(struct ActorStarting);
-    *actor->starting = (struct ActorStarting){ gcs, actor->id, ++gcs->last_start };
+    *actor->starting =
+        (struct ActorStarting){ .gcs = gcs, .actor = actor->id, .number = ++gcs->last_start };
+    if (!actor->in_group)
+        actor->starting->charged = nodes_charge(node, &actor->held);
     _cleanup_free_ char *key =
         str_printf("%s %llu", ID_HEX(&actor->id), (unsigned long long)actor->starting->number);
     gcs_log_then(gcs, start_logged, key);

@@ -57,6 +57,7 @@ typedef struct GcsNode {
     ResourceSet reserved, reserved_used; /* by placement groups */
     Buf demands;                         /* encoded NodeReport with nothing but its demands */
     bool dirty;                          /* its view goes out at the end of the tick */
+    uint32_t told;                       /* how often it has said what is available */
 } GcsNode;
 
 /* ---- jobs.c ---- */
@@ -160,10 +161,11 @@ typedef struct GcsSubmission {
     uint32_t run_call; /* 0: none under way */
     ResourceSet resources;
     LabelSelector labels;
-    bool placed;   /* has one of these: not bound to the head */
-    bool asked;    /* its node may have begun it */
-    bool stopping; /* somebody wants it stopped; its node is told */
-    List waiting;  /* in Gcs.submissions_waiting while it has no node */
+    bool placed;      /* has one of these: not bound to the head */
+    bool asked;       /* its node may have begun it */
+    bool stopping;    /* somebody wants it stopped; its node is told. In the record as well */
+    uint32_t charged; /* its node with its resources, when that was picked */
+    List waiting;     /* in Gcs.submissions_waiting while it has no node */
 } GcsSubmission;
 
 /* ---- deaths.c ---- */
@@ -295,11 +297,11 @@ GcsNode *nodes_get(const Gcs *gcs, const NodeId *id);
 GcsNode *nodes_by_peer(const Gcs *gcs, PeerId peer); /* alive and of this incarnation, or NULL */
 GcsNode *nodes_head(const Gcs *gcs);
 SchedView nodes_view(Gcs *gcs);
-/* Takes `what` out of the view until the node's next report. */
-void nodes_charge(Gcs *gcs, GcsNode *node, const ResourceSet *what);
-/* What was charged was never asked of the node, which thus has nothing to report. If it has reported
- * meanwhile it is counted as too free, until it answers BUSY and reports. */
-void nodes_uncharge(Gcs *gcs, const NodeId *id, const ResourceSet *what);
+/* Takes `what` out of the view until the node's next report; returns what nodes_uncharge() wants. */
+uint32_t nodes_charge(GcsNode *node, const ResourceSet *what);
+/* What was charged was never asked of the node, which thus has nothing to report. One that has said
+ * meanwhile what is available has said it without the charge. */
+void nodes_uncharge(Gcs *gcs, const NodeId *id, const ResourceSet *what, uint32_t charged);
 /* To every raylet but `except` (may be NULL). */
 void nodes_broadcast(Gcs *gcs, MessageType type, const Buf *body, const GcsNode *except);
 

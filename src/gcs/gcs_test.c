@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gcs/gcs_private.h"
 #include "gcs/gcs_world.h"
 
 /* ---- connections ---- */
@@ -208,8 +209,39 @@ static void test_publish(void **state) {
     world_done(&w);
 }
 
+/* What was never asked for is given back once, and not on top of what the node itself says is free. */
+static void test_charges(void **state) {
+    World w;
+    world_init(&w);
+    PeerId raylet = join(&w, 1, true); /* 2 CPUs */
+    const NodeId id = node_id(1);
+    GcsNode *node = nodes_get(w.gcs, &id);
+    const Quantity *free = &node->sched.available.known[RESOURCE_CPU];
+    ResourceSet one = { 0 };
+    one.known[RESOURCE_CPU] = QUANTITY_ONE;
+    uint32_t charged = nodes_charge(node, &one);
+    CHECK_INT(*free, QUANTITY_ONE);
+    nodes_uncharge(w.gcs, &id, &one, charged);
+    CHECK_INT(*free, 2 * QUANTITY_ONE);
+    charged = nodes_charge(node, &one);
+    report(&w, 1, raylet, 2);
+    nodes_uncharge(w.gcs, &id, &one, charged);
+    CHECK_INT(*free, 2 * QUANTITY_ONE);
+    charged = nodes_charge(node, &one);
+    gcs_disconnected(w.gcs, 1);
+    join(&w, 1, true); /* again: it says so anew */
+    nodes_uncharge(w.gcs, &id, &one, charged);
+    CHECK_INT(*free, 2 * QUANTITY_ONE);
+    charged = nodes_charge(node, &one);
+    gcs_disconnected(w.gcs, 1);
+    pass(&w, 10 * USEC_PER_SEC); /* dead */
+    nodes_uncharge(w.gcs, &id, &one, charged);
+    CHECK_INT(nodes_view(w.gcs).len, 0);
+    world_done(&w);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_hello), TEST(test_bad_bodies), TEST(test_relay_and_false_source),
                     TEST(test_node_life), TEST(test_lost_connection), TEST(test_jobs),
-                    TEST(test_space), TEST(test_publish));
+                    TEST(test_space), TEST(test_publish), TEST(test_charges));
 }

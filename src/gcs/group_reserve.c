@@ -168,7 +168,7 @@ static void ask_node(GroupPart *part) {
         Bundle *to = &message.bundles[message.bundles_len++];
         *to = (Bundle){ .index = (uint32_t)i };
         to->resources = resources_to_wire(&from->resources, &arena, &to->resources_len);
-        nodes_charge(group->gcs, node, &from->resources);
+        nodes_charge(node, &from->resources);
     }
     _cleanup_buf_ Buf body = { 0 };
     bundles_reserve_encode(&message, &body);

@@ -154,13 +154,14 @@ static void node_changed(Gcs *gcs, GcsNode *node) {
     loop_task_arm(gcs->schedule_task);
 }
 
-void nodes_charge(Gcs *gcs, GcsNode *node, const ResourceSet *what) {
+uint32_t nodes_charge(GcsNode *node, const ResourceSet *what) {
     resources_sub(&node->sched.available, what);
+    return node->told;
 }
 
-void nodes_uncharge(Gcs *gcs, const NodeId *id, const ResourceSet *what) {
+void nodes_uncharge(Gcs *gcs, const NodeId *id, const ResourceSet *what, uint32_t charged) {
     GcsNode *node = nodes_get(gcs, id);
-    if (!node)
+    if (!node || node->told != charged)
         return;
     resources_add(&node->sched.available, what);
     loop_task_arm(gcs->schedule_task);
@@ -197,6 +198,7 @@ static int node_set(GcsNode *node, const NodeInfo *info) {
         free(*texts[i].to);
         *texts[i].to = text;
     }
+    node->told++;
     node->head = info->head;
     node->agent_port = info->agent_port;
     node->metrics_port = info->metrics_port;
@@ -448,6 +450,7 @@ void nodes_on_report(Gcs *gcs, GcsCall *call) {
         return;
     if (!report.changed)
         return;
+    node->told++;
     int r = resources_from_wire(&node->sched.available, report.available, report.available_len);
     if (r == 0 && report.total_len > 0)
         r = resources_from_wire(&node->sched.total, report.total, report.total_len);

@@ -83,7 +83,7 @@ static void ask_node(Gcs *gcs, const char *id) {
     if (!node || !node->conn) /* it is back soon, or dead */
         return;
     if (s->stopping && !s->asked) {
-        nodes_uncharge(gcs, &s->node, &s->resources);
+        nodes_uncharge(gcs, &s->node, &s->resources, s->charged);
         not_begun(s);
         return;
     }
@@ -119,7 +119,7 @@ static void launch(GcsSubmission *s, GcsNode *node) {
     set_node(s, node);
     _cleanup_free_ char *message = job_usual_message(s->record, "PENDING");
     json_set_at(s->record, json_string(message), "message");
-    nodes_charge(s->gcs, node, &s->resources);
+    s->charged = nodes_charge(node, &s->resources);
     if (submission_store(s) == 0)
         gcs_log_then(s->gcs, ask_node, s->id);
 }
