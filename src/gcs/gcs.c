@@ -377,12 +377,12 @@ void gcs_frame(Gcs *gcs, GcsConnId id, const FrameHeader *header, Slice body) {
     }
     if (!conn->node && seen.source == 0)
         seen.source = conn->peer;
-    if (header->flags & FRAME_REPLY && header->destination == PEER_GCS) {
-        rpc_reply(gcs->rpc, header, body.data);
-        gcs_arm_rpc(gcs);
-    } else if (!source_is_true(conn, &seen)) {
+    if (!source_is_true(conn, &seen)) {
         log_warn("a frame of type %s from a connection it does not belong to was dropped",
                  message_name(header->type));
+    } else if (header->flags & FRAME_REPLY && header->destination == PEER_GCS) {
+        rpc_reply(gcs->rpc, header, body.data);
+        gcs_arm_rpc(gcs);
     } else if (header->destination == PEER_GCS || header->destination == 0) {
         if (conn->node)
             nodes_heard(gcs, conn->node);

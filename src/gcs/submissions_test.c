@@ -98,8 +98,8 @@ static void submit_cpus(World *w, const char *id, double cpus) {
     ASK(w, 50, 0, MSG_SUBMIT_JOB, submit_job_encode, &message);
 }
 
-/* The raylet's answer to the newest JobRun. */
-static void answer_run(World *w, PeerId raylet, StatusCode code) {
+/* The raylet's answer to the newest JobRun, as if from it, on a connection. */
+static void answer_run_on(World *w, GcsConnId conn, PeerId raylet, StatusCode code) {
     const Sent *run = sent_of(w, MSG_JOB_RUN);
     Status status = { .code = code, .text = SLICE("no room") };
     _cleanup_buf_ Buf body = { 0 };
@@ -111,8 +111,12 @@ static void answer_run(World *w, PeerId raylet, StatusCode code) {
                            .source = raylet,
                            .destination = PEER_GCS };
     sent_clear(w);
-    gcs_frame(w->gcs, 1, &header, buf_slice(&body));
+    gcs_frame(w->gcs, conn, &header, buf_slice(&body));
     pass(w, 0);
+}
+
+static void answer_run(World *w, PeerId raylet, StatusCode code) {
+    answer_run_on(w, 1, raylet, code);
 }
 
 static void test_submission_waits_for_room(void **state) {
@@ -155,6 +159,15 @@ static void test_submission_asked_for_is_asked_again(void **state) {
     restart(&w);
     join(&w, 1, true);
     CHECK(!find_sent(&w, MSG_JOB_RUN));
+    world_done(&w);
+}
+
+static void test_submission_answered_by_a_stranger(void **state) {
+    World w;
+    PeerId raylet = begin(&w);
+    submit(&w, "j1", "python x.py");
+    answer_run_on(&w, 50, raylet, STATUS_CODE_INVALID);
+    CHECK(strstr(record(&w, "j1"), "\"status\":\"PENDING\""));
     world_done(&w);
 }
 
@@ -242,7 +255,7 @@ int main(void) {
     return TEST_RUN(
         TEST(test_submission), TEST(test_submission_node_dies),
         TEST(test_submission_waits_for_room), TEST(test_submission_asked_for_is_asked_again),
-        TEST(test_submission_stopped_before_it_began), TEST(test_submission_stop_is_told_again),
-        TEST(test_submission_stop_follows_the_question), TEST(test_submission_stop_outlives_gcs),
-        TEST(test_submission_that_nothing_can_take));
+        TEST(test_submission_answered_by_a_stranger), TEST(test_submission_stopped_before_it_began),
+        TEST(test_submission_stop_is_told_again), TEST(test_submission_stop_follows_the_question),
+        TEST(test_submission_stop_outlives_gcs), TEST(test_submission_that_nothing_can_take));
 }

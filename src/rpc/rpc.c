@@ -83,6 +83,8 @@ bool rpc_reply(Rpc *rpc, const FrameHeader *header, const void *body) {
     RpcCall *call = map_get(&rpc->by_number, &header->stream);
     if (!call || !(header->flags & FRAME_REPLY))
         return false;
+    if (call->to && header->source != call->to) /* 0: whoever is at the other end of the line */
+        return false;
     _cleanup_arena_ Arena arena = { 0 };
     RpcReply reply = { .header = header, .body = body, .len = header->length };
     if ((header->flags & FRAME_ERROR) || header->type == MSG_STATUS) {

@@ -38,7 +38,8 @@ uint32_t rpc_call(Rpc *rpc, PeerId to, MessageType type, const Buf *body, usec_t
                   RpcDone done, void *argument);
 /* Forgets the call; its callback will not run. False when it had ended. */
 bool rpc_forget(Rpc *rpc, uint32_t call);
-/* A frame with FRAME_REPLY: true when it answered a call of ours. */
+/* A frame with FRAME_REPLY: true when it answered a call of ours. Only who was asked answers (or its
+ * raylet in its name): the transport vouches for header->source. */
 bool rpc_reply(Rpc *rpc, const FrameHeader *header, const void *body);
 /* Ends calls that are due; returns the next deadline, USEC_INFINITY if there is none. */
 usec_t rpc_expire(Rpc *rpc, usec_t now);

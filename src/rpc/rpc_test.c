@@ -37,6 +37,25 @@ static void test_answers_reach_their_call(void **state) {
     CHECK_STR(seen.text, "taken");
 }
 
+static void test_only_who_was_asked_answers(void **state) {
+    UNUSED(state);
+    Seen seen = { 0 };
+    _cleanup_(rpc_freep) Rpc *rpc = rpc_new(on_send, &seen);
+    rpc_call(rpc, 7, MSG_PING, NULL, USEC_INFINITY, on_done, &seen);
+    _cleanup_buf_ Buf body = { 0 };
+    FrameHeader answer = rpc_answer_status(&seen.sent, STATUS_CODE_OK, "", &body);
+    answer.source = 8;
+    CHECK(!rpc_reply(rpc, &answer, body.data));
+    CHECK_INT(seen.calls, 0);
+    answer.source = 7;
+    CHECK(rpc_reply(rpc, &answer, body.data));
+    rpc_call(rpc, 0, MSG_HELLO, NULL, USEC_INFINITY, on_done,
+             &seen); /* before anybody has a name */
+    answer.stream = seen.sent.stream;
+    CHECK(rpc_reply(rpc, &answer, body.data));
+    CHECK_INT(seen.calls, 2);
+}
+
 static void test_deadlines_and_lost_peers(void **state) {
     UNUSED(state);
     Seen a = { 0 }, b = { 0 }, c = { 0 };
@@ -55,5 +74,6 @@ static void test_deadlines_and_lost_peers(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_answers_reach_their_call), TEST(test_deadlines_and_lost_peers));
+    return TEST_RUN(TEST(test_answers_reach_their_call), TEST(test_only_who_was_asked_answers),
+                    TEST(test_deadlines_and_lost_peers));
 }
