@@ -47,6 +47,8 @@ void core_happened(Core *core) {
 void core_unlock(Core *core) {
     bool news = core->events != core->events_told;
     core->events_told = core->events;
+    if (UNLIKELY(news && core->over_fd >= 0))
+        serve_tell(core);
     bool leader = core->leader, followers = core->followers > 0;
     pthread_mutex_unlock(&core->lock);
     if (UNLIKELY(news && followers))
@@ -79,21 +81,21 @@ static int follow(Core *core, usec_t deadline) {
 }
 
 /* How long to spin: longer where spinning has paid lately, hardly where it has not. */
-static uint32_t spin_rounds(Core *core) {
+uint32_t core_spin_rounds(Core *core) {
     if (core->spin_budget)
         return core->spin_budget;
     return ++core->spin_skipped % SPIN_RETRY == 0 ? SPIN_MAX / 8 : 0;
 }
 
-static void spin_learn(Core *core, uint32_t rounds, bool paid) {
+void core_spin_learn(Core *core, uint32_t rounds, bool paid) {
     if (paid)
         core->spin_budget = MIN(core->spin_budget * 2 + SPIN_MAX / 8, (uint32_t)SPIN_MAX);
     else if (rounds)
         core->spin_budget /= 2;
 }
 
-static uint32_t idle_mode(const Core *core) {
-    return core->watches ? DOORBELL_EVENT : DOORBELL_BUSY;
+uint32_t core_idle_mode(const Core *core) {
+    return core->watches || core->server_sleeps ? DOORBELL_EVENT : DOORBELL_BUSY;
 }
 
 static int lead(Core *core, usec_t deadline) {
@@ -101,7 +103,7 @@ static int lead(Core *core, usec_t deadline) {
     peers_drain_rings(core);
     if (core->events != before)
         return 0;
-    uint32_t rounds = spin_rounds(core);
+    uint32_t rounds = core_spin_rounds(core);
     doorbell_prepare(&core->bell, rounds ? DOORBELL_SPIN : DOORBELL_FUTEX);
     int r = 0;
     if (!peers_ring_waiting(core)) {
@@ -109,7 +111,7 @@ static int lead(Core *core, usec_t deadline) {
         core->leader = true;
         core_unlock(core);
         if (rounds)
-            rung = doorbell_spin(&core->bell, rounds);
+            rung = doorbell_spin(&core->bell, rounds, DOORBELL_FUTEX);
         bool paid = rung;
         if (!rung) {
             usec_t left = deadline == USEC_INFINITY ? USEC_INFINITY : deadline - time_mono_now();
@@ -117,10 +119,10 @@ static int lead(Core *core, usec_t deadline) {
         }
         core_lock(core);
         core->leader = false;
-        spin_learn(core, rounds, paid);
+        core_spin_learn(core, rounds, paid);
         r = rung ? 0 : signalled ? CORE_INTERRUPTED : CORE_TIMEOUT;
     }
-    doorbell_prepare(&core->bell, idle_mode(core));
+    doorbell_prepare(&core->bell, core_idle_mode(core));
     before = core->events;
     peers_drain_rings(core);
     /* Whoever waits beside us takes the lead when we are done. */
@@ -243,6 +245,8 @@ static usec_t pump_kicked(Core *core, usec_t now) {
         return core->grace_until;
     doorbell_clear_event(&core->bell);
     core->grace_until = 0;
+    if (core->over_fd >= 0)
+        serve_tell(core); /* it may not have got so far as to see that */
     if (!peers_ring_waiting(core))
         return USEC_INFINITY;
     if (core->progress != core->grace_progress && !core->watches) {
@@ -450,6 +454,7 @@ static Core *core_new(const CoreOptions *o) {
     core->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     core->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     core->log_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    core->over_fd = -1;
     core->outstanding = 1;
     core->timer = USEC_INFINITY;
     core->spin_budget = SPIN_MAX / 4;
@@ -496,6 +501,7 @@ static void core_destroy(Core *core) {
     fd_close(core->wake_fd);
     fd_close(core->watch_fd);
     fd_close(core->log_fd);
+    fd_close(core->over_fd);
     VEC_EACH(log, &core->logs)
         bytes_drop(*log);
     vec_done(&core->logs);

@@ -302,6 +302,19 @@ struct CoreTask {
  * us to end: leave the loop. Owned until core_task_done(). One thread at a time.
  * CORE_CANCELLED: there is a call for core_task_take_cancelled(). */
 _must_check_ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task);
+/*
+ * A concurrent actor's event loop takes its calls itself, with core_task_next() and no timeout: its
+ * thread sleeps on descriptors of its own, with the runtime's among them.
+ */
+/* From now on. *ret_fd: what to sleep on, valid as long as the Core. */
+_must_check_ int core_serve(Core *core, int *ret_fd);
+/* Before a sleep: watches for calls for a moment. True: none came, the caller sleeps now, and then says
+ * core_serve_woken(), `rung` when the descriptor was readable. */
+bool core_serve_sleep(Core *core);
+void core_serve_woken(Core *core, bool rung);
+/* The main thread, meanwhile: waits until the worker is to end. -ECONNRESET and CORE_INTERRUPTED as in
+ * core_task_next(). */
+_must_check_ int core_serve_wait(Core *core);
 /* This thread does not run the call itself and takes the next one: another thread will end it. What
  * `call` says may be read until core_task_forget(), also when it has ended and the Core is gone
  * (`core` NULL). */

@@ -131,9 +131,11 @@ WRAPPED(void, doorbell_prepare, Doorbell *bell, uint32_t mode) {
 }
 WRAPPED(void, doorbell_poke, Doorbell *bell) {
 }
+WRAPPED(void, doorbell_call, Doorbell *bell) {
+}
 WRAPPED(void, doorbell_clear_event, Doorbell *bell) {
 }
-WRAPPED(bool, doorbell_spin, Doorbell *bell, uint32_t rounds) {
+WRAPPED(bool, doorbell_spin, Doorbell *bell, uint32_t rounds, uint32_t then) {
     return false;
 }
 

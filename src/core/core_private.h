@@ -332,6 +332,8 @@ struct Core {
     Vec(TaskId) cancelled; /* detached ones, for core_task_take_cancelled() */
     int cancel_signal;
     bool signalled;        /* it was sent: the next wait is cut short */
+    int over_fd;           /* a loop serves: readable when it is over; -1 */
+    bool server_sleeps;    /* the loop does, on our doorbell's eventfd */
     uint32_t blocked;      /* threads of ours that wait while calls run here */
     ActorId self;          /* the actor that this process is */
     Buf assigned;          /* body of the last TaskAssign */
@@ -358,6 +360,11 @@ void core_happened(Core *core);
 int core_usable(const Core *core);
 /* Holding the lock: waits for anything to happen. 0, CORE_TIMEOUT, CORE_INTERRUPTED, -ECONNRESET. */
 int core_wait_event(Core *core, usec_t deadline);
+/* How long to spin before a sleep, and what came of it. */
+uint32_t core_spin_rounds(Core *core);
+void core_spin_learn(Core *core, uint32_t rounds, bool paid);
+/* The doorbell's mode while no thread leads. */
+uint32_t core_idle_mode(const Core *core);
 void core_timer_at(Core *core, usec_t when);
 void core_fail_all(Core *core);
 /* One turn of the pump, holding the lock: what came, what is due, what can leave. `rung`: our doorbell
@@ -504,6 +511,9 @@ void actor_ref_gone(Core *core, CoreRef *ref);
 void actor_create_ready(Core *core, CorePending *p);
 void actors_done(Core *core);
 
+/* serve.c: something happened while a loop serves; holding the lock */
+void serve_tell(Core *core);
+
 /* execute.c */
 void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body);
 void execute_on_cancel(Core *core, const Cancel *m, PeerId from);
@@ -515,4 +525,5 @@ void execute_give_back(Core *core);
 RunTask *execute_find(const Core *core, const TaskId *task);
 void execute_peer_dead(Core *core, PeerId peer);
 void execute_done(Core *core);
+bool execute_ready(Core *core); /* may the first call run now? */
 void core_task_id(Core *core, TaskId *ret_task);

@@ -5,6 +5,7 @@
  * sanitizer sees both ends of every ring.
  */
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -604,6 +605,74 @@ static void test_only_the_raylet_wants_things_back(void **state) {
     mini_stop(&mini);
 }
 
+/* ---- an event loop takes the calls ------------------------------------------------------------ */
+
+static void *serve_main(void *data) {
+    Worker *w = data;
+    int fd;
+    CHECK_OK(core_serve(w->core, &fd));
+    w->yielded = 1; /* it serves */
+    while (!w->left) {
+        if (core_serve_sleep(w->core)) {
+            struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+            core_serve_woken(w->core, poll(&poll_fd, 1, 10000) == 1);
+        }
+        CoreTask *task;
+        while (core_task_next(w->core, 0, &task) == 0)
+            worker_run(w, task);
+    }
+    return NULL;
+}
+
+static void *serve_wait_main(void *data) {
+    Worker *w = data;
+    int r;
+    while ((r = core_serve_wait(w->core)) == CORE_INTERRUPTED)
+        ;
+    CHECK_INT(r, -ECONNRESET);
+    w->left = true;
+    doorbell_call(&w->core->bell);
+    return NULL;
+}
+
+static void test_a_loop_serves(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Worker w = { .core = connect_as(&mini, ROLE_WORKER) };
+    pthread_t waits;
+    CHECK(pthread_create(&w.thread, NULL, serve_main, &w) == 0);
+    while (!w.yielded)
+        sched_yield();
+    CHECK(pthread_create(&waits, NULL, serve_wait_main, &w) == 0);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    for (int i = 0; i < 2000; i++) {
+        CoreRef *refs[8];
+        int count = i % 100 ? 1 : 8;
+        if (i % 128 ==
+            0) /* by now it does not spin any more, and the pump has nothing to look at */
+            usleep(3000);
+        for (int j = 0; j < count; j++)
+            CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "abc", .bytes_len = 3 }, &refs[j]));
+        for (int j = 0; j < count; j++) {
+            check_echo(core, refs[j], "abc", 3);
+            core_ref_drop(refs[j]);
+        }
+    }
+    core_template_free(t);
+    counts_go_to_zero(core);
+    core_lock(w.core);
+    w.core->exit_asked = true;
+    core_happened(w.core);
+    core_unlock(w.core);
+    pthread_join(waits, NULL);
+    pthread_join(w.thread, NULL);
+    core_disconnect(w.core, 0);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
 static void test_functions(void **state) {
     UNUSED(state);
     Mini mini;
@@ -626,5 +695,5 @@ int main(void) {
                     TEST(test_the_reader_of_a_stream_dies), TEST(test_cancel),
                     TEST(test_get_times_out_and_the_raylet_goes), TEST(test_functions),
                     TEST(test_records_of_ended_calls), TEST(test_a_late_slab),
-                    TEST(test_only_the_raylet_wants_things_back));
+                    TEST(test_only_the_raylet_wants_things_back), TEST(test_a_loop_serves));
 }

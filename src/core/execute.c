@@ -405,7 +405,7 @@ static void run_hand_back(Core *core, RunTask *run) {
     run_free(run);
 }
 
-static bool call_ready(Core *core) {
+bool execute_ready(Core *core) {
     while (!list_empty(&core->calls)) {
         RunTask *run = LIST_ITEM(core->calls.next, RunTask, link);
         int r = run_localize(core, run);
@@ -422,7 +422,7 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
         return r;
     usec_t deadline = timeout == USEC_INFINITY ? timeout : time_mono_now() + timeout;
     core_lock(core);
-    while (r == 0 && (core->cancelled.len || !call_ready(core))) {
+    while (r == 0 && (core->cancelled.len || !execute_ready(core))) {
         if (core->cancelled.len)
             r = CORE_CANCELLED;
         else if (core->exit_asked && list_empty(&core->calls))
@@ -433,9 +433,11 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
         } else
             r = core_wait_event(core, deadline);
     }
-    if (r != CORE_CANCELLED && call_ready(core)) {
+    if (r != CORE_CANCELLED && execute_ready(core)) {
         RunTask *run = LIST_ITEM(list_pop(&core->calls), RunTask, link);
         core->calls_len--;
+        if (core->exit_asked)
+            core_happened(core); /* it was the last one, maybe */
         /* The raylet wrote what the lease is for before it granted it: it is in the socket. */
         if (!id_equal(&run->task.call.lease, &core->assign.lease) && !core->lost)
             UNUSED(peers_drain_sock(core));

@@ -74,7 +74,7 @@ static void futex_wake(_Atomic uint32_t *word) {
     syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-static void event_write(Doorbell *bell) {
+void doorbell_call(Doorbell *bell) {
     uint64_t one = 1;
     ssize_t n = write(bell->eventfd, &one, sizeof(one)); /* full means: it is readable anyway */
     UNUSED(n);
@@ -86,17 +86,17 @@ void doorbell_ring(Doorbell *bell) {
     if (mode == DOORBELL_BUSY) {
         if (!atomic_load_explicit(&bell->page->kicked, memory_order_relaxed) &&
             !atomic_exchange_explicit(&bell->page->kicked, 1, memory_order_acq_rel))
-            event_write(bell);
+            doorbell_call(bell);
         return;
     }
-    /* The sleeper may go from SPIN to FUTEX meanwhile: then it must be woken all the same. */
+    /* The sleeper may go from SPIN on to another mode meanwhile: then it must be woken all the same. */
     while (!atomic_compare_exchange_strong(&bell->page->mode, &mode, DOORBELL_BUSY))
         if (mode == DOORBELL_BUSY)
             return; /* somebody else woke it */
     if (mode == DOORBELL_FUTEX)
         futex_wake(&bell->page->mode);
     else if (mode == DOORBELL_EVENT)
-        event_write(bell);
+        doorbell_call(bell);
 }
 
 void doorbell_poke(Doorbell *bell) {
@@ -104,17 +104,17 @@ void doorbell_poke(Doorbell *bell) {
     if (mode == DOORBELL_FUTEX)
         futex_wake(&bell->page->mode);
     else if (mode == DOORBELL_EVENT)
-        event_write(bell);
+        doorbell_call(bell);
 }
 
-bool doorbell_spin(Doorbell *bell, uint32_t rounds) {
+bool doorbell_spin(Doorbell *bell, uint32_t rounds, uint32_t then) {
     for (uint32_t i = 0; i < rounds; i++) {
         if (atomic_load_explicit(&bell->page->mode, memory_order_acquire) != DOORBELL_SPIN)
             return true;
         __builtin_ia32_pause();
     }
     uint32_t spin = DOORBELL_SPIN;
-    return !atomic_compare_exchange_strong(&bell->page->mode, &spin, DOORBELL_FUTEX);
+    return !atomic_compare_exchange_strong(&bell->page->mode, &spin, then);
 }
 
 void doorbell_prepare(Doorbell *bell, uint32_t mode) {

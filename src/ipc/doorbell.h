@@ -10,7 +10,7 @@
  *          period also writes the eventfd (`kicked`), and the process's pump looks after a moment.
  *   FUTEX  a thread sleeps on the page itself.
  *   EVENT  a loop sleeps on the eventfd.
- *   SPIN   a thread watches the page for a moment before it goes to FUTEX: a ring is one store.
+ *   SPIN   a thread watches the page for a moment before it goes to FUTEX or EVENT: a ring is one store.
  *
  * The order that makes it safe: a writer publishes, fences, looks at the mode; a sleeper sets the
  * mode, fences, looks at its rings once more.
@@ -51,12 +51,15 @@ void doorbell_ring(Doorbell *bell);
 void doorbell_prepare(Doorbell *bell, uint32_t mode);
 /* Back to BUSY, whether it slept or not. */
 void doorbell_wake_up(Doorbell *bell);
-/* Prepared with SPIN: watches the page for `rounds`, then goes on to FUTEX. True when it was rung. */
-bool doorbell_spin(Doorbell *bell, uint32_t rounds);
+/* Prepared with SPIN: watches the page for `rounds`, then goes on to `then`, FUTEX or EVENT. True when
+ * it was rung. */
+bool doorbell_spin(Doorbell *bell, uint32_t rounds, uint32_t then);
 /* Sleeps while the mode is FUTEX, at most until `timeout`. True when it was rung; false when time
  * ran out; *ret_signal when a signal came. */
 bool doorbell_sleep(Doorbell *bell, usec_t timeout, bool *ret_signal);
 /* Wakes the process's sleeper without a message: for its own other threads. */
 void doorbell_poke(Doorbell *bell);
+/* Makes the eventfd readable, whatever the mode: for a loop that sleeps on it. */
+void doorbell_call(Doorbell *bell);
 /* Reads the eventfd empty and lets the next busy period kick again. */
 void doorbell_clear_event(Doorbell *bell);

@@ -200,7 +200,7 @@ static void test_rung_on_the_way_from_spin_to_sleep(void **state) {
         const void *body;
         bool want, signalled;
         doorbell_prepare(&s.bell_b, DOORBELL_SPIN);
-        if (!ring_readable(&s.ends.b.in) && !doorbell_spin(&s.bell_b, got % 7))
+        if (!ring_readable(&s.ends.b.in) && !doorbell_spin(&s.bell_b, got % 7, DOORBELL_FUTEX))
             CHECK(doorbell_sleep(&s.bell_b, 10 * USEC_PER_SEC, &signalled));
         doorbell_wake_up(&s.bell_b);
         while (ring_read(&s.ends.b.in, &h, &body, &want) == 1)

@@ -2,8 +2,8 @@
 
 /*
  * Calls of an async or threaded actor. The main thread takes them and hands them over, as many at
- * once as are there; another thread ends each later by task_finish() or task_fail() with its
- * token. A token also says what the call is, to whatever runs in its context, for as long as that
+ * once as are there, or the one event loop that runs them takes them itself (`serve_calls`); another
+ * thread ends each later by task_finish() or task_fail() with its token. A token also says what the call is, to whatever runs in its context, for as long as that
  * lives.
  */
 
@@ -145,6 +145,55 @@ static PyObject *set_dispatch(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* ---- an event loop that takes them itself -------------------------------------------------- */
+
+/* serve_calls() -> a descriptor to sleep on. After set_dispatch(), whose `dispatch` is not asked. */
+static PyObject *serve_calls(PyObject *module, PyObject *none) {
+    UNUSED(none);
+    State *state = state_of(module);
+    int fd;
+    if (state_need_core(state) < 0)
+        return NULL;
+    int r = core_serve(state->core, &fd);
+    if (r < 0)
+        return raise_error(r);
+    state->serves = true;
+    return PyLong_FromLong(fd);
+}
+
+/* calls_sleep() -> True: there are none, sleep and then say calls_woken(). */
+static PyObject *calls_sleep(PyObject *module, PyObject *none) {
+    UNUSED(none);
+    State *state = state_of(module);
+    bool sleeps = false;
+    if (state->core)
+        CORE_WAIT(state, sleeps = core_serve_sleep(core));
+    return PyBool_FromLong(sleeps);
+}
+
+/* calls_woken(rung): `rung` when the descriptor was readable. */
+static PyObject *calls_woken(PyObject *module, PyObject *rung) {
+    State *state = state_of(module);
+    if (state->core)
+        core_serve_woken(state->core, rung == Py_True);
+    Py_RETURN_NONE;
+}
+
+/* calls_take() -> those that have come: [(token, method, args, kwargs or None)], or None. */
+static PyObject *calls_take(PyObject *module, PyObject *none) {
+    UNUSED(none);
+    State *state = state_of(module);
+    CoreTask *task;
+    int r = 0;
+    for (size_t i = 0; i < DISPATCH_MAX && state->core && r == 0; i++) {
+        r = core_task_next(state->core, 0, &task);
+        if ((r == CORE_CANCELLED && dispatch_cancelled(state) < 0) ||
+            (r == 0 && run_task(state, task) < 0))
+            return NULL;
+    }
+    return state->batch ? TAKE(state->batch) : Py_NewRef(Py_None);
+}
+
 /* ---- their ends -------------------------------------------------------------------------- */
 
 /* task_finish(token, result) */
@@ -212,6 +261,10 @@ static PyObject *task_cancelled(PyObject *module, PyObject *token) {
 
 PyMethodDef concurrent_functions[] = {
     { "set_dispatch", set_dispatch, METH_VARARGS, NULL },
+    { "serve_calls", serve_calls, METH_NOARGS, NULL },
+    { "calls_sleep", calls_sleep, METH_NOARGS, NULL },
+    { "calls_woken", calls_woken, METH_O, NULL },
+    { "calls_take", calls_take, METH_NOARGS, NULL },
     { "task_finish", (PyCFunction)(void (*)(void))task_finish, METH_FASTCALL, NULL },
     { "task_fail", task_fail, METH_VARARGS, NULL },
     { "task_yield", task_yield, METH_VARARGS, NULL },

@@ -61,6 +61,7 @@ struct State {
     PyObject *actor;         /* the instance that this worker is, or NULL */
     PyObject *dispatch;      /* of an async or threaded actor: takes lists of calls */
     PyObject *batch;         /* likewise: calls for it, or NULL */
+    bool serves;             /* likewise: its event loop takes the calls itself */
     PyObject *cancel;        /* likewise: (task id), for a dispatched call */
     PyObject *context; /* likewise: () -> the id of the task that the calling code is part of */
     Hash last_hash;    /* the function that ran last, found without a dict */

@@ -28,7 +28,6 @@ PyObject *task_info(State *state, const CoreTask *task) {
 }
 
 enum {
-    BATCH_MAX = 256, /* calls of a concurrent actor that its threads get at once */
     TASKS_RAISED = INT_MAX,
 };
 
@@ -395,8 +394,7 @@ static PyObject *call_it(State *state, const Call *call, PyObject *callable, PyO
     return instance;
 }
 
-/* -1: the process must end, with the exception that is set. */
-static int run_task(State *state, CoreTask *task) {
+int run_task(State *state, CoreTask *task) {
     Running run = { .state = state, .task = task };
     const Call *call = &task->call;
     const uint8_t *bytes = (const uint8_t *)call->args.data;
@@ -447,14 +445,17 @@ static int next_task(State *state, CoreTask **ret_task) {
     int r;
     if (state->batch) {
         r = core_task_next(state->core, 0, ret_task);
-        if (r == 0 && PyList_Size(state->batch) < BATCH_MAX)
+        if (r == 0 && PyList_Size(state->batch) < DISPATCH_MAX)
             return 0;
         if (dispatch_flush(state) < 0)
             return TASKS_RAISED;
         if (r == 0)
             return 0;
     }
-    CORE_WAIT(state, r = core_task_next(core, USEC_INFINITY, ret_task));
+    if (state->serves)
+        CORE_WAIT(state, r = core_serve_wait(core));
+    else
+        CORE_WAIT(state, r = core_task_next(core, USEC_INFINITY, ret_task));
     if (PyErr_CheckSignals() < 0)
         return TASKS_RAISED;
     return r;

@@ -12,9 +12,13 @@ typedef struct Running {
 } Running;
 
 enum {
-    YIELD = UINT32_MAX /* instead of an index: the next value of a streaming call */
+    YIELD = UINT32_MAX, /* instead of an index: the next value of a streaming call */
+    DISPATCH_MAX = 256, /* calls of a concurrent actor that are handed over at once */
 };
 
+/* Runs it, or collects it if it is a concurrent actor's. -1: the process must end, with the exception that
+ * is set. */
+int run_task(State *state, CoreTask *task);
 /* What Python's hooks and the runtime context want to know of a call: a dict. */
 PyObject *task_info(State *state, const CoreTask *task);
 int return_one(Running *run, uint32_t index, PyObject *value);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Actors that run several calls at once: on an event loop, or in threads."""
+import selectors
 import threading
 from collections.abc import Awaitable
 from types import AsyncGeneratorType, CoroutineType
@@ -33,13 +34,17 @@ def _refuse(token, group):
 
 def _fail(token, error, in_stream=False):
     """Ends the call with its error. What user code raised to end the process ends it."""
-    import os
-
     try:
         _mobula.task_fail(token, error, in_stream)
     except SystemExit as e:
-        execution.leave()
-        os._exit(e.code if isinstance(e.code, int) else 1 if e.code else 0)
+        _leave(e)
+
+
+def _leave(error):
+    import os
+
+    execution.leave()
+    os._exit(error.code if isinstance(error.code, int) else 1 if error.code else 0)
 
 
 class _Pool:
@@ -77,6 +82,9 @@ class _Threads:
     @staticmethod
     def construct(instance, args, kwargs):
         instance.__init__(*args, **kwargs)
+
+    def begin(self):
+        """The main thread takes the calls."""
 
     def dispatch(self, calls):
         for call in calls:
@@ -118,6 +126,20 @@ class _Loops:
     def construct(self, instance, args, kwargs):
         self._loops[_DEFAULT].construct(instance, args, kwargs)
 
+    def begin(self):
+        """The only loop takes the calls itself; for several, the main thread does."""
+        if len(self._loops) == 1:
+            self._loops[_DEFAULT].serve(_mobula.serve_calls(), self._start)
+
+    def _start(self, calls):
+        loop = self._loops[_DEFAULT]
+        for call in calls:
+            group = _group_of(call[0], call[1])
+            if group in self._loops:
+                loop.begin(call)
+            else:
+                _refuse(call[0], group)
+
     def dispatch(self, calls):
         for call in calls:
             name = _group_of(call[0], call[1])
@@ -132,6 +154,34 @@ class _Loops:
             loop.cancel(task)
 
 
+class _Selector(selectors.DefaultSelector):
+    """Sleeps on a loop's descriptors and, once it serves, on the actor's calls, which it takes."""
+
+    _start = None  # what gets a list of calls
+
+    def serve(self, fd, start):
+        self.register(fd, selectors.EVENT_READ)  # without data: see select()
+        self._start = start
+
+    def select(self, timeout=None):
+        if self._start is None:
+            return super().select(timeout)
+        if (timeout is None or timeout > 0) and _mobula.calls_sleep():
+            events = super().select(timeout)
+            others = [event for event in events if event[0].data is not None]
+            _mobula.calls_woken(len(others) < len(events))
+        else:
+            events = super().select(0)
+            others = events and [event for event in events if event[0].data is not None]
+        try:
+            calls = _mobula.calls_take()
+        except SystemExit as e:
+            _leave(e)
+        if calls:
+            self._start(calls)
+        return others
+
+
 class _Loop:
     """An event loop in a thread of its own: at most `limit` calls run on it, others wait."""
 
@@ -139,7 +189,8 @@ class _Loop:
         import asyncio
         from collections import deque
 
-        self._loop = asyncio.new_event_loop()
+        self._selector = _Selector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         self._free, self._waiting = limit, deque()
         self._inbox, self._woken = deque(), False
         self._tasks = {}  # token -> asyncio.Task, which the loop itself does not keep alive
@@ -171,6 +222,9 @@ class _Loop:
             self._woken = True
             self._loop.call_soon_threadsafe(self._take)
 
+    def serve(self, fd, start):
+        self._loop.call_soon_threadsafe(self._selector.serve, fd, start)
+
     def cancel(self, task):
         self._loop.call_soon_threadsafe(self._cancel, task)
 
@@ -179,11 +233,13 @@ class _Loop:
     def _take(self):
         self._woken = False  # first: what comes from here on wakes the loop again
         while self._inbox:
-            call = self._inbox.popleft()
-            if self._free:
-                self._start(call)
-            else:
-                self._waiting.append(call)
+            self.begin(self._inbox.popleft())
+
+    def begin(self, call):
+        if self._free:
+            self._start(call)
+        else:
+            self._waiting.append(call)
 
     def _start(self, call):
         self._free -= 1

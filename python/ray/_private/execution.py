@@ -102,6 +102,7 @@ def create(cls, args, kwargs, options_text):
         runner = concurrency.runner(options.get("asyncio"), limit, groups)
         runner.construct(instance, args, kwargs)
         _mobula.set_dispatch(runner.dispatch, runner.cancel, _current_id)
+        runner.begin()
     else:
         instance.__init__(*args, **kwargs)
     _set_title(f"ray::{log_name(instance)}")
