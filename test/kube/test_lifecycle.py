@@ -255,19 +255,18 @@ def test_replicas_change(kubectl, place, operator):
 def test_changed_template(kubectl, place, operator):
     """Pods that run stay as they are, and those made later follow the new one; with Recreate all
     are made anew."""
-    create(kubectl, place, "RayCluster", "c", cluster_spec())
+    spec = cluster_spec()
+    spec["workerGroupSpecs"][0].update(minReplicas=0, maxReplicas=2)
+    create(kubectl, place, "RayCluster", "c", spec)
     workers_up(kubectl, place, 1)
     old = names(pods(kubectl, place, "c"))
     env = "workerGroupSpecs/0/template/spec/containers/0/env"
-    change(kubectl, place, (env, [{"name": "CHANGED", "value": "one"}]))
-    gone = pods(kubectl, place, "c", "worker")[0]["metadata"]["name"]
-    wait_for(lambda: kubectl.json("get", "raycluster", "c", "-n", place)["status"].get(
-        "observedGeneration") == 2, LIMIT, "the change to be seen")
-    assert names(pods(kubectl, place, "c")) == old
-    kubectl("delete", "pod", gone, "-n", place, "--force", "--grace-period=0")
-    wait_for(lambda: gone not in names(pods(kubectl, place, "c")), LIMIT, "it to go")
-    worker, = workers_up(kubectl, place, 1)
-    assert {"name": "CHANGED", "value": "one"} in worker["spec"]["containers"][0]["env"]
+    change(kubectl, place, (env, [{"name": "CHANGED", "value": "one"}]),
+           ("workerGroupSpecs/0/replicas", 2))
+    new, = [worker for worker in workers_up(kubectl, place, 2)
+            if worker["metadata"]["name"] not in old]
+    assert {"name": "CHANGED", "value": "one"} in new["spec"]["containers"][0]["env"]
+    assert old < names(pods(kubectl, place, "c"))
     before = names(pods(kubectl, place, "c"))
     # The head is older than the first change, so that this alone makes all pods anew already.
     change(kubectl, place, ("upgradeStrategy", {"type": "Recreate"}))
@@ -275,7 +274,7 @@ def test_changed_template(kubectl, place, operator):
     wait_for(lambda: [pod for pod in pods(kubectl, place, "c", "worker")
                       if {"name": "CHANGED", "value": "two"} in
                       pod["spec"]["containers"][0]["env"]], LIMIT, "the second change")
-    workers_up(kubectl, place, 1)
+    workers_up(kubectl, place, 2)
     assert not names(pods(kubectl, place, "c")) & before
 
 
