@@ -1,227 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What @ray.remote makes of a class, handles of actors, and their methods."""
+"""What @ray.remote makes of a class, and handles of actors."""
 from ray import _mobula
-from ray._private import calls, signature
-
-_METHOD_OPTIONS = [
-    "num_returns",
-    "concurrency_group",
-    "max_task_retries",
-    "retry_exceptions",
-    "_generator_backpressure_num_objects",
-    "_num_objects_per_yield",
-    "enable_task_events",
-    "tensor_transport",
-]
-
-
-def method(*args, **kwargs):
-    """Sets options of an actor's method: `@ray.method(num_returns=2)`."""
-    if len(args) == 1 and callable(args[0]) and not kwargs:
-        return args[0]
-    assert not args, (
-        "The @ray.method decorator must be applied using no arguments or at "
-        f"least one of the arguments in the list {_METHOD_OPTIONS}, for example "
-        "'@ray.method(num_returns=2)'."
-    )
-    for key in kwargs:
-        assert key in _METHOD_OPTIONS, (
-            f"Unexpected keyword argument to @ray.method: '{key}'. The "
-            f"supported keyword arguments are {_METHOD_OPTIONS}"
-        )
-
-    def annotate(function):
-        from ray._private.options import task_options, validate_num_returns
-        from ray.remote_function import is_generator
-
-        if "num_returns" in kwargs:
-            validate_num_returns(is_generator(function), kwargs["num_returns"], stacklevel=3)
-        if "_num_objects_per_yield" in kwargs:
-            task_options["_num_objects_per_yield"].validate(
-                "_num_objects_per_yield", kwargs["_num_objects_per_yield"]
-            )
-        if kwargs.get("tensor_transport") is not None:
-            raise NotImplementedError("Tensor transports are not supported by Mobula yet.")
-        for key, value in kwargs.items():
-            setattr(function, f"__ray_{key.lstrip('_')}__", value)
-        return function
-
-    return annotate
-
-
-# ---- the description of a class that its handles share -------------------------------------------
-
-
-class _MethodSpec:
-    """What the calls of one method have in common."""
-
-    def __init__(self, meta, name, method_signature, options):
-        self.meta = meta
-        self.name = name
-        self.signature = method_signature
-        self.options = options  # what @ray.method or .options() set
-
-    @property
-    def full_name(self):
-        return f"{self.meta.module}.{self.meta.class_name}.{self.name}"
-
-    def pending_calls_text(self, actor_id):
-        return (
-            f"The task {self.name} could not be submitted to "
-            f"Actor({self.meta.class_name}, {actor_id}) because more than "
-            f"{self.meta.max_pending_calls} tasks are queued on the actor. This limit can be adjusted "
-            "with the `max_pending_calls` actor option."
-        )
-
-    def prepare(self, call):
-        options = self.options
-        retries = options.get("max_task_retries")
-        if retries is None:
-            retries = self.meta.max_task_retries or 0
-        retry, allowed = calls.retry_rule(options.get("retry_exceptions") or False)
-        call.prepare(
-            calls.ACTOR_TASK,
-            None,
-            options.get("name") or f"{self.meta.class_name}.{self.name}",
-            self.name,
-            calls.returns(options.get("num_returns"), options.get("generator")),
-            {},
-            None,
-            calls.DEFAULT_STRATEGY,
-            None,
-            retries,
-            retry,
-            calls.options_text(
-                concurrency_group=options.get("concurrency_group"),
-                retry_exceptions=allowed,
-                per_yield=calls.per_yield(options),
-            ),
-            calls.stream_limit(options), *calls.listing(options, f"{self.meta.class_name}.{self.name}"),
-        )
-
-    def make_call(self):
-        call = _mobula.RemoteCall(self)
-        self.signature.apply(call)
-        return call
-
-    def with_options(self, options):
-        return _MethodSpec(self.meta, self.name, self.signature, {**self.options, **options})
-
-
-class _ActorMeta:
-    """Of one class with one set of options: what a handle needs, here and after travelling."""
-
-    def __init__(self, state):
-        self.state = state
-        self.module = state["module"]
-        self.class_name = state["class_name"]
-        self.max_task_retries = state["max_task_retries"]
-        self.max_pending_calls = state["max_pending_calls"]
-        self.unordered = state["unordered"]
-        self.specs = {
-            name: _MethodSpec(self, name, signature.Signature(*parameters), options)
-            for name, (parameters, options) in state["methods"].items()
-        }
-        self.methods = {name: _method_factory(spec) for name, spec in self.specs.items()}
-        self._bytes = None
-
-    @property
-    def bytes(self):
-        if self._bytes is None:
-            from ray import cloudpickle
-
-            self._bytes = cloudpickle.dumps(self.state)
-        return self._bytes
-
-
-_received = {}  # bytes -> _ActorMeta: handles of one class share their prepared calls
-
-
-def _meta_from_bytes(data):
-    meta = _received.get(data)
-    if meta is None:
-        from ray import cloudpickle
-
-        meta = _received[data] = _ActorMeta(cloudpickle.loads(data))
-        meta._bytes = data
-    return meta
-
-
-def _method_factory(spec):
-    """A RemoteCall; or where the class decorates invocations, what makes a method of a handle."""
-    decorator = spec.options.get("decorator")
-    if decorator is None:
-        return spec.make_call()
-    return lambda handle: _DecoratedMethod(handle, spec, decorator)
-
-
-class _DecoratedMethod:
-    """A method with a `__ray_invocation_decorator__`."""
-
-    def __init__(self, handle, spec, decorator):
-        self._plain = _plain_method(handle, spec)
-        self._decorator = decorator
-
-    def remote(self, *args, **kwargs):
-        return self._decorator(lambda args, kwargs: self._plain.remote(*args, **kwargs))(
-            args, kwargs
-        )
-
-    def options(self, **options):
-        return self._plain.options(**options)
-
-    def __call__(self, *args, **kwargs):
-        return self._plain(*args, **kwargs)
-
-
-class _plain_method:
-    """A method that is sent by a call of its own."""
-
-    def __init__(self, handle, spec):
-        self._handle = handle
-        self._spec = spec
-        # Any method of the handle can send: the call says which.
-        self._sender = handle.__ray_ready__
-        self._call = spec.make_call()
-
-    def remote(self, *args, **kwargs):
-        return self._sender._send(self._call, args, kwargs)
-
-    def options(self, **options):
-        return _plain_method(self._handle, self._spec.with_options(_method_options(options)))
-
-    def bind(self, *args, **kwargs):
-        raise NotImplementedError("Task graphs (.bind) are not supported by Mobula yet.")
-
-    def __call__(self, *args, **kwargs):
-        _refuse_direct_call(self._spec.name)
-
-
-def _refuse_direct_call(name):
-    raise TypeError(
-        "Actor methods cannot be called directly. Instead "
-        f"of running 'object.{name}()', try "
-        f"'object.{name}.remote()'."
-    )
-
-
-def _method_options(options, generator=False):
-    """Checks the arguments of ActorMethod.options()."""
-    if "_num_objects_per_yield" in options:
-        raise ValueError(
-            "_num_objects_per_yield cannot be overridden per actor method "
-            "call. Use @ray.method(_num_objects_per_yield=...) instead."
-        )
-    for key in options:
-        if key not in _METHOD_OPTIONS and key not in ("name", "_labels"):
-            raise TypeError(f"ActorMethod._remote() got an unexpected keyword argument '{key}'")
-    if "num_returns" in options:
-        from ray._private.options import validate_num_returns
-
-        validate_num_returns(generator, options["num_returns"], stacklevel=3)
-    if options.get("tensor_transport") is not None:
-        raise NotImplementedError("Tensor transports are not supported by Mobula yet.")
-    return {key: value for key, value in options.items() if value is not None}
+from ray._private import actor_methods, calls, signature
+from ray._private.actor_methods import method  # noqa: F401
 
 
 class ActorMethod(_mobula.ActorMethod):
@@ -230,13 +11,13 @@ class ActorMethod(_mobula.ActorMethod):
     __slots__ = ()
 
     def __call__(self, *args, **kwargs):
-        _refuse_direct_call(self._call.spec.name)
+        actor_methods.refuse_direct_call(self._call.spec.name)
 
     def options(self, **options):
         """The same method with other options."""
         spec = self._call.spec
-        checked = _method_options(options, bool(spec.options.get("generator")))
-        return _plain_method(self._handle, spec.with_options(checked))
+        checked = actor_methods.check_options(options, bool(spec.options.get("generator")))
+        return actor_methods.PlainMethod(self._handle, spec.with_options(checked))
 
     def _remote(self, args=None, kwargs=None, **options):
         return self.options(**options).remote(*(args or ()), **(kwargs or {}))
@@ -277,7 +58,7 @@ class ActorHandle(_mobula.ActorHandle):
 
 
 def _rebuild_handle(actor_id, counting_ref, meta_bytes):
-    meta = _meta_from_bytes(meta_bytes)
+    meta = actor_methods.meta_from_bytes(meta_bytes)
     return _mobula.import_actor(actor_id, counting_ref, meta.unordered, meta)
 
 
@@ -288,7 +69,7 @@ def find_actor(name, namespace):
     """The handle of a named actor, or None."""
     from ray._private.worker import global_worker
 
-    return _mobula.find_actor(name, namespace or global_worker.namespace, _meta_from_bytes)
+    return _mobula.find_actor(name, namespace or global_worker.namespace, actor_methods.meta_from_bytes)
 
 
 def _raise_stale_handle(handle):
@@ -357,7 +138,7 @@ class _ActorClassMetadata:
         self.export = calls.Export("actor class", modified_class.__ray_actor_class__)
         self.methods = dict(_methods(modified_class))
         self.init_signature = _signature(modified_class, "__init__")
-        self.is_async = any(_is_async(function) for function in self.methods.values())
+        self.is_async = any(actor_methods.is_async(function) for function in self.methods.values())
         for name, option in _actor_options().items():
             setattr(self, name, options.get(name, option.default_value))
         self._metas = {}
@@ -374,14 +155,14 @@ class _ActorClassMetadata:
         key = (max_task_retries, max_pending_calls, unordered)
         meta = self._metas.get(key)
         if meta is None:
-            meta = self._metas[key] = _ActorMeta(
+            meta = self._metas[key] = actor_methods.ActorMeta(
                 {
                     "module": self.export.module,
                     "class_name": self.class_name,
                     "methods": {
                         name: (
                             _signature(self.modified_class, name).as_tuple(),
-                            _declared_options(function),
+                            actor_methods.declared_options(function),
                         )
                         for name, function in self.methods.items()
                     },
@@ -413,7 +194,7 @@ def _methods(cls):
 def _signature(cls, name):
     function = getattr(cls, name)
     bound = hasattr(function, "__self__") or isinstance(_raw(cls, name), staticmethod)
-    return signature.of_function(_unwrap(function), skip_first=not bound)
+    return signature.of_function(actor_methods.unwrap(function), skip_first=not bound)
 
 
 def _raw(cls, name):
@@ -421,35 +202,6 @@ def _raw(cls, name):
         if name in base.__dict__:
             return base.__dict__[name]
     return None
-
-
-def _unwrap(function):
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    return function
-
-
-def _is_async(function):
-    code = getattr(_unwrap(function), "__code__", None)
-    return bool(code and code.co_flags & (0x80 | 0x200))  # CO_COROUTINE, CO_ASYNC_GENERATOR
-
-
-def _declared_options(function):
-    """What @ray.method set on a function."""
-    from ray.remote_function import is_generator
-
-    function = _unwrap(function)
-    options = {}
-    for name in _METHOD_OPTIONS:
-        value = getattr(function, f"__ray_{name.lstrip('_')}__", None)
-        if value is not None:
-            options[name] = value
-    if is_generator(function):
-        options["generator"] = True
-    decorator = getattr(function, "__ray_invocation_decorator__", None)
-    if decorator is not None:
-        options["decorator"] = decorator
-    return options
 
 
 def make_actor(cls, options):

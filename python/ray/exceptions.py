@@ -2,6 +2,8 @@
 """Every exception that Ray code can raise. Names, base classes and texts are part of the API."""
 import os
 
+from ray._private import error_texts
+
 _CYAN, _FORE_RESET = "\x1b[36m", "\x1b[39m"
 
 
@@ -51,26 +53,6 @@ class TaskCancelledError(RayError):
     def __str__(self):
         text = f"Task: {self.task_id} was cancelled. " if self.task_id else ""
         return text + (self.error_message or "")
-
-
-# Frames of these paths are ours: a user's traceback is shorter and clearer without them.
-_HIDDEN_PATHS = ("ray/worker.py", "ray/_private/", "ray/util/tracing/", "ray/_raylet.pyx")
-_HIDDEN_DATA_PATHS = ("ray/data/_internal/",)
-
-
-def _user_lines(traceback_str, header, hide_data):
-    """The traceback with `header` for its first line and without internal frames."""
-    hidden = _HIDDEN_PATHS + (_HIDDEN_DATA_PATHS if hide_data else ())
-    skipping = False  # inside the source lines of a hidden frame
-    for line in traceback_str.strip().split("\n"):
-        if line.startswith("Traceback "):
-            skipping = False
-            yield header
-        elif line.startswith("  File ") and any(path in line for path in hidden):
-            skipping = True
-        elif not (skipping and line.startswith("    ")):
-            skipping = False
-            yield line
 
 
 class RayTaskError(RayError):
@@ -167,7 +149,7 @@ class RayTaskError(RayError):
             where += f", actor_id={self._actor_id}, repr={self.actor_repr}"
         header = f"{_CYAN}{self.proctitle}(){_FORE_RESET} {where})"
         hide_data = isinstance(self.cause, UserCodeException)
-        return "\n".join(_user_lines(self.traceback_str, header, hide_data))
+        return "\n".join(error_texts.user_lines(self.traceback_str, header, hide_data))
 
 
 def _picklable_cause(cause, traceback_str):
@@ -236,60 +218,20 @@ class RayActorError(RayError):
         return self._actor_init_failed
 
 
-class _ActorDeath:
-    """How an actor died, as its record in the GCS says it."""
-
-    __slots__ = (
-        "class_name",
-        "actor_id",
-        "pid",
-        "name",
-        "ray_namespace",
-        "node_ip_address",
-        "error_message",
-        "never_started",
-        "preempted",
-    )
-
-    def __init__(self, **fields):
-        for name in self.__slots__:
-            setattr(self, name, fields.get(name))
-
-    def __str__(self):
-        lines = [ActorDiedError.BASE_ERROR_MSG]
-        shown = (
-            ("class_name", self.class_name or ""),
-            ("actor_id", self.actor_id),
-            ("pid", self.pid),
-            ("name", self.name),
-            ("namespace", self.ray_namespace),
-            ("ip", self.node_ip_address),
-        )
-        for label, value in shown:
-            if value or label == "class_name":
-                lines.append(f"\t{label}: {value}")
-        lines.append(self.error_message or "")
-        if self.never_started:
-            lines.append(
-                "The actor never ran - it was cancelled before it started running."
-            )
-        return "\n".join(lines)
-
-
 class ActorDiedError(RayActorError):
     """The actor is dead: before the task, or while it ran."""
 
-    BASE_ERROR_MSG = "The actor died unexpectedly before finishing this task."
+    BASE_ERROR_MSG = error_texts.ACTOR_DIED
 
     def __init__(self, cause=None):
-        """`cause`: the RayTaskError of __init__, an _ActorDeath, or None when it isn't known."""
+        """`cause`: the RayTaskError of __init__, an ActorDeath, or None when it isn't known."""
         if not cause:
             super().__init__(None, ActorDiedError.BASE_ERROR_MSG)
         elif isinstance(cause, RayTaskError):
             text = f"The actor died because of an error raised in its creation task, {cause}"
             super().__init__(cause._actor_id, text, actor_init_failed=True)
         else:
-            assert isinstance(cause, _ActorDeath)
+            assert isinstance(cause, error_texts.ActorDeath)
             super().__init__(cause.actor_id, str(cause), preempted=bool(cause.preempted))
 
     @staticmethod

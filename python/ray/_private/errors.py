@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the runtime's errors to Ray's exceptions."""
 from ray import exceptions as ray_exceptions
+from ray._private.error_texts import ActorDeath
 
 # ErrorKind of schema/messages.txt.
 APPLICATION = 1
@@ -56,7 +57,7 @@ def _actor_died(ref, info):
             return cause
         text = inner["text"]  # by exit_actor()
     return ray_exceptions.ActorDiedError(
-        ray_exceptions._ActorDeath(
+        ActorDeath(
             class_name=info["class_name"],
             actor_id=info["actor"].hex(),
             pid=info["pid"],
