@@ -6,7 +6,7 @@ import os
 import signal
 
 from ray import _mobula
-from ray._private import errors
+from ray._private import errors, setup_hook
 
 # The token of what runs in a coroutine or thread of a concurrent actor; else the main thread's task
 # counts.
@@ -65,7 +65,6 @@ def _enter_job():
     job = _mobula.current()["job_id"]
     if job == _entered:
         return
-    _entered = job
     config = job_config()
     for path in reversed(config.get("sys_path") or []):
         if path not in sys.path:
@@ -74,6 +73,9 @@ def _enter_job():
         from ray import LoggingConfig
 
         LoggingConfig.from_dict(config["logging_config"])._apply()
+    if _entered is None and setup_hook.VARIABLE in os.environ:
+        setup_hook.run()
+    _entered = job
 
 
 def job_config():
@@ -381,7 +383,7 @@ def _device_names(text):
 # The devices that this process was shown before its leases chose among them.
 _outer_text = os.environ.get(_VISIBLE)
 outer_visible_devices = _device_names(_outer_text)
-_threads_are_ours = "OMP_NUM_THREADS" not in os.environ
+_threads_are_ours = None  # known at the first lease, when the process has its variables
 
 
 def lease_given():
@@ -389,6 +391,9 @@ def lease_given():
     from ray._private.worker import assigned as lease
     from ray._private.worker import global_worker
 
+    global _threads_are_ours
+    if _threads_are_ours is None:
+        _threads_are_ours = "OMP_NUM_THREADS" not in os.environ
     resources = lease().get("resources") or {}
     ids = global_worker.get_accelerator_ids_for_accelerator_resource("GPU", "")
     if os.environ.get("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", "") in ("", "0"):

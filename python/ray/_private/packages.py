@@ -11,16 +11,37 @@ _SIZE_MAX = 512 * 1024 * 1024
 _DEFAULT_EXCLUDES = ".git,.venv,venv,__pycache__"
 
 
+_ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar.xz")
+
+
 class Package:
-    """One directory: its name, and what it takes to put it there."""
+    """One directory or archive: its name, and what it takes to put it there."""
 
     def __init__(self, path, excludes, top):
         self.path = os.path.abspath(os.path.expanduser(path))
+        self._archive = None
+        ending = next((e for e in (*_ARCHIVES, *((".whl",) if top else ())) if path.endswith(e)), None)
+        if ending and os.path.isfile(self.path):
+            self._take_archive(ending)
+            return
         if not os.path.isdir(self.path):
-            raise ValueError(f"directory {self.path} must be an existing directory")
+            raise ValueError(
+                f"directory {self.path} must be an existing directory or a supported archive "
+                f"({', '.join(_ARCHIVES)})"
+            )
         self._files = list(_files(self.path, excludes))
         self._prefix = os.path.basename(self.path) + "/" if top else ""
         self.uri = f"gcs://{_name(self._files, self._prefix)}"
+
+    def _take_archive(self, ending):
+        with open(self.path, "rb") as file:
+            self._archive = file.read()
+        if len(self._archive) > _SIZE_MAX:
+            raise ValueError(_too_large(len(self._archive)))
+        digest = hashlib.sha1(self._archive).hexdigest()[:32]
+        # A wheel's own name says what it is.
+        name = os.path.basename(self.path) if ending == ".whl" else f"_ray_pkg_{digest}{ending}"
+        self.uri = f"gcs://{name}"
 
     def put(self):
         """Uploads it, unless the cluster has that content already."""
@@ -28,7 +49,9 @@ class Package:
 
         if _mobula.kv_get(_SPACE, self.uri.encode()) is not None:
             return
-        data = _zip(self._files, self._prefix)
+        data = self._archive
+        if data is None:
+            data = _zip(self._files, self._prefix)
         pieces = [data[at : at + _PIECE] for at in range(0, len(data), _PIECE)]
         for number, piece in enumerate(pieces):
             _mobula.kv_put(_SPACE, f"{self.uri}#{number:06d}".encode(), piece, True)
@@ -141,10 +164,14 @@ def _zip(files, prefix):
             with open(path, "rb") as file:
                 archive.writestr(info, file.read())
             if out.tell() > _SIZE_MAX:
-                raise ValueError(
-                    f"Package size ({out.tell() / 2**20:.2f}MiB) exceeds the maximum size of "
-                    f"{_SIZE_MAX / 2**20:.2f}MiB. You can exclude large files using the 'excludes' "
-                    "option to the runtime_env or provide a remote URI of a zip file using protocols "
-                    "such as 's3://', 'https://' and so on."
-                )
+                raise ValueError(_too_large(out.tell()))
     return out.getvalue()
+
+
+def _too_large(size):
+    return (
+        f"Package size ({size / 2**20:.2f}MiB) exceeds the maximum size of "
+        f"{_SIZE_MAX / 2**20:.2f}MiB. You can exclude large files using the 'excludes' "
+        "option to the runtime_env or provide a remote URI of a zip file using protocols "
+        "such as 's3://', 'https://' and so on."
+    )

@@ -2,32 +2,20 @@
 """Runtime environments on the way out: checked, merged with the job's, in canonical JSON."""
 import json
 
+
 def check(env):
-    """Raises unless `env` is a runtime environment in form."""
-    variables = env.get("env_vars")
-    if variables:
-        must = "runtime_env['env_vars'] must be of type Dict[str, str], "
-        if not isinstance(variables, dict):
-            raise TypeError(f"{must}got {type(variables)}")
-        for key, value in variables.items():
-            if not isinstance(key, str):
-                raise TypeError(f"{must}but the key {key} is of type {type(key)}")
-            if not isinstance(value, str):
-                raise TypeError(f"{must}but the value {value} is of type {type(value)}")
-    if sum(env.get(field) is not None for field in ("pip", "uv", "conda")) > 1:
-        raise ValueError(
-            "The 'pip' field, 'uv' field, and 'conda' field of "
-            "runtime_env cannot be specified at the same time.\n"
-            f"specified pip field: {env.get('pip')}\n"
-            f"specified conda field: {env.get('conda')}\n"
-            f"specified uv field: {env.get('uv')}\n"
-            "To use pip with conda, please only set the 'conda'"
-            " field, and specify your pip dependencies within the conda YAML "
-            "config dict: see https://conda.io/projects/conda/en/latest/"
-            "user-guide/tasks/manage-environments.html"
-            "#create-env-file-manually"
-        )
-    return env
+    """The environment with its fields in canonical form; raises unless they are right.
+
+    Directories stay as they are: what packs them looks at them.
+    """
+    from ray._private.runtime_env_fields import FIELDS, check_together
+
+    check_together(env)
+    checked = dict(env)
+    for field, value in env.items():
+        if value is not None and field in FIELDS and field not in ("working_dir", "py_modules"):
+            checked[field] = FIELDS[field](value)
+    return {field: value for field, value in checked.items() if value is not None}
 
 
 def merged(parent, child):
