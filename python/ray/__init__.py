@@ -80,12 +80,33 @@ _MODULES = (
     "types",
     "util",
 )
+# Old names of private modules, which libraries still use: each attribute warns once.
+_DEPRECATED = ("ray_constants", "serialization", "state", "worker")
+
+
+class _DeprecationWrapper:
+    def __init__(self, name, module):
+        self._name, self._module, self._warned = name, module, set()
+
+    def __getattr__(self, attribute):
+        value = getattr(self._module, attribute)
+        if attribute not in self._warned:
+            import logging
+
+            self._warned.add(attribute)
+            logging.getLogger("ray").warning(
+                f"DeprecationWarning: `ray.{self._name}.{attribute}` is a private attribute and "
+                "access will be removed in a future Ray version."
+            )
+        return value
 
 
 def __getattr__(name):
     import importlib
 
-    if name in _LAZY:
+    if name in _DEPRECATED:
+        value = _DeprecationWrapper(name, importlib.import_module("ray._private." + name))
+    elif name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name]), name)
     elif name in _MODULES:
         try:
@@ -105,6 +126,7 @@ __all__ = [
     "ActorClassID",
     "ActorID",
     "ClientBuilder",
+    "DynamicObjectRefGenerator",
     "FunctionID",
     "JobID",
     "Language",

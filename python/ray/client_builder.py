@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The builder form of ray.init(): `ray.client("auto").namespace("n").connect()`."""
+from ray._private.context import BaseContext  # noqa: F401
 
 
 class ClientBuilder:

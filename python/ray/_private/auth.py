@@ -23,13 +23,16 @@ def find():
     path = os.environ.get("RAY_AUTH_TOKEN_PATH")
     try:
         with open(path or default_path()) as file:
-            return file.read().strip() or None
-    except FileNotFoundError:
-        if path:
-            raise RuntimeError(f"RAY_AUTH_TOKEN_PATH: there is no file {path}.") from None
-        return None
+            token = file.read().strip()
     except OSError:
-        return None
+        token = None
+    if path and not token:
+        from ray.exceptions import AuthenticationError
+
+        raise AuthenticationError(
+            f"RAY_AUTH_TOKEN_PATH is set but file cannot be opened or is empty: {path}"
+        )
+    return token or None
 
 
 def _generate():

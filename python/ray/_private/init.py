@@ -10,6 +10,7 @@ import time
 
 from ray import _mobula
 from ray._private import worker
+from ray._private.context import RayContext
 
 lock = threading.RLock()
 
@@ -51,61 +52,6 @@ _NEW_ONLY = (
         "_node_name cannot be configured when connecting to an existing cluster.",
     ),
 )
-
-
-class RayContext:
-    """What init() returns: where the cluster is. A context manager that shuts down at its end."""
-
-    def __init__(self, address_info):
-        import ray
-
-        self.dashboard_url = address_info.get("webui_url")
-        self.python_version = "{}.{}.{}".format(*sys.version_info[:3])
-        self.ray_version = ray.__version__
-        self.ray_commit = ray.__commit__
-        self.address_info = address_info
-
-    def __repr__(self):
-        return (
-            f"RayContext(dashboard_url={self.dashboard_url!r}, "
-            f"python_version={self.python_version!r}, ray_version={self.ray_version!r}, "
-            f"ray_commit={self.ray_commit!r})"
-        )
-
-    def _warn(self, text):
-        import warnings
-
-        warnings.warn(text, DeprecationWarning, stacklevel=3)
-
-    def __getitem__(self, key):
-        self._warn(
-            f'Accessing values through ctx["{key}"] is deprecated. '
-            f'Use ctx.address_info["{key}"] instead.'
-        )
-        return self.address_info[key]
-
-    def __len__(self):
-        self._warn("len(ctx) is deprecated. Use len(ctx.address_info) instead.")
-        return len(self.address_info)
-
-    def __iter__(self):
-        self._warn("iter(ctx) is deprecated. Use iter(ctx.address_info) instead.")
-        return iter(self.address_info)
-
-    def keys(self):
-        return self.address_info.keys()
-
-    def get(self, key, default=None):
-        return self.address_info.get(key, default)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        worker.shutdown()
-
-    def disconnect(self):
-        worker.shutdown()
 
 
 class Session:
@@ -292,6 +238,7 @@ def _check_forms(options):
                 f"{resources} -> `{name}` cannot be a custom resource because it is one of the "
                 f"default resources. Use `{instead}` instead."
             )
+    _check_gpus(options["num_gpus"])
     labels = options["labels"] or {}
     if not isinstance(labels, dict):
         raise TypeError(f"labels must be a dict, got {type(labels)}")
@@ -307,6 +254,18 @@ def _check_forms(options):
     namespace = options["namespace"]
     if namespace is not None and not isinstance(namespace, str):
         raise TypeError(f"namespace must be a string, got {type(namespace)}")
+
+
+def _check_gpus(wanted):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None or not wanted:
+        return
+    devices = [] if visible in ("", "NoDevFiles") else visible.split(",")
+    if wanted > len(devices):
+        raise ValueError(
+            f"Attempting to start raylet with {wanted} GPU, "
+            f"but CUDA_VISIBLE_DEVICES contains {devices}."
+        )
 
 
 # ---- the job ------------------------------------------------------------------------------------
@@ -341,13 +300,7 @@ def _job_config(options):
     if env:
         if not isinstance(env, dict):
             raise TypeError(f"runtime_env must be dict or RuntimeEnv, but got: {type(env)}")
-        from ray._private.runtime_env import check
-
-        check(env)
-        if env.get("working_dir") or env.get("py_modules"):
-            from ray._private import packages
-
-            env, options["packages"] = packages.named(env)
+        env, options["packages"] = _sendable(env)
     namespace = options["namespace"] or (given.ray_namespace if given else None)
     options["namespace"] = namespace
     logging_config = options["logging_config"] or getattr(given, "py_logging_config", None)
@@ -360,6 +313,20 @@ def _job_config(options):
         "logging_config": logging_config and logging_config.to_dict(),
         "default_actor_lifetime": getattr(given, "_default_actor_lifetime", "non_detached"),
     }
+
+
+def _sendable(env):
+    """(the environment in JSON's terms, what of it is put into the cluster once connected)."""
+    from ray._private import setup_hook
+    from ray._private.runtime_env import check
+
+    env, packages = setup_hook.named(check(env))
+    if env.get("working_dir") or env.get("py_modules"):
+        from ray._private.packages import named
+
+        env, more = named(env)
+        packages = packages + more
+    return env, packages
 
 
 def _entrypoint():
@@ -413,14 +380,15 @@ def _join(gcs_address, address, options, job_config):
         if value is not None and value is not False and value != {}:
             raise ValueError(sentence)
     from ray._private import auth
+    from ray.exceptions import AuthenticationError
 
     token = auth.for_existing_cluster(address in (None, "auto"))
     errors = []
     for socket in _raylet_sockets(options["_temp_dir"]):
         try:
             _connect(socket, token, options, job_config)
-        except ConnectionError as e:
-            errors.append(f"{socket}: {e}")
+        except (ConnectionError, AuthenticationError) as e:
+            errors.append(e)
             continue
         if _same_gcs(_mobula.info()["gcs_address"], gcs_address):
             worker.global_worker.node = Session(None, job_config)
@@ -471,9 +439,9 @@ def _explain_no_raylet(gcs_address, options, errors):
             "address to connect to, run `ray stop` or restart Ray with "
             "`ray start`."
         )
-    cause = ConnectionError(
-        "; ".join(errors[:3])
-        or f"no raylet of that cluster runs on this machine: `ray start --address={gcs_address}`"
+    refused = [e for e in errors if not isinstance(e, ConnectionError)]
+    cause = (refused or errors or [None])[0] or ConnectionError(
+        f"no raylet of that cluster runs on this machine: `ray start --address={gcs_address}`"
     )
     raise ConnectionError(f"Failed to connect to Ray cluster at {gcs_address}") from cause
 

@@ -452,13 +452,29 @@ def timeline(filename=None):
         )
     from ray.util.state.api import StateApiClient
 
-    events = StateApiClient().timeline()
+    events = _named_rows(StateApiClient().timeline())
     if filename is None:
         return events
     import json
 
     with open(filename, "w") as file:
         json.dump(events, file)
+
+
+def _named_rows(events):
+    """The spans, each with its node's address and its worker; the server numbers these, and says in
+    rows of their own what the numbers mean."""
+    nodes, workers = {}, {}
+    for event in events:
+        if event["name"] == "process_name":
+            nodes[event["pid"]] = event["args"]["name"].removeprefix("Node ")
+        elif event["name"] == "thread_name":
+            workers[event["pid"], event["tid"]] = event["args"]["name"]
+    return [
+        {**span, "pid": nodes[span["pid"]], "tid": workers[span["pid"], span["tid"]]}
+        for span in events
+        if span["ph"] == "X"
+    ]
 
 
 def get_runtime_context():

@@ -4,7 +4,6 @@ import json
 import logging
 
 _STANDARD = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
-_ENCODINGS = ["TEXT", "JSON"]
 _applied = None  # our handler of the root logger
 
 
@@ -31,26 +30,28 @@ def _context():
 
 
 class _Formatter(logging.Formatter):
-    def __init__(self, encoding, attributes):
+    def __init__(self, attributes):
         super().__init__("%(asctime)s\t%(levelname)s %(filename)s:%(lineno)s -- %(message)s")
-        self._json = encoding == "JSON"
         self._attributes = attributes
 
     def _fields(self, record):
         fields = {name: getattr(record, name, None) for name in self._attributes}
+        fields.update((k, v) for k, v in vars(record).items() if k not in _STANDARD)
         fields.update(_context())
-        extra = {k: v for k, v in vars(record).items() if k not in _STANDARD}
-        fields.update(extra)
         fields["timestamp_ns"] = int(record.created * 1e9)
         return fields
 
+
+class TextFormatter(_Formatter):
     def format(self, record):
         text = super().format(record)
-        fields = self._fields(record)
-        if not self._json:
-            return text + " " + " ".join(f"{k}={v}" for k, v in fields.items())
+        return text + " " + " ".join(f"{k}={v}" for k, v in self._fields(record).items())
+
+
+class JSONFormatter(_Formatter):
+    def format(self, record):
         entry = {
-            "asctime": record.asctime,
+            "asctime": self.formatTime(record),
             "levelname": record.levelname,
             "message": record.getMessage(),
             "filename": record.filename,
@@ -59,16 +60,19 @@ class _Formatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exc_text"] = self.formatException(record.exc_info)
-        return json.dumps({**entry, **fields}, default=str)
+        return json.dumps({**entry, **self._fields(record)}, default=str)
+
+
+_FORMATTERS = {"TEXT": TextFormatter, "JSON": JSONFormatter}
 
 
 class LoggingConfig:
     """How the root logger and Ray's own write."""
 
     def __init__(self, encoding="TEXT", log_level="INFO", additional_log_standard_attrs=()):
-        if encoding not in _ENCODINGS:
+        if encoding not in _FORMATTERS:
             raise ValueError(
-                f"Invalid encoding type: {encoding}. Valid encoding types are: {_ENCODINGS}"
+                f"Invalid encoding type: {encoding}. Valid encoding types are: {list(_FORMATTERS)}"
             )
         for name in additional_log_standard_attrs:
             if name not in _STANDARD:
@@ -83,6 +87,10 @@ class LoggingConfig:
     def to_dict(self):
         return dict(vars(self))
 
+    def __repr__(self):
+        fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"LoggingConfig({fields})"
+
     def __eq__(self, other):
         return isinstance(other, LoggingConfig) and vars(self) == vars(other)
 
@@ -95,7 +103,7 @@ class LoggingConfig:
         global _applied
         handler = logging.StreamHandler()
         handler.setLevel(self.log_level)
-        handler.setFormatter(_Formatter(self.encoding, self.additional_log_standard_attrs))
+        handler.setFormatter(_FORMATTERS[self.encoding](self.additional_log_standard_attrs))
         root, ray_logger = logging.getLogger(), logging.getLogger("ray")
         if _applied is not None:  # of an earlier session, or of another job of this worker
             root.removeHandler(_applied)
