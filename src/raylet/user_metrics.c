@@ -35,6 +35,8 @@ static void add_sample(const Raylet *raylet, const Local *local, const MetricSam
     for (; 2 * len < texts.len; len++)
         labels[len] = (MetricLabel){ texts.items[2 * len], texts.items[2 * len + 1] };
     _cleanup_free_ char *job = str_dup(ID_HEX(&local->job));
+    labels[len++] = (MetricLabel){ "Component", "core_worker" };
+    labels[len++] = (MetricLabel){ "Version", "2.60.0" };
     labels[len++] = (MetricLabel){ "NodeAddress", raylet->node_ip };
     labels[len++] = (MetricLabel){ "WorkerId", ID_HEX(&local->worker_id) };
     labels[len++] = (MetricLabel){ "JobId", job };
