@@ -198,11 +198,19 @@ def _import_what_workers_need():
     )
 
 
+def _set_up_logging():
+    """As in a driver. Costs nothing here: what pickles has imported logging."""
+    from ray._private import logging_setup
+
+    logging_setup.ensure()
+
+
 def main():
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=os.dup(_FD))
     os.close(_FD)
     os.set_inheritable(sock.fileno(), False)
     _import_what_workers_need()
+    _set_up_logging()
     gc.collect()
     gc.disable()
     gc.freeze()
