@@ -56,7 +56,7 @@ asan: ## all tests under AddressSanitizer and UBSan
 peer: $(BUILD)/peer/bin/ray ## the peer's release beside the build, for tests and bench that compare
 $(BUILD)/peer/bin/ray:
 	python3 -m venv $(BUILD)/peer
-	$(BUILD)/peer/bin/python -m pip install -q --disable-pip-version-check 'ray[default]==2.60.0'
+	$(BUILD)/peer/bin/python -m pip install -q --disable-pip-version-check 'ray[default]==2.60.0' joblib # joblib: one script needs it
 
 fuzz: ## every fuzz target, RUNS inputs each
 	tools/fuzz $(RUNS)
