@@ -60,7 +60,7 @@ static void answer_start(ActorWorld *a, MessageType type, unsigned flags, const 
                            .destination = PEER_GCS };
     GcsConnId conn = start->conn;
     sent_clear(&a->w);
-    gcs_frame(a->w.gcs, conn, &header, buf_slice(body));
+    give(&a->w, conn, &header, body);
     pass(&a->w, 0);
 }
 
@@ -200,7 +200,7 @@ static void actor_kill_now(void *ctx) {
                            .stream = ++a->w.stream,
                            .source = a->driver,
                            .destination = PEER_GCS };
-    gcs_frame(a->w.gcs, 1, &header, buf_slice(&body));
+    give(&a->w, 1, &header, &body);
 }
 
 /* After the pick of a node, before the log has it. */

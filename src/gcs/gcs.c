@@ -11,33 +11,19 @@
 
 /* ---- frames out ---- */
 
-static void conn_send(Gcs *gcs, const GcsConn *conn, FrameHeader *header, const Buf *body) {
-    if (header->source == 0)
-        header->source = PEER_GCS;
-    gcs->port.send(gcs->port.ctx, conn->id, header, body ? buf_slice(body) : (Slice){ 0 });
-}
-
-/* The connection that leads to a peer: its own, or its node's. */
-static GcsConn *conn_to(const Gcs *gcs, PeerId peer) {
-    if (peer_node(peer) == 0)
-        return map_get(&gcs->direct, &peer);
-    GcsNode *node = nodes_by_peer(gcs, peer);
-    return node ? node->conn : NULL;
-}
-
 void gcs_send(Gcs *gcs, PeerId to, MessageType type, const Buf *body) {
-    GcsConn *conn = conn_to(gcs, to);
+    GcsConn *conn = conns_to(gcs, to);
     if (!conn)
         return;
     FrameHeader header = { .type = (uint16_t)type, .source = PEER_GCS, .destination = to };
-    conn_send(gcs, conn, &header, body);
+    conn_send(conn, &header, body ? buf_slice(body) : (Slice){ 0 });
 }
 
 void gcs_reply(Gcs *gcs, const GcsCall *call, MessageType type, const Buf *body) {
     if (!(call->header->flags & FRAME_CALL))
         return;
     FrameHeader header = rpc_answer_header(call->header, type, body);
-    conn_send(gcs, call->conn, &header, body);
+    conn_send(call->conn, &header, body ? buf_slice(body) : (Slice){ 0 });
 }
 
 void gcs_reply_status(Gcs *gcs, const GcsCall *call, StatusCode code, const char *format, ...) {
@@ -49,7 +35,7 @@ void gcs_reply_status(Gcs *gcs, const GcsCall *call, StatusCode code, const char
     va_end(ap);
     _cleanup_buf_ Buf body = { 0 };
     FrameHeader header = rpc_answer_status(call->header, code, text, &body);
-    conn_send(gcs, call->conn, &header, &body);
+    conn_send(call->conn, &header, buf_slice(&body));
 }
 
 void gcs_reply_error(Gcs *gcs, const GcsCall *call, int r) {
@@ -75,7 +61,7 @@ void gcs_reply_error(Gcs *gcs, const GcsCall *call, int r) {
 typedef struct Held {
     List link; /* in Gcs.held */
     Gcs *gcs;
-    GcsConnId conn;
+    uint64_t conn;
     FrameHeader header;
     Buf body;
     GcsLoggedFn *then; /* instead of an answer */
@@ -105,15 +91,14 @@ static void held_send(void *userdata, int result) {
     else if (held->then)
         held->then(gcs, held->key);
     else if (conn && held->header.type)
-        conn_send(gcs, conn, &held->header, &held->body);
+        conn_send(conn, &held->header, buf_slice(&held->body));
     held_free(held);
 }
 
 static void hold(Gcs *gcs, const GcsCall *call, const FrameHeader *header, const Buf *body,
                  KvSync sync) {
     if (call && PLANTED(13)) {
-        FrameHeader now = *header;
-        conn_send(gcs, call->conn, &now, body);
+        conn_send(call->conn, header, body ? buf_slice(body) : (Slice){ 0 });
         return;
     }
     Held *held = mem_new(Held);
@@ -168,10 +153,9 @@ uint64_t gcs_wall_ms(const Gcs *gcs) {
 
 static void rpc_out(void *context, const FrameHeader *header, const Buf *body) {
     Gcs *gcs = context;
-    GcsConn *conn = conn_to(gcs, header->destination);
-    FrameHeader out = *header;
+    GcsConn *conn = conns_to(gcs, header->destination);
     if (conn)
-        conn_send(gcs, conn, &out, body);
+        conn_send(conn, header, body ? buf_slice(body) : (Slice){ 0 });
 }
 
 static void rpc_tick(void *ctx) {
@@ -183,45 +167,6 @@ void gcs_arm_rpc(Gcs *gcs) {
 }
 
 /* ---- frames in ---- */
-
-static void on_hello(Gcs *gcs, GcsCall *call) {
-    Hello hello;
-    GCS_DECODE(gcs, call, hello_decode, &hello);
-    if (hello.version_low > WIRE_VERSION_HIGH || hello.version_high < WIRE_VERSION_LOW) {
-        gcs_reply_status(gcs, call, STATUS_CODE_UNSUPPORTED,
-                         "this cluster speaks protocol versions %d to %d, you speak %u to %u: "
-                         "install the same release on all nodes",
-                         WIRE_VERSION_LOW, WIRE_VERSION_HIGH, hello.version_low,
-                         hello.version_high);
-        gcs->port.close(gcs->port.ctx, call->conn->id);
-        return;
-    }
-    if (gcs->token.len && (hello.token.len != gcs->token.len ||
-                           !mem_equal_secret(hello.token.data, gcs->token.data, gcs->token.len))) {
-        gcs_reply_status(gcs, call, STATUS_CODE_DENIED,
-                         "the cluster's token is missing or wrong: set RAY_AUTH_TOKEN or "
-                         "RAY_AUTH_TOKEN_PATH to the head's token");
-        gcs->port.close(gcs->port.ctx, call->conn->id);
-        return;
-    }
-    GcsConn *conn = call->conn;
-    conn->role = (Role)hello.role;
-    conn->peer = peer_make(0, 1, ++gcs->next_direct);
-    map_put(&gcs->direct, &conn->peer, conn);
-    Welcome welcome = {
-        .version = MIN(hello.version_high, (uint16_t)WIRE_VERSION_HIGH),
-        .peer = conn->peer,
-        .session_dir = slice_str(gcs->session_dir),
-        .session_name = slice_str(gcs->session_name),
-        .node_ip = slice_str(gcs->node_ip),
-        .dashboard_url = slice_str(gcs->dashboard_url),
-        .cluster = gcs->cluster,
-        .settings = slice_str(gcs->settings),
-    };
-    _cleanup_buf_ Buf body = { 0 };
-    welcome_encode(&welcome, &body);
-    gcs_reply(gcs, call, MSG_WELCOME, &body);
-}
 
 /* A peer is gone for good: everything that knew it lets go, and the other nodes hear of it. */
 static void on_peer_dead(Gcs *gcs, GcsCall *call) {
@@ -264,6 +209,8 @@ static Handler *handler_of(unsigned type) {
         return nodes_on_list;
     case MSG_NODE_DRAIN:
         return nodes_on_drain;
+    case MSG_NODE_UNREACHABLE:
+        return nodes_on_unreachable;
     case MSG_CLUSTER_STATUS_GET:
         return nodes_on_cluster_status;
     case MSG_JOB_ADD:
@@ -342,11 +289,12 @@ static void on_call(Gcs *gcs, GcsCall *call) {
                          message_name(call->header->type));
 }
 
-/* A frame between two others: a node that can't be dialled is reached through us. */
+/* A frame between two others: of a dashboard or command line and a node, or of two raylets which
+ * can't dial each other. */
 static void relay(Gcs *gcs, GcsCall *call) {
-    GcsConn *conn = conn_to(gcs, call->header->destination);
+    GcsConn *conn = conns_to(gcs, call->header->destination);
     if (conn && conn != call->conn) {
-        gcs->port.send(gcs->port.ctx, conn->id, call->header, call->body);
+        conn_send(conn, call->header, call->body);
         return;
     }
     if (call->header->flags & FRAME_CALL)
@@ -362,7 +310,7 @@ static bool source_is_true(const GcsConn *conn, const FrameHeader *header) {
 }
 
 void gcs_frame(Gcs *gcs, GcsConnId id, const FrameHeader *header, Slice body) {
-    GcsConn *conn = map_get(&gcs->conns, &id);
+    GcsConn *conn = map_get(&gcs->carriers, &id);
     if (!conn || gcs->broken < 0)
         return;
     _cleanup_arena_ Arena arena = { 0 };
@@ -370,11 +318,13 @@ void gcs_frame(Gcs *gcs, GcsConnId id, const FrameHeader *header, Slice body) {
     GcsCall call = { conn, &seen, body, &arena };
     if (conn->role == ROLE_NONE || header->type == MSG_HELLO) {
         if (conn->role == ROLE_NONE && header->type == MSG_HELLO)
-            on_hello(gcs, &call);
+            conns_on_hello(gcs, &call);
         else
             gcs->port.close(gcs->port.ctx, id);
         return;
     }
+    if (!conn_take(conn, header))
+        return;
     if (!conn->node && seen.source == 0)
         seen.source = conn->peer;
     if (!source_is_true(conn, &seen)) {
@@ -390,26 +340,6 @@ void gcs_frame(Gcs *gcs, GcsConnId id, const FrameHeader *header, Slice body) {
     } else {
         relay(gcs, &call);
     }
-}
-
-void gcs_connected(Gcs *gcs, GcsConnId id) {
-    GcsConn *conn = mem_new(GcsConn);
-    conn->id = id;
-    map_put(&gcs->conns, &id, conn);
-}
-
-void gcs_disconnected(Gcs *gcs, GcsConnId id) {
-    GcsConn *conn = map_remove(&gcs->conns, &id);
-    if (!conn)
-        return;
-    if (conn->node)
-        nodes_on_disconnect(gcs, conn);
-    if (conn->peer && map_get(&gcs->direct, &conn->peer) == conn) {
-        map_remove(&gcs->direct, &conn->peer);
-        pubsub_peer_dead(gcs, conn->peer);
-        actors_peer_dead(gcs, &(PeerDead){ .peer = conn->peer });
-    }
-    free(conn);
 }
 
 /* ---- life ---- */
@@ -459,8 +389,7 @@ int gcs_new(Loop *loop, Kv *kv, const GcsOptions *options, const GcsPort *port, 
     gcs->rpc = rpc_new(rpc_out, gcs);
     gcs->rpc_timer = loop_timer_new(loop, rpc_tick, gcs);
     list_init(&gcs->held);
-    map_init(&gcs->conns, sizeof(GcsConnId));
-    map_init(&gcs->direct, sizeof(PeerId));
+    conns_init(gcs);
     mem_random(&gcs->sched.random, sizeof(gcs->sched.random));
     nodes_init(gcs);
     deaths_init(gcs);
@@ -493,11 +422,7 @@ Gcs *gcs_free(Gcs *gcs) {
     jobs_done(gcs);
     deaths_done(gcs);
     nodes_done(gcs);
-    GcsConn *conn;
-    MAP_EACH(&gcs->conns, pos, conn)
-        free(conn);
-    map_done(&gcs->conns);
-    map_done(&gcs->direct);
+    conns_done(gcs);
     free(gcs->session_name);
     free(gcs->session_dir);
     free(gcs->settings);

@@ -10,13 +10,16 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "model/ids.h"
+#include "wire/messages.h"
 
 enum {
     CONNS = 4,
     STEP_CONNECT = 0xf0,
     STEP_DISCONNECT,
     STEP_WAIT,
-    STEP_RESTART, /* any other byte: a frame of that type */
+    STEP_RESTART,
+    STEP_RAYLET, /* connection, name, what it says of the link: a raylet's Hello; any other byte: a
+                    frame of that type */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,10 +36,24 @@ static uint8_t take(Input *in) {
     return *in->data++;
 }
 
+/* What each connection's link has numbered: the input may say so, or anything else. */
+static struct {
+    uint64_t name, other;
+    uint32_t sent, received;
+} ends[CONNS + 1];
+
 static void port_send(void *ctx, GcsConnId conn, const FrameHeader *header, Slice body) {
     FrameHeader sent = *header;
     sent.length = (uint32_t)body.len;
     ASSERT(conn <= CONNS && frame_check(&sent) == 0);
+    _cleanup_arena_ Arena arena = { 0 };
+    Welcome welcome;
+    if (sent.type == MSG_WELCOME && welcome_decode(&welcome, body.data, body.len, &arena) == 0) {
+        ends[conn].other = welcome.link;
+        ends[conn].sent = (uint32_t)welcome.link_received;
+    } else if (sent.type != MSG_LINK_ACK && ends[conn].other) {
+        ends[conn].received = sent.sequence;
+    }
 }
 
 static void port_close(void *ctx, GcsConnId conn) {
@@ -69,10 +86,39 @@ static void feed(Gcs *gcs, Input *in, uint8_t type) {
         .source = source & 0x80 ? 0 : peer_make(source >> 4, 1, source & 15),
         .destination = source & 0x40 ? peer_make(1, 1, 0) : PEER_GCS,
     };
+    conn = 1 + conn % CONNS;
+    if (type == MSG_LINK_ACK)
+        header.sequence = source & 1 ? ends[conn].received : source;
+    else if (ends[conn].other && source != 0x3f)
+        header.sequence = ++ends[conn].sent;
     if (frame_check(&header) == 0)
-        gcs_frame(gcs, 1 + conn % CONNS, &header, (Slice){ (const char *)in->data, len });
+        gcs_frame(gcs, conn, &header, (Slice){ (const char *)in->data, len });
     in->data += len;
     in->size -= len;
+}
+
+/* A raylet's: bits of `say`: 1 it knows our end, 2 it has what was sent to it, else so many frames. */
+static void raylet_hello(Gcs *gcs, Input *in) {
+    GcsConnId conn = 1 + take(in) % CONNS;
+    uint8_t name = take(in) % CONNS, say = take(in);
+    Hello hello = { .version_low = WIRE_VERSION_LOW,
+                    .version_high = WIRE_VERSION_HIGH,
+                    .role = ROLE_RAYLET,
+                    .link = name };
+    for (int i = 1; i <= CONNS; i++) {
+        if (ends[i].name != name)
+            continue;
+        hello.link_other = say & 1 ? ends[i].other : 0;
+        hello.link_received = say & 2 ? ends[i].received : say >> 2;
+    }
+    gcs_disconnected(gcs, conn);
+    gcs_connected(gcs, conn);
+    memset(&ends[conn], 0, sizeof(ends[conn]));
+    ends[conn].name = name;
+    _cleanup_buf_ Buf body = { 0 };
+    hello_encode(&hello, &body);
+    FrameHeader header = { .type = MSG_HELLO, .flags = FRAME_CALL, .length = (uint32_t)body.len };
+    gcs_frame(gcs, conn, &header, buf_slice(&body));
 }
 
 static void step(Loop *loop, Kv *kv, Gcs **gcs, Input *in) {
@@ -82,6 +128,7 @@ static void step(Loop *loop, Kv *kv, Gcs **gcs, Input *in) {
         GcsConnId conn = 1 + take(in) % CONNS;
         gcs_disconnected(*gcs, conn);
         gcs_connected(*gcs, conn);
+        memset(&ends[conn], 0, sizeof(ends[conn]));
         break;
     }
     case STEP_DISCONNECT:
@@ -94,8 +141,13 @@ static void step(Loop *loop, Kv *kv, Gcs **gcs, Input *in) {
         loop_run_until(loop, loop_now(loop));
         gcs_free(*gcs);
         *gcs = gcs_start(loop, kv);
+        memset(ends, 0, sizeof(ends));
         for (GcsConnId conn = 1; conn <= CONNS; conn++)
             gcs_connected(*gcs, conn);
+        break;
+    case STEP_RAYLET:
+        raylet_hello(*gcs, in);
+        loop_run_until(loop, loop_now(loop));
         break;
     default:
         feed(*gcs, in, what);
@@ -111,6 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &loop) == 0);
     ASSERT(kv_open(loop, &(KvOptions){ 0 }, &kv) == 0);
     Gcs *gcs = gcs_start(loop, kv);
+    memset(ends, 0, sizeof(ends));
     for (GcsConnId conn = 1; conn <= CONNS; conn++)
         gcs_connected(gcs, conn);
     Input in = { data, size };

@@ -8,6 +8,7 @@
 #include "base/vec.h"
 #include "gcs/gcs.h"
 #include "model/convert.h"
+#include "net/link.h"
 #include "rpc/rpc.h"
 #include "sched/group.h"
 
@@ -27,10 +28,15 @@ enum {
 };
 #define GCS_KV_BYTES_MAX ((size_t)4 << 30)
 
+/* Of a raylet it lasts as long as that raylet's node, whatever connections break. */
 typedef struct GcsConn {
-    GcsConnId id;
+    uint64_t id;              /* never used again */
+    GcsConnId carrier;        /* the port's connection; 0: none now (raylets) */
+    struct Gcs *gcs;
     Role role;                /* NONE until Hello */
     PeerId peer;              /* where frames for it are addressed */
+    Link *link;               /* RAYLET */
+    uint64_t link_name;       /* the raylet's name of it: in Gcs.links */
     struct GcsNode *node;     /* RAYLET: once it has asked to be registered */
     FrameHeader registration; /* that call */
 } GcsConn;
@@ -43,12 +49,19 @@ typedef struct GcsCall {
     Arena *arena;
 } GcsCall;
 
+/* ---- deaths.c ---- */
+typedef struct GcsDeath GcsDeath;
+typedef struct GcsUntold {
+    GcsDeath *death;
+    uint64_t number; /* of the frame that tells it on the node's link; 0: not sent */
+} GcsUntold;
+
 /* ---- nodes.c ---- */
 typedef struct GcsNode {
     SchedNode sched; /* id, resources, labels */
     uint16_t index, incarnation;
     NodeState state;
-    GcsConn *conn;   /* NULL: not connected now */
+    GcsConn *conn;   /* NULL: not registered with this process yet */
     usec_t deadline; /* of the next sign of life */
     char *address, *ip, *hostname, *name, *raylet_socket, *death_reason;
     bool head;
@@ -57,6 +70,7 @@ typedef struct GcsNode {
     ResourceSet reserved, reserved_used; /* by placement groups */
     Buf demands;                         /* encoded NodeReport with nothing but its demands */
     bool dirty;                          /* its view goes out at the end of the tick */
+    Vec(GcsUntold) untold;               /* what it may not have heard, the oldest first */
     uint32_t told;                       /* how often it has said what is available */
 } GcsNode;
 
@@ -168,9 +182,6 @@ typedef struct GcsSubmission {
     List waiting;     /* in Gcs.submissions_waiting while it has no node */
 } GcsSubmission;
 
-/* ---- deaths.c ---- */
-typedef struct GcsDeath GcsDeath;
-
 /* ---- tasks.c ---- */
 typedef struct GcsTasks { /* what ended: calls, by batches as they came; processes */
     List batches, workers;
@@ -197,9 +208,12 @@ struct Gcs {
     Rpc *rpc; /* our own calls, to raylets */
     LoopTimer *rpc_timer;
     int broken;
-    List held;            /* answers that wait for the log */
+    List held; /* answers that wait for the log */
 
-    Map conns;            /* GcsConnId -> GcsConn */
+    uint64_t last_conn;
+    Map conns;            /* GcsConn.id -> GcsConn */
+    Map carriers;         /* GcsConnId -> GcsConn */
+    Map links;            /* uint64_t: what the raylet calls it -> GcsConn */
     uint32_t next_direct; /* of peers connected to us directly */
     Map direct;           /* PeerId -> GcsConn */
 
@@ -213,8 +227,7 @@ struct Gcs {
     Vec(const SchedNode *) view;
     SchedState sched;
 
-    List deaths; /* GcsDeath, the oldest first */
-    size_t deaths_len;
+    Map deaths;  /* PeerId -> GcsDeath */
 
     Map jobs;    /* JobId -> GcsJob */
     Map drivers; /* PeerId -> GcsJob, running ones */
@@ -245,6 +258,19 @@ struct Gcs {
     Vec(GcsSubscription) subscriptions;
     size_t kv_bytes;
 };
+
+/* ---- conns.c: connections, and the links of raylets ---- */
+void conns_init(Gcs *gcs);
+void conns_done(Gcs *gcs);
+void conns_on_hello(Gcs *gcs, GcsCall *call);
+/* Where frames for a peer go: its own, or its node's; NULL: nowhere. */
+GcsConn *conns_to(const Gcs *gcs, PeerId peer);
+/* From gcs where the header names no source. */
+void conn_send(GcsConn *conn, const FrameHeader *header, Slice body);
+/* Whether a frame that came on its carrier is to be looked at. */
+bool conn_take(GcsConn *conn, const FrameHeader *header);
+/* After what was sent. */
+void conn_close(GcsConn *conn);
 
 /* ---- gcs.c: frames in and out ---- */
 /* The answer, now or (logged) once everything written so far is durable. */
@@ -292,7 +318,11 @@ void nodes_on_list(Gcs *gcs, GcsCall *call);
 void nodes_on_drain(Gcs *gcs, GcsCall *call);
 void nodes_on_cluster_status(Gcs *gcs, GcsCall *call);
 void nodes_heard(Gcs *gcs, GcsNode *node);
-void nodes_on_disconnect(Gcs *gcs, GcsConn *conn);
+void nodes_on_unreachable(Gcs *gcs, GcsCall *call);
+/* Its raylet has lost the connection. */
+void nodes_on_away(Gcs *gcs, GcsConn *conn);
+/* For good, also for itself. */
+void node_die(Gcs *gcs, GcsNode *node, const char *reason);
 GcsNode *nodes_get(const Gcs *gcs, const NodeId *id);
 GcsNode *nodes_by_peer(const Gcs *gcs, PeerId peer); /* alive and of this incarnation, or NULL */
 GcsNode *nodes_head(const Gcs *gcs);
@@ -308,10 +338,12 @@ void nodes_broadcast(Gcs *gcs, MessageType type, const Buf *body, const GcsNode 
 /* ---- deaths.c: of processes ---- */
 void deaths_init(Gcs *gcs);
 void deaths_done(Gcs *gcs);
-/* All connected nodes have been told; the report is answered when the others have been, too. */
+/* Tells all nodes but the call's; it is answered when they have heard it. */
 void deaths_add(Gcs *gcs, const GcsCall *call, PeerId peer, const Buf *body);
-void deaths_node_joined(Gcs *gcs, const GcsNode *node);
-void deaths_node_dead(Gcs *gcs, const GcsNode *node);
+void deaths_node_joined(Gcs *gcs, GcsNode *node);
+/* The node has got more of what it was sent. */
+void deaths_acknowledged(Gcs *gcs, GcsNode *node);
+void deaths_node_dead(Gcs *gcs, GcsNode *node);
 
 /* ---- jobs.c ---- */
 void jobs_init(Gcs *gcs);

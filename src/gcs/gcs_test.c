@@ -31,7 +31,7 @@ static void test_bad_bodies(void **state) {
     _cleanup_buf_ Buf junk = { 0 };
     buf_add(&junk, "\1\0\377\377\377\377\377\377", 8);
     for (unsigned type = 1; type < 256; type++) {
-        if (message_max(type) == 0 || type == MSG_HELLO)
+        if (message_max(type) == 0 || type == MSG_HELLO || type == MSG_LINK_ACK)
             continue;
         sent_clear(&w);
         feed(&w, 1, raylet, (MessageType)type, FRAME_CALL, &junk);
@@ -48,13 +48,14 @@ static void test_relay_and_false_source(void **state) {
     PeerId a = join(&w, 1, true), b = join(&w, 2, false);
     sent_clear(&w);
     FrameHeader header = { .type = MSG_CALL, .source = a | 5, .destination = b | 6 };
-    gcs_frame(w.gcs, 1, &header, SLICE("body"));
+    Buf body = { .data = (char[]){ "body" }, .len = 4 };
+    give(&w, 1, &header, &body);
     const Sent *sent = sent_of(&w, MSG_CALL);
     CHECK_INT(sent->conn, 2);
     CHECK(sent->header.source == (a | 5) && slice_eq_str(buf_slice(&sent->body), "body"));
     sent_clear(&w);
     header.source = b | 5; /* node 1 does not speak for node 2 */
-    gcs_frame(w.gcs, 1, &header, SLICE("body"));
+    give(&w, 1, &header, &body);
     CHECK_INT(w.sent.len, 0);
     world_done(&w);
 }
@@ -111,6 +112,121 @@ static void test_lost_connection(void **state) {
     gcs_disconnected(w.gcs, 1);
     pass(&w, 2 * USEC_PER_SEC);
     CHECK_INT(state_of(&w, 1), NODE_STATE_DEAD);
+    world_done(&w);
+}
+
+/* What a node is sent while it has no connection comes when it has one again, once. */
+static void test_link_goes_on(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true), b = join(&w, 2, false);
+    acknowledge(&w, 2);
+    End link = w.ends[2];
+    gcs_disconnected(w.gcs, 2);
+    sent_clear(&w);
+    FrameHeader header = { .type = MSG_CALL, .source = a | 5, .destination = b | 6 };
+    give(&w, 1, &header, NULL);
+    CHECK(!find_sent(&w, MSG_CALL));
+    pass(&w, 500 * USEC_PER_MSEC);
+    hello_on(&w, 3, ROLE_RAYLET, SLICE("secret"), &link);
+    CHECK_INT(sent_of(&w, MSG_CALL)->conn, 3);
+    pass(&w, 2 * USEC_PER_SEC);
+    CHECK_INT(state_of(&w, 2), NODE_STATE_ALIVE);
+    link = w.ends[3];
+    acknowledge(&w, 3);
+    hello_on(&w, 4, ROLE_RAYLET, SLICE("secret"), &link); /* the former is not known to be broken */
+    CHECK(!find_sent(&w, MSG_CALL));
+    CHECK_INT(w.closed.items[w.closed.len - 1], 3);
+    header.source = b | 6;
+    header.destination = a | 5;
+    sent_clear(&w);
+    give(&w, 4, &header, NULL);
+    CHECK_INT(sent_of(&w, MSG_CALL)->conn, 1);
+    world_done(&w);
+}
+
+static void test_link_rules(void **state) {
+    World w;
+    world_init(&w);
+    join(&w, 1, true);
+    PeerId b = join(&w, 2, false);
+    acknowledge(&w, 2);
+    End link = w.ends[2], wrong = link;
+    wrong.received++;
+    hello_on(&w, 3, ROLE_RAYLET, SLICE("secret"), &wrong); /* it can't have that */
+    check_status(&w, STATUS_CODE_INVALID);
+    CHECK_INT(w.closed.items[0], 3);
+    feed(&w, 2, b, MSG_PING, FRAME_CALL, NULL); /* who that was did no harm */
+    check_status(&w, STATUS_CODE_OK);
+    End none = { 0 };
+    hello_on(&w, 4, ROLE_RAYLET, SLICE("secret"), &none);
+    check_status(&w, STATUS_CODE_INVALID);
+    w.ends[2].sent++; /* one is missing */
+    vec_clear(&w.closed);
+    feed(&w, 2, b, MSG_PING, FRAME_CALL, NULL);
+    CHECK_INT(w.closed.items[0], 2);
+    link.received = w.ends[2].received;
+    hello_on(&w, 5, ROLE_RAYLET, SLICE("secret"), &link);
+    feed(&w, 5, b, MSG_PING, FRAME_CALL, NULL);
+    check_status(&w, STATUS_CODE_OK);
+    FrameHeader ack = { .type = MSG_LINK_ACK, .sequence = 1000 };
+    vec_clear(&w.closed);
+    gcs_frame(w.gcs, 5, &ack, (Slice){ 0 }); /* of what was not sent */
+    CHECK_INT(w.closed.items[0], 5);
+    link.other++; /* it was with another gcs meanwhile: a new link, and a new registration */
+    hello_on(&w, 6, ROLE_RAYLET, SLICE("secret"), &link);
+    CHECK_INT(w.ends[6].sent, 0);
+    w.ends[6].received = w.ends[6].told = 0;
+    ask_register(&w, 6, 2, false);
+    sent_of(&w, MSG_NODE_REGISTERED);
+    world_done(&w);
+}
+
+/* Who reported a death is answered when all have heard of it. */
+static void test_deaths_are_heard(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true);
+    join(&w, 2, false);
+    join(&w, 3, false);
+    for (GcsConnId conn = 1; conn <= 3; conn++)
+        acknowledge(&w, conn);
+    PeerDead dead = { .peer = a | 5 };
+    ASK(&w, 1, a, MSG_PEER_DEAD, peer_dead_encode, &dead);
+    acknowledge(&w, 2);
+    pass(&w, 0);
+    CHECK(!find_sent(&w, MSG_STATUS));
+    End link = w.ends[3];
+    link.received--; /* it was on its way */
+    gcs_disconnected(w.gcs, 3);
+    hello_on(&w, 4, ROLE_RAYLET, SLICE("secret"), &link);
+    sent_of(&w, MSG_PEER_DEAD);
+    pass(&w, 0);
+    CHECK(!find_sent(&w, MSG_STATUS));
+    acknowledge(&w, 4);
+    pass(&w, 0);
+    check_status(&w, STATUS_CODE_OK);
+    dead.peer = a | 6;
+    ASK(&w, 1, a, MSG_PEER_DEAD, peer_dead_encode, &dead);
+    acknowledge(&w, 2);
+    gcs_disconnected(w.gcs, 4); /* nobody waits for the dead */
+    pass(&w, 2 * USEC_PER_SEC);
+    check_status(&w, STATUS_CODE_OK);
+    world_done(&w);
+}
+
+/* A node that another one says takes nothing of what it is sent. */
+static void test_unreachable(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true);
+    join(&w, 2, false);
+    NodeUnreachable message = { .node = node_id(2), .reason = SLICE("it is stuck") };
+    ASK(&w, 1, a, MSG_NODE_UNREACHABLE, node_unreachable_encode, &message);
+    CHECK_INT(state_of(&w, 2), NODE_STATE_DEAD);
+    message.node = node_id(1);
+    ASK(&w, 1, a, MSG_NODE_UNREACHABLE, node_unreachable_encode, &message);
+    CHECK_INT(state_of(&w, 1), NODE_STATE_ALIVE);
     world_done(&w);
 }
 
@@ -242,6 +358,7 @@ static void test_charges(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_hello), TEST(test_bad_bodies), TEST(test_relay_and_false_source),
-                    TEST(test_node_life), TEST(test_lost_connection), TEST(test_jobs),
-                    TEST(test_space), TEST(test_publish), TEST(test_charges));
+                    TEST(test_node_life), TEST(test_lost_connection), TEST(test_link_goes_on),
+                    TEST(test_link_rules), TEST(test_deaths_are_heard), TEST(test_unreachable),
+                    TEST(test_jobs), TEST(test_space), TEST(test_publish), TEST(test_charges));
 }

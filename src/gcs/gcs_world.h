@@ -17,6 +17,15 @@ typedef struct Sent {
     Buf body;
 } Sent;
 
+/* What a connection's raylet knows of its link. */
+enum {
+    CONNS_MAX = 100
+};
+typedef struct End {
+    uint64_t name, other; /* 0: no raylet's */
+    uint32_t sent, received, told;
+} End;
+
 typedef struct World {
     Loop *loop;
     Kv *kv;
@@ -25,10 +34,19 @@ typedef struct World {
     Vec(GcsConnId) closed;
     Arena arena;
     uint32_t stream;
+    uint64_t last_name;
+    End ends[CONNS_MAX];
 } World;
 
 static inline void port_send(void *ctx, GcsConnId conn, const FrameHeader *header, Slice body) {
     World *w = ctx;
+    End *end = &w->ends[conn];
+    if (header->type == MSG_LINK_ACK)
+        return;
+    if (end->other) {
+        CHECK_INT(header->sequence, end->received + 1);
+        end->received++;
+    }
     Sent sent = { .conn = conn, .header = *header };
     buf_add(&sent.body, body.data, body.len);
     vec_push(&w->sent, sent);
@@ -72,9 +90,25 @@ static inline void world_done(World *w) {
     loop_free(w->loop);
 }
 
+static inline void acknowledge(World *w, GcsConnId conn) {
+    End *end = &w->ends[conn];
+    FrameHeader header = { .type = MSG_LINK_ACK, .sequence = end->received };
+    if (end->told != end->received)
+        gcs_frame(w->gcs, conn, &header, (Slice){ 0 });
+    end->told = end->received;
+}
+
 /* What is due now happens; time goes on by `delay`. */
 static inline void pass(World *w, usec_t delay) {
     loop_run_until(w->loop, loop_now(w->loop) + delay);
+}
+
+/* One frame on a connection, as its raylet numbers it. */
+static inline void give(World *w, GcsConnId conn, FrameHeader *header, const Buf *body) {
+    header->length = body ? (uint32_t)body->len : 0;
+    if (w->ends[conn].other)
+        header->sequence = ++w->ends[conn].sent;
+    gcs_frame(w->gcs, conn, header, body ? buf_slice(body) : (Slice){ 0 });
 }
 
 static inline uint32_t feed(World *w, GcsConnId conn, PeerId source, MessageType type,
@@ -84,7 +118,7 @@ static inline uint32_t feed(World *w, GcsConnId conn, PeerId source, MessageType
                            .stream = ++w->stream,
                            .source = source,
                            .destination = PEER_GCS };
-    gcs_frame(w->gcs, conn, &header, body ? buf_slice(body) : (Slice){ 0 });
+    give(w, conn, &header, body);
     pass(w, 0);
     return header.stream;
 }
@@ -125,10 +159,36 @@ static inline void check_status(World *w, StatusCode code) {
     CHECK_INT(status.code, code);
 }
 
-static inline void hello(World *w, GcsConnId conn, Role role, Slice token) {
+/* `end`: what its raylet knows of the link that goes on, or NULL. */
+static inline void hello_on(World *w, GcsConnId conn, Role role, Slice token, const End *end) {
     gcs_connected(w->gcs, conn);
+    w->ends[conn] = (End){ 0 };
     Hello message = { .version_low = 1, .version_high = 1, .role = (uint8_t)role, .token = token };
+    if (role == ROLE_RAYLET) {
+        message.link = end ? end->name : ++w->last_name;
+        message.link_other = end ? end->other : 0;
+        message.link_received = end ? end->received : 0;
+    }
     ASK(w, conn, 0, MSG_HELLO, hello_encode, &message);
+    const Sent *sent = find_sent(w, MSG_WELCOME);
+    Welcome welcome;
+    if (role != ROLE_RAYLET || !sent)
+        return;
+    CHECK_OK(welcome_decode(&welcome, sent->body.data, sent->body.len, &w->arena));
+    End now = { .name = message.link, .other = welcome.link };
+    if (end) {
+        now.sent = (uint32_t)welcome.link_received;
+        now.received = now.told = end->received;
+    }
+    /* what it had been sent and has not acknowledged came behind the Welcome */
+    VEC_EACH(more, &w->sent)
+        if (more->header.type != MSG_WELCOME)
+            CHECK_INT(more->header.sequence, ++now.received);
+    w->ends[conn] = now;
+}
+
+static inline void hello(World *w, GcsConnId conn, Role role, Slice token) {
+    hello_on(w, conn, role, token, NULL);
 }
 
 static inline NodeId node_id(int i) {

@@ -18,7 +18,7 @@
 /* A GroupGet that waits. */
 typedef struct GroupWait {
     List link; /* in GcsGroup.waiting */
-    GcsConnId conn;
+    uint64_t conn;
     FrameHeader header;
 } GroupWait;
 

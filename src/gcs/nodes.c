@@ -54,6 +54,7 @@ static void node_free(GcsNode *node) {
     resources_done(&node->reserved);
     resources_done(&node->reserved_used);
     buf_done(&node->demands);
+    vec_done(&node->untold);
     free(node);
 }
 
@@ -239,7 +240,7 @@ static void tell_of_death(Gcs *gcs, const GcsNode *node) {
     nodes_broadcast(gcs, MSG_PEER_DEAD, &body, NULL);
 }
 
-static void node_die(Gcs *gcs, GcsNode *node, const char *reason) {
+void node_die(Gcs *gcs, GcsNode *node, const char *reason) {
     if (node->state == NODE_STATE_DEAD)
         return;
     log_warn("node %.12s (%s) is dead: %s", ID_HEX(&node->sched.id), node->ip, reason);
@@ -253,10 +254,9 @@ static void node_die(Gcs *gcs, GcsNode *node, const char *reason) {
     gcs->nodes_alive--;
     gcs->nodes_dead++;
     if (node->conn) {
-        GcsConn *conn = node->conn;
-        node->conn = NULL;
+        GcsConn *conn = TAKE(node->conn);
         conn->node = NULL;
-        gcs->port.close(gcs->port.ctx, conn->id);
+        conn_close(conn);
     }
     if (node_store(gcs, node) == 0)
         gcs_log(gcs);
@@ -302,8 +302,9 @@ static void nodes_tick(void *ctx) {
                 continue;
             if (node->deadline <= now) {
                 node_die(gcs, node,
-                         node->conn ? "it sent no keep-alive for too long"
-                                    : "the connection to its raylet was lost");
+                         node->conn && node->conn->carrier
+                             ? "it sent no keep-alive for too long"
+                             : "the connection to its raylet was lost");
                 again = true; /* the map may have changed */
                 break;
             }
@@ -317,12 +318,10 @@ void nodes_heard(Gcs *gcs, GcsNode *node) {
     node_seen(gcs, node, KEEPALIVES_MISSED * gcs->keepalive);
 }
 
-void nodes_on_disconnect(Gcs *gcs, GcsConn *conn) {
+void nodes_on_away(Gcs *gcs, GcsConn *conn) {
     GcsNode *node = conn->node;
     if (node->conn && node->conn != conn)
         return; /* another one has taken its place */
-    node->conn = NULL;
-    rpc_peer_lost(gcs->rpc, peer_make(node->index, node->incarnation, 0));
     node_seen(gcs, node, RECONNECT_GRACE);
 }
 
@@ -382,7 +381,7 @@ static void answer_registration(Gcs *gcs, const GcsCall *call, const GcsNode *no
 /* The record is in the log. The node takes part from the answer on: what it is sent before it would
  * not understand, and what it holds is settled by the answer. `key` is the connection. */
 static void registered(Gcs *gcs, const char *key) {
-    GcsConnId id = strtoull(key, NULL, 10);
+    uint64_t id = strtoull(key, NULL, 10);
     GcsConn *conn = map_get(&gcs->conns, &id);
     GcsNode *node = conn ? conn->node : NULL;
     if (!node)
@@ -392,11 +391,13 @@ static void registered(Gcs *gcs, const char *key) {
         conn->node = NULL;
         gcs_reply_status(gcs, &call, STATUS_CODE_DEAD, "this node was declared dead: %s",
                          node->death_reason ? node->death_reason : "");
+        if (!conn->carrier)
+            conn_close(conn);
         return;
     }
-    if (node->conn && node->conn != conn) {
-        node->conn->node = NULL; /* not known to be dead yet */
-        gcs->port.close(gcs->port.ctx, node->conn->id);
+    if (node->conn && node->conn != conn) { /* it has begun anew */
+        node->conn->node = NULL;
+        conn_close(node->conn);
     }
     node->conn = NULL;
     /* What it was asked by the former connection is asked again. */
@@ -501,6 +502,16 @@ void nodes_on_drain(Gcs *gcs, GcsCall *call) {
     }
     node_changed(gcs, node);
     gcs_ok_logged(gcs, call, KV_LOGGED);
+}
+
+void nodes_on_unreachable(Gcs *gcs, GcsCall *call) {
+    NodeUnreachable message;
+    GCS_DECODE(gcs, call, node_unreachable_decode, &message);
+    GcsNode *node = nodes_get(gcs, &message.node);
+    if (!call->conn->node || !node || node == call->conn->node)
+        return;
+    _cleanup_free_ char *reason = str_dup_slice(message.reason);
+    node_die(gcs, node, reason);
 }
 
 /* Actors and submitted jobs wait at gcs, on no node: they are shown with the head's demands. */

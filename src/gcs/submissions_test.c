@@ -111,7 +111,7 @@ static void answer_run_on(World *w, GcsConnId conn, PeerId raylet, StatusCode co
                            .source = raylet,
                            .destination = PEER_GCS };
     sent_clear(w);
-    gcs_frame(w->gcs, conn, &header, buf_slice(&body));
+    give(w, conn, &header, &body);
     pass(w, 0);
 }
 

@@ -27,7 +27,7 @@ typedef struct RayletHttp {
 
 static const char *gcs_problem(void *ctx) {
     const Raylet *raylet = ctx;
-    if (!raylet->gcs.registered)
+    if (!upstream_connected(raylet))
         return "not connected";
     usec_t silent = loop_now(raylet->loop) - raylet->gcs.heard_at;
     return silent > GCS_SILENT_KEEPALIVES * raylet->gcs.keepalive ? "it does not answer" : NULL;

@@ -91,7 +91,14 @@ static void worker_dead(Worker *worker) {
     loop_task_arm(raylet->dispatch_task);
 }
 
-/* The process is a zombie or gone: no ring of it will be written any more. */
+static void leave_idle(Worker *worker) {
+    if (worker->state != WORKER_IDLE)
+        return;
+    worker->raylet->idle_len--;
+    list_remove(&worker->idle);
+}
+
+/* The process is a zombie or gone: no ring of it will be written any more, nobody may get it. */
 static void on_process_end(void *ctx, const LoopExit *end) {
     Worker *worker = ctx;
     if (worker->local)
@@ -100,10 +107,14 @@ static void on_process_end(void *ctx, const LoopExit *end) {
         worker->have_status = true;
         worker->status = end->signal ? end->signal : W_EXITCODE(end->code, 0);
     }
-    if (worker->have_status)
+    if (worker->have_status) {
         worker_dead(worker);
-    else
-        loop_timer_after(worker->timer, STATUS_GRACE);
+        return;
+    }
+    leave_idle(worker);
+    if (worker->state == WORKER_IDLE || worker->state == WORKER_LEASED)
+        worker->state = WORKER_ENDING;
+    loop_timer_after(worker->timer, STATUS_GRACE);
 }
 
 void worker_exited(Worker *worker, int status) {
@@ -121,10 +132,7 @@ void worker_disconnected(Worker *worker) {
         str_set(&worker->death_text, "The worker process ended while it started.");
         return;
     }
-    if (worker->state == WORKER_IDLE) {
-        worker->raylet->idle_len--;
-        list_remove(&worker->idle);
-    }
+    leave_idle(worker);
     worker->state = WORKER_ENDING;
     loop_timer_after(worker->timer, EXIT_GRACE);
 }
@@ -134,10 +142,7 @@ void worker_end(Worker *worker, bool kill, bool intended, const char *text) {
     worker->intended |= intended;
     if (!worker->death_text && text)
         worker->death_text = str_dup(text);
-    if (worker->state == WORKER_IDLE) {
-        raylet->idle_len--;
-        list_remove(&worker->idle);
-    }
+    leave_idle(worker);
     if (worker->state == WORKER_FORKING)
         return; /* ended as soon as it is there: worker_forked() */
     if (kill || !worker->local || !worker->local->frames) {

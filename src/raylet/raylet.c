@@ -129,7 +129,7 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     if (r == 0)
         r = objects_init(raylet, store_bytes(raylet));
     if (r == 0)
-        r = peers_listen(raylet, &options->listen);
+        r = ways_listen(raylet, &options->listen);
     if (r < 0)
         return r;
     *ret_raylet = TAKE(raylet);
@@ -187,5 +187,5 @@ void raylet_info(const Raylet *raylet, RayletInfo *ret_info) {
 }
 
 bool raylet_healthy(const Raylet *raylet) {
-    return raylet->gcs.registered && !raylet->ending;
+    return upstream_connected(raylet) && !raylet->ending;
 }

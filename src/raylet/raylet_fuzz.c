@@ -32,7 +32,7 @@ enum Step {
     STEP_CLOSE,        /* slot: the process's end of its socket */
     STEP_HELLO,        /* slot, role; a worker's is that of a forked one */
     STEP_FRAME,        /* slot, type, flags, destination, stream, length, body */
-    STEP_GCS,          /* the same without a slot, from gcs */
+    STEP_GCS,          /* the same without a slot, from gcs; a LinkFrame: see step_link() */
     STEP_REMOTE,       /* the same, from another node's process */
     STEP_ANSWER,       /* to a call of ours: stream, 0: a Status, else: length, body */
     STEP_LEASE,        /* from, id, amounts, strategy, runtime_env */
@@ -52,7 +52,7 @@ enum Step {
     STEP_HELPER_END,   /* which, status */
     STEP_WAIT,         /* seconds; from 128 on with little memory left, 128 less */
     STEP_GCS_LOST,
-    STEP_GCS_BACK,
+    STEP_GCS_BACK,     /* how */
     STEPS,
 };
 
@@ -76,9 +76,11 @@ typedef struct World {
     int process[LOCALS]; /* the other ends of the locals' sockets, or -1 */
     Local *local[LOCALS];
     int gcs;             /* the other end of gcs's socket */
+    uint64_t gcs_name;   /* of its end of the link */
+    uint32_t gcs_sent;   /* on it */
     LoopChild *children[CHILDREN_MAX];
     Helper *helpers[HELPERS_MAX];
-    bool failed, memory_short;
+    bool gcs_there, failed, memory_short;
 } World;
 
 static World world;
@@ -166,9 +168,16 @@ WRAPPED(int, stream_connect, Loop *loop, const NetAddress *to, usec_t timeout, S
     return error_origin(-ENETUNREACH, "nothing is dialled");
 }
 
+/* gcs, when the input says that it is there. */
 WRAPPED(int, stream_connect_host, Loop *loop, const char *host, uint16_t port, usec_t timeout,
         StreamFn *fn, void *ctx, Stream **ret) {
-    return error_origin(-ENETUNREACH, "nothing is dialled");
+    int fds[2];
+    if (!world.gcs_there)
+        return error_origin(-ENETUNREACH, "nothing is dialled");
+    ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
+    fd_close(world.gcs);
+    world.gcs = fds[1];
+    return stream_new(loop, fds[0], fn, ctx, ret);
 }
 
 WRAPPED(int, host_memory, HostMemory *ret_memory) {
@@ -245,33 +254,6 @@ static Resource *amounts(uint8_t from, size_t *ret_len) {
 
 /* ---- peers --------------------------------------------------------------------------------- */
 
-static void on_gcs_frame(void *ctx, FrameConn *conn, FrameIn *frame) {
-}
-static void on_gcs_closed(void *ctx, FrameConn *conn, int r) {
-    world.raylet->gcs.frames = frame_conn_free(world.raylet->gcs.frames);
-}
-static const FrameEvents gcs_events = { .frame = on_gcs_frame, .closed = on_gcs_closed };
-
-static void connect_gcs(void) {
-    int fds[2];
-    Stream *stream;
-    if (world.raylet->gcs.frames)
-        return;
-    ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
-    ASSERT(stream_new(world.loop, fds[0], NULL, NULL, &stream) == 0);
-    stream_set_output_marks(stream, 1 << 20, (size_t)1 << 30);
-    world.raylet->gcs.frames = frame_conn_new(stream, &gcs_events, NULL);
-    world.raylet->gcs.registered = true;
-    world.gcs = fds[1];
-    resend_all(world.raylet, world.raylet->gcs.frames);
-}
-
-static void lose_gcs(void) {
-    world.raylet->gcs.frames = frame_conn_free(world.raylet->gcs.frames);
-    world.raylet->gcs.registered = false;
-    world.gcs = fd_close(world.gcs);
-}
-
 /* Slots whose process the node has forgotten are free again. */
 static void look_at_locals(void) {
     for (size_t i = 0; i < LOCALS; i++) {
@@ -313,16 +295,63 @@ static void from_local(unsigned slot, const FrameHeader *header, Slice body) {
     run(0);
 }
 
+static void gcs_says(const FrameHeader *header, Slice body) {
+    uint8_t bytes[FRAME_HEADER_SIZE];
+    FrameHeader out = *header;
+    out.length = (uint32_t)body.len;
+    out.source = PEER_GCS;
+    frame_pack(&out, bytes);
+    (void)!send(world.gcs, bytes, sizeof(bytes), MSG_NOSIGNAL);
+    (void)!send(world.gcs, body.data, body.len, MSG_NOSIGNAL);
+    run(0);
+}
+
 static void from_gcs(const FrameHeader *header, Slice body) {
     FrameHeader in = *header;
     in.length = (uint32_t)body.len;
-    in.source = PEER_GCS;
-    if (!world.raylet->gcs.registered || frame_check(&in) < 0)
+    if (!world.raylet->gcs.registered || !world.gcs_there || frame_check(&in) < 0)
         return;
-    if (in.flags & FRAME_REPLY)
-        resend_answered(world.raylet, &in);
-    route_in(world.raylet, NULL, &in, body);
+    if (in.type != MSG_LINK_ACK) /* else its sequence is the input's */
+        in.sequence = ++world.gcs_sent;
+    gcs_says(&in, body);
+}
+
+static void lose_gcs(void) {
+    world.gcs_there = false;
+    world.gcs = fd_close(world.gcs);
     run(0);
+}
+
+/* Bits of `how`: 1 another process than before, 2 it has all that was sent, 4 a node that was
+ * forgotten, 8 and more: it says that it has so many frames. */
+static void connect_gcs(uint8_t how) {
+    Raylet *raylet = world.raylet;
+    if (world.gcs_there)
+        return;
+    world.gcs_there = true;
+    loop_timer_at(raylet->gcs.timer, 0);
+    run(0);
+    if (how & 1)
+        world.gcs_name++;
+    Welcome welcome = { .version = WIRE_VERSION_HIGH, .link = world.gcs_name };
+    welcome.link_other = how & 1 ? 0 : link_hello(raylet->gcs.link).id;
+    if (!(how & 1))
+        welcome.link_received = how >= 8  ? how >> 3
+                                : how & 2 ? link_sent(raylet->gcs.link)
+                                          : link_acknowledged(raylet->gcs.link);
+    _cleanup_buf_ Buf body = { 0 };
+    welcome_encode(&welcome, &body);
+    gcs_says(&(FrameHeader){ .type = MSG_WELCOME, .flags = FRAME_REPLY }, buf_slice(&body));
+    world.gcs_sent = (uint32_t)link_hello(raylet->gcs.link).received;
+    if (raylet->gcs.registered || world.failed)
+        return;
+    NodeRegistered registered = { .index = 1, .incarnation = how & 4 ? 2 : 1 };
+    _cleanup_buf_ Buf answer = { 0 };
+    node_registered_encode(&registered, &answer);
+    FrameHeader header = { .type = MSG_NODE_REGISTERED,
+                           .flags = FRAME_REPLY,
+                           .sequence = ++world.gcs_sent };
+    gcs_says(&header, buf_slice(&answer));
 }
 
 static void from_remote(uint8_t which, const FrameHeader *header, Slice body) {
@@ -455,12 +484,62 @@ static void step_dead(Input *in, bool whole_node) {
     say_gcs(MSG_PEER_DEAD, false, &body);
 }
 
+/* Another node through gcs: which, the inner type, its flags, the way's name (0: the one that is), what
+ * it says of the link, body. */
+static void step_link(Input *in) {
+    PeerId from = peer_raylet(remote_process(take(in)));
+    uint8_t type = take(in), flags = take(in), name = take(in), say = take(in);
+    const Remote *remote = peers_of(world.raylet, from);
+    LinkHello ours = remote ? link_hello(remote->link) : (LinkHello){ 0 };
+    FrameHeader inner = { .type = type,
+                          .flags = flags & (FRAME_REPLY | FRAME_ERROR | FRAME_CALL),
+                          .sequence = say ? say : (uint32_t)ours.received + 1,
+                          .source = from | (flags >> 6),
+                          .destination = world.raylet->self };
+    _cleanup_buf_ Buf body = { 0 }, packed = { 0 }, outer = { 0 };
+    if (type == MSG_HELLO)
+        hello_encode(&(Hello){ .link = 1 + (flags & 8),
+                               .link_other = ours.id + (flags & 16),
+                               .link_received = say },
+                     &body);
+    else if (type == MSG_WELCOME)
+        welcome_encode(&(Welcome){ .link = 1 + (flags & 8), .link_received = say }, &body);
+    else {
+        Slice rest = take_slice(in);
+        buf_add(&body, rest.data, rest.len);
+    }
+    inner.length = (uint32_t)body.len + (flags & 32);
+    buf_add(&packed, &inner, sizeof(inner));
+    buf_add(&packed, body.data, body.len);
+    link_frame_encode(&(LinkFrame){ .frame = buf_slice(&packed) }, &outer);
+    FrameHeader header = { .type = MSG_LINK_FRAME,
+                           .length = (uint32_t)outer.len,
+                           .stream = name || !remote ? name : remote->way_name,
+                           .sequence = world.gcs_sent + 1,
+                           .source = from,
+                           .destination = world.raylet->self };
+    if (!world.gcs_there || !world.raylet->gcs.registered)
+        return;
+    world.gcs_sent++;
+    uint8_t bytes[FRAME_HEADER_SIZE];
+    frame_pack(&header, bytes);
+    (void)!send(world.gcs, bytes, sizeof(bytes), MSG_NOSIGNAL);
+    (void)!send(world.gcs, outer.data, outer.len, MSG_NOSIGNAL);
+    run(0);
+}
+
 static void step_frame(Input *in, enum Step from) {
-    uint8_t who = from == STEP_GCS ? 0 : take(in), type = take(in), flags = take(in);
+    uint8_t who = from == STEP_GCS ? 0 : take(in), type = take(in);
+    if (from == STEP_GCS && type == MSG_LINK_FRAME) {
+        step_link(in);
+        return;
+    }
+    uint8_t flags = take(in);
     FrameHeader header = { .type = type,
                            .flags = flags & (FRAME_REPLY | FRAME_ERROR | FRAME_CALL),
                            .destination = flags & 0x80 ? someone(take(in)) : world.raylet->self,
                            .stream = take(in) };
+    header.sequence = header.stream;
     Slice body = take_slice(in);
     if (from == STEP_GCS)
         from_gcs(&header, body);
@@ -602,7 +681,7 @@ static void step(Input *in) {
         lose_gcs();
         break;
     case STEP_GCS_BACK:
-        connect_gcs();
+        connect_gcs(take(in));
         break;
     default:
         step_small(in, what);
@@ -638,8 +717,9 @@ static void begin(void) {
     raylet->ready = true;
     raylet->session.dir = str_dup("/proc/none");
     raylet->session.logs = str_dup("/proc/none");
-    loop_timer_stop(raylet->gcs.timer);
-    connect_gcs();
+    raylet->joined = true;
+    connect_gcs(1);
+    ASSERT(raylet->gcs.registered && !world.failed);
     JobId job = the_job();
     job_cache_learn(raylet, &job, peer_make(1, 1, 1), SLICE("{}"), SLICE("ns"));
 }

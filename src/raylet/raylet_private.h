@@ -13,6 +13,7 @@
 #include "loop/loop.h"
 #include "model/convert.h"
 #include "net/frame.h"
+#include "net/link.h"
 #include "net/listener.h"
 #include "raylet/raylet.h"
 #include "rpc/rpc.h"
@@ -166,16 +167,28 @@ struct Lease {
     List link;                /* in Raylet.waiting, or Raylet.granted */
 };
 
-/* ---- peers.c: other raylets ---- */
+/* ---- peers.c, ways.c: other raylets ---- */
+typedef enum Way { /* to one, now */
+    WAY_NONE,
+    WAY_DIALLED,   /* directly, its Welcome has not come */
+    WAY_DIRECT,
+    WAY_ASKED,     /* through gcs, its Welcome has not come */
+    WAY_GCS,
+} Way;
+
 typedef struct Remote {
     Raylet *raylet;
     SchedNode sched;
     uint16_t index, incarnation;
     char *address, *ip;
-    FrameConn *frames; /* sent on; NULL: none now */
-    FrameConn *extra;  /* theirs, when both sides dialled: listened to only */
-    bool connected;
-    usec_t retry_at;   /* through gcs until then: it could not be dialled */
+    Link *link;         /* lasts while both nodes live */
+    Way way;
+    FrameConn *frames;  /* DIALLED, DIRECT */
+    uint32_t way_name;  /* ASKED, GCS */
+    LoopTimer *timer;   /* NONE: the next attempt; DIALLED, ASKED: the end of this one */
+    usec_t retry;       /* the pause before the next attempt */
+    usec_t direct_at;   /* not dialled before: it could not be */
+    usec_t direct_wait; /* the last time for that */
 } Remote;
 
 /* ---- job_cache.c: what is known of jobs ---- */
@@ -188,14 +201,16 @@ typedef struct Job {
 
 /* ---- upstream.c: the connection to gcs ---- */
 typedef struct Upstream {
+    Link *link;       /* lasts while that gcs does */
     FrameConn *frames;
+    bool asked;       /* to be registered */
     bool registered;
     LoopTimer *timer; /* the next dial, or the keep-alive */
     usec_t keepalive;
     usec_t lost_at;   /* 0: connected */
     usec_t heard_at;  /* it answered last */
     usec_t retry;     /* the pause before the next dial */
-    Buf held;         /* frames that are no calls and wait for the connection */
+    Buf held;         /* frames that are no calls and wait until we are registered */
     LoopTimer *report_timer;
     usec_t reported_at;
     bool freed; /* leases came back since */
@@ -210,7 +225,7 @@ struct Raylet {
     char *spill_folder;
     char *dashboard_url, *settings;
     Buf token;
-    bool head, ready, ending;
+    bool head, joined, ready, ending;
     uint32_t prestart;
     NodeId id;
     char id_hex[ID_HEX_MAX];
@@ -456,6 +471,7 @@ void upstream_init(Raylet *raylet); /* and dials */
 void upstream_done(Raylet *raylet);
 /* Sends, or keeps it until the connection is back. */
 void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body);
+bool upstream_connected(const Raylet *raylet);
 void upstream_changed(Raylet *raylet); /* resources or demands: report soon */
 /* The same, though what is told may be what was told last. */
 void upstream_report_anew(Raylet *raylet);
@@ -464,18 +480,32 @@ void upstream_peer_dead(Raylet *raylet, const PeerDead *dead);
 /* ---- peers.c ---- */
 void peers_init(Raylet *raylet);
 void peers_done(Raylet *raylet);
-_must_check_ int peers_listen(Raylet *raylet, const NetAddress *address);
 void peers_update(Raylet *raylet, const NodeInfo *infos, size_t len);
 void peers_on_view(Raylet *raylet, RayletCall *call);
 void peers_on_dead(Raylet *raylet, RayletCall *call);
 /* Its node is one that lives. */
 bool peers_has(const Raylet *raylet, PeerId peer);
-/* Bytes for that node which the kernel has not taken yet. */
+/* Bytes on their way to that node. */
 size_t peers_queued(const Raylet *raylet, PeerId peer);
 /* False: no way there. */
 bool peers_send(Raylet *raylet, const FrameHeader *header, Slice body);
 SchedView peers_view(Raylet *raylet);
 Remote *peers_get(const Raylet *raylet, const NodeId *id);
+Remote *peers_of(const Raylet *raylet, PeerId peer);
+
+/* ---- ways.c ---- */
+_must_check_ int ways_listen(Raylet *raylet, const NetAddress *address);
+void ways_done(Raylet *raylet);
+void way_init(Remote *remote);
+void way_done(Remote *remote);
+/* Something waits to be sent. */
+void way_wanted(Remote *remote);
+/* There are nodes now that have been waited for. */
+void ways_nodes_known(Raylet *raylet);
+/* gcs has begun anew: what was on its way through it is lost. */
+void ways_gcs_lost(Raylet *raylet);
+/* A LinkFrame for us from gcs. */
+void ways_on_frame(Raylet *raylet, const FrameHeader *outer, Slice body);
 
 /* ---- logs.c ---- */
 _must_check_ int logs_init(Raylet *raylet);
@@ -495,7 +525,7 @@ void resend_done(Raylet *raylet);
 void resend_keep(Raylet *raylet, const FrameHeader *header, Slice body);
 void resend_answered(Raylet *raylet, const FrameHeader *reply);
 /* To a gcs that we have just been registered with. */
-void resend_all(Raylet *raylet, FrameConn *frames);
+void resend_all(Raylet *raylet, Link *link);
 void resend_forget(Raylet *raylet, PeerId source); /* the process is gone */
 
 /* ---- state.c: what users list ---- */

@@ -11,7 +11,7 @@
  */
 
 enum {
-    KEPT_BYTES_MAX = 64 << 20, /* beyond, calls are not kept: they end when the connection does */
+    KEPT_BYTES_MAX = 64 << 20, /* beyond, calls are not kept: they are lost with gcs */
     SUBSCRIPTIONS_MAX = 100000,
 };
 
@@ -92,13 +92,13 @@ void resend_answered(Raylet *raylet, const FrameHeader *reply) {
         call_free(raylet->resend, call);
 }
 
-void resend_all(Raylet *raylet, FrameConn *frames) {
+void resend_all(Raylet *raylet, Link *link) {
     struct Resend *resend = raylet->resend;
     VEC_EACH(kept, &resend->subscriptions)
-        frame_send(frames, &kept->header, buf_slice(&kept->body));
+        link_send(link, &kept->header, buf_slice(&kept->body));
     LIST_EACH(item, &resend->calls) {
         KeptCall *call = LIST_ITEM(item, KeptCall, link);
-        frame_send(frames, &call->header, (Slice){ call->body, call->header.length });
+        link_send(link, &call->header, (Slice){ call->body, call->header.length });
     }
 }
 

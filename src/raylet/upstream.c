@@ -7,11 +7,13 @@
 
 /*
  * The connection to gcs: dialled until it is there, hello, registration, then keep-alives, and a
- * report whenever what this node has to offer or waits for has changed. While gcs is away frames
- * for it are kept.
+ * report whenever what this node has to offer or waits for has changed. A connection that broke
+ * goes on where it did (net/link.h); a gcs that began anew is registered with again, and asked again what
+ * the former one has not answered (resend.c).
  */
 
 #define DIAL_TIMEOUT    (5 * USEC_PER_SEC)
+#define WELCOME_WAIT    (5 * USEC_PER_SEC)
 #define RETRY_MAX       (1 * USEC_PER_SEC)
 #define GIVE_UP_AFTER   (60 * USEC_PER_SEC)
 #define REPORT_INTERVAL (10 * USEC_PER_MSEC)
@@ -25,17 +27,7 @@ static bool is_placed_by_gcs(const FrameHeader *header) {
     return header->type == MSG_ACTOR_CREATE || header->type == MSG_GROUP_CREATE;
 }
 
-void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body) {
-    Upstream *gcs = &raylet->gcs;
-    if (gcs->freed && is_placed_by_gcs(header))
-        report(raylet);
-    resend_keep(raylet, header, body);
-    if (gcs->registered) {
-        frame_send(gcs->frames, header, body);
-        return;
-    }
-    if (header->flags & FRAME_CALL && !(header->flags & FRAME_REPLY))
-        return; /* sent once we are registered: resend_all() */
+static void hold(Upstream *gcs, const FrameHeader *header, Slice body) {
     if (gcs->held.len + FRAME_HEADER_SIZE + body.len > RAYLET_HELD_BYTES) {
         log_warn("a frame for gcs was dropped: too much waits for it already");
         return;
@@ -46,12 +38,26 @@ void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body) {
     buf_add(&gcs->held, body.data, body.len);
 }
 
+void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body) {
+    Upstream *gcs = &raylet->gcs;
+    if (gcs->freed && is_placed_by_gcs(header))
+        report(raylet);
+    resend_keep(raylet, header, body);
+    if (gcs->registered)
+        link_send(gcs->link, header, body);
+    else if (!(header->flags & FRAME_CALL)) /* a call is sent by resend_all() */
+        hold(gcs, header, body);
+}
+
+bool upstream_connected(const Raylet *raylet) {
+    return raylet->gcs.registered && link_is_up(raylet->gcs.link);
+}
 static void send_held(Upstream *gcs) {
     size_t at = 0;
     while (at < gcs->held.len) {
         FrameHeader header = frame_unpack(gcs->held.data + at);
         at += FRAME_HEADER_SIZE;
-        frame_send(gcs->frames, &header, (Slice){ gcs->held.data + at, header.length });
+        link_send(gcs->link, &header, (Slice){ gcs->held.data + at, header.length });
         at += header.length;
     }
     buf_done(&gcs->held);
@@ -119,20 +125,20 @@ void upstream_report_anew(Raylet *raylet) {
 
 /* ---- registration ---- */
 
-static void send_handshake(Raylet *raylet, MessageType type, const Buf *body) {
-    FrameHeader header = { .type = (uint16_t)type, .flags = FRAME_CALL, .destination = PEER_GCS };
-    frame_send(raylet->gcs.frames, &header, buf_slice(body));
-}
-
 static void send_hello(Raylet *raylet) {
+    LinkHello link = link_hello(raylet->gcs.link);
     Hello hello = { .version_low = WIRE_VERSION_LOW,
                     .version_high = WIRE_VERSION_HIGH,
                     .role = ROLE_RAYLET,
                     .token = buf_slice(&raylet->token),
-                    .node = raylet->id };
+                    .node = raylet->id,
+                    .link = link.id,
+                    .link_other = link.other,
+                    .link_received = link.received };
     _cleanup_buf_ Buf body = { 0 };
     hello_encode(&hello, &body);
-    send_handshake(raylet, MSG_HELLO, &body);
+    FrameHeader header = { .type = MSG_HELLO, .flags = FRAME_CALL, .destination = PEER_GCS };
+    frame_send(raylet->gcs.frames, &header, buf_slice(&body));
 }
 
 static void send_registration(Raylet *raylet) {
@@ -159,52 +165,92 @@ static void send_registration(Raylet *raylet) {
     info->labels = labels_to_wire(&raylet->here.labels, &arena, &info->labels_len);
     _cleanup_buf_ Buf body = { 0 };
     node_register_encode(&message, &body);
-    send_handshake(raylet, MSG_NODE_REGISTER, &body);
+    FrameHeader header = { .type = MSG_NODE_REGISTER,
+                           .flags = FRAME_CALL,
+                           .destination = PEER_GCS };
+    link_send(raylet->gcs.link, &header, buf_slice(&body));
+}
+
+/* What the gcs that is no more has not acknowledged: news are told to the new one. Calls are sent again
+ * by resend_all(); who was answered, and what was to be passed on, is gone with it. */
+static void keep_news(void *ctx, const FrameHeader *header, Slice body) {
+    if (!(header->flags & (FRAME_CALL | FRAME_REPLY)) && header->type != MSG_LINK_FRAME)
+        hold(ctx, header, body);
+}
+
+/* The first word of the cluster: false when it is not to be joined. */
+static bool learn_session(Raylet *raylet, const Welcome *welcome) {
+    raylet->cluster = welcome->cluster;
+    _cleanup_free_ char *name = str_dup_slice(welcome->session_name);
+    int r = session_open(raylet->temp_dir, name, &raylet->session);
+    if (r < 0) {
+        raylet_fail(raylet, r, error_text(r));
+        return false;
+    }
+    raylet->dashboard_url = str_dup_slice(welcome->dashboard_url);
+    raylet->settings = str_dup_slice(welcome->settings);
+    if (!raylet->socket_path)
+        raylet->socket_path =
+            str_printf("%s/raylet%s%.8s", raylet->session.sockets, raylet->head ? "" : ".",
+                       raylet->head ? "" : raylet->id_hex);
+    raylet->joined = true;
+    return true;
+}
+
+static void back(Raylet *raylet) {
+    Upstream *gcs = &raylet->gcs;
+    gcs->lost_at = 0;
+    gcs->heard_at = loop_now(raylet->loop);
+    gcs->retry = 0;
+    loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));
 }
 
 static void on_welcome(Raylet *raylet, const Welcome *welcome) {
-    if (!raylet->ready) {
-        raylet->cluster = welcome->cluster;
-        _cleanup_free_ char *name = str_dup_slice(welcome->session_name);
-        int r = session_open(raylet->temp_dir, name, &raylet->session);
-        if (r < 0) {
-            raylet_fail(raylet, r, error_text(r));
-            return;
-        }
-        raylet->dashboard_url = str_dup_slice(welcome->dashboard_url);
-        raylet->settings = str_dup_slice(welcome->settings);
-        if (!raylet->socket_path)
-            raylet->socket_path =
-                str_printf("%s/raylet%s%.8s", raylet->session.sockets, raylet->head ? "" : ".",
-                           raylet->head ? "" : raylet->id_hex);
-    } else if (memcmp(&raylet->cluster, &welcome->cluster, sizeof(Hash)) != 0) {
+    Upstream *gcs = &raylet->gcs;
+    if (raylet->joined && memcmp(&raylet->cluster, &welcome->cluster, sizeof(Hash)) != 0) {
         raylet_fail(raylet, -ESTALE, "another cluster answers at the head's address");
         return;
     }
-    send_registration(raylet);
+    if (!raylet->joined && !learn_session(raylet, welcome))
+        return;
+    LinkHello theirs = { welcome->link, welcome->link_other, welcome->link_received };
+    int r = link_match(gcs->link, &theirs);
+    if (r < 0) {
+        raylet_fail(raylet, r, error_text(r));
+        return;
+    }
+    if (r == 1) { /* another process */
+        gcs->asked = gcs->registered = false;
+        link_reset(gcs->link, keep_news, gcs);
+        ways_gcs_lost(raylet);
+    }
+    stream_set_deadline(frame_conn_stream(gcs->frames), USEC_INFINITY);
+    link_up(gcs->link, &theirs);
+    if (gcs->registered)
+        back(raylet);
+    if (!gcs->asked)
+        send_registration(raylet);
+    gcs->asked = true;
 }
 
 static void on_registered(Raylet *raylet, const NodeRegistered *message) {
     Upstream *gcs = &raylet->gcs;
     raylet->self = peer_make(message->index, message->incarnation, 0);
     gcs->registered = true;
-    gcs->lost_at = 0;
-    gcs->heard_at = loop_now(raylet->loop);
     gcs->keepalive = (usec_t)MAX(message->keepalive_ms, 100u) * USEC_PER_MSEC;
-    gcs->retry = 0;
+    back(raylet);
     buf_clear(&gcs->last_report);
     peers_update(raylet, message->nodes, message->nodes_len);
     bundles_registered(raylet, message->bundles, message->bundles_len);
     actors_registered(raylet, message->actors, message->actors_len);
-    resend_all(raylet, gcs->frames);
+    resend_all(raylet, gcs->link);
     send_held(gcs);
-    loop_timer_at(gcs->timer, loop_deadline(raylet->loop, gcs->keepalive));
     upstream_changed(raylet);
     raylet_registered(raylet);
     jobrun_look_for_orphans(raylet);
 }
 
-/* Until we are registered every reply is for the handshake. */
+/* Until we are registered every reply is for the handshake; a Welcome comes on each connection. */
 static void on_handshake(Raylet *raylet, const FrameHeader *header, Slice body) {
     _cleanup_arena_ Arena arena = { 0 };
     Welcome welcome;
@@ -239,8 +285,7 @@ static void on_handshake(Raylet *raylet, const FrameHeader *header, Slice body) 
 static void lost(Raylet *raylet) {
     Upstream *gcs = &raylet->gcs;
     gcs->frames = frame_conn_free(gcs->frames);
-    gcs->registered = false;
-    loop_timer_stop(gcs->report_timer);
+    link_down(gcs->link);
     if (gcs->lost_at == 0)
         gcs->lost_at = loop_now(raylet->loop);
     if (loop_now(raylet->loop) - gcs->lost_at > GIVE_UP_AFTER) {
@@ -254,9 +299,22 @@ static void lost(Raylet *raylet) {
 static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
     Raylet *raylet = ctx;
     UNUSED(frames);
+    if (!link_is_up(raylet->gcs.link)) {
+        on_handshake(raylet, &frame->header, frame->body);
+        return;
+    }
+    int r = link_take(raylet->gcs.link, &frame->header);
+    if (r < 0) {
+        log_warn("gcs breaks the rules of its link: %s", error_text(r));
+        lost(raylet);
+    }
+    if (r != 0)
+        return;
     if (frame->header.flags & FRAME_REPLY)
         resend_answered(raylet, &frame->header);
-    if (raylet->gcs.registered)
+    if (raylet->gcs.registered && frame->header.type == MSG_LINK_FRAME)
+        ways_on_frame(raylet, &frame->header, frame->body);
+    else if (raylet->gcs.registered)
         route_in(raylet, NULL, &frame->header, frame->body);
     else if (frame->header.flags & FRAME_REPLY)
         on_handshake(raylet, &frame->header, frame->body);
@@ -265,7 +323,7 @@ static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
 static void on_closed(void *ctx, FrameConn *frames, int r) {
     Raylet *raylet = ctx;
     UNUSED(frames);
-    if (raylet->gcs.registered)
+    if (upstream_connected(raylet))
         log_warn("the connection to gcs was lost: %s", r < 0 ? error_text(r) : "it closed it");
     lost(raylet);
 }
@@ -292,9 +350,35 @@ static void dial(Raylet *raylet) {
         return;
     }
     stream_set_output_marks(stream, 1 << 20, (size_t)1 << 30);
+    stream_set_deadline(stream, loop_deadline(raylet->loop, WELCOME_WAIT));
     raylet->gcs.frames = frame_conn_new(stream, &frame_events, raylet);
     send_hello(raylet);
 }
+
+static void on_link_send(void *ctx, NetBytes *frame) {
+    const Raylet *raylet = ctx;
+    if (raylet->gcs.frames)
+        frame_send_packed(raylet->gcs.frames, frame);
+}
+
+static uint64_t on_link_progress(void *ctx) {
+    const Raylet *raylet = ctx;
+    return raylet->gcs.frames ? stream_sent(frame_conn_stream(raylet->gcs.frames)) : 0;
+}
+
+static void on_link_stalled(void *ctx) {
+    log_warn("nothing moves on the connection to gcs: it is made anew");
+    lost(ctx);
+}
+
+static void on_link_full(void *ctx) {
+    raylet_fail(ctx, -ENOBUFS, "the head does not take what it is sent");
+}
+
+static const LinkEvents link_events = { .send = on_link_send,
+                                        .progress = on_link_progress,
+                                        .stalled = on_link_stalled,
+                                        .full = on_link_full };
 
 static void on_pong(void *argument, const RpcReply *reply) {
     Raylet *raylet = argument;
@@ -313,13 +397,14 @@ static void on_timer(void *ctx) {
         dial(raylet);
         return;
     }
-    if (raylet->gcs.registered)
+    if (upstream_connected(raylet))
         ping(raylet);
     loop_timer_at(raylet->gcs.timer, loop_deadline(raylet->loop, raylet->gcs.keepalive));
 }
 
 void upstream_init(Raylet *raylet) {
     Upstream *gcs = &raylet->gcs;
+    gcs->link = link_new(raylet->loop, LINK_BYTES_MAX, &link_events, raylet);
     gcs->timer = loop_timer_new(raylet->loop, on_timer, raylet);
     gcs->report_timer = loop_timer_new(raylet->loop, report, raylet);
     gcs->keepalive = 3 * USEC_PER_SEC;
@@ -329,14 +414,15 @@ void upstream_init(Raylet *raylet) {
 
 void upstream_done(Raylet *raylet) {
     Upstream *gcs = &raylet->gcs;
-    if (gcs->registered) {
+    if (upstream_connected(raylet)) {
         NodeDrain bye = { .node = raylet->id, .reason = SLICE("it was stopped") };
         _cleanup_buf_ Buf body = { 0 };
         node_drain_encode(&bye, &body);
         raylet_send(raylet, PEER_GCS, MSG_NODE_DRAIN, &body);
         stream_flush(frame_conn_stream(gcs->frames));
     }
-    frame_conn_free(gcs->frames);
+    gcs->frames = frame_conn_free(gcs->frames);
+    gcs->link = link_free(gcs->link);
     loop_timer_free(gcs->timer);
     loop_timer_free(gcs->report_timer);
     buf_done(&gcs->held);

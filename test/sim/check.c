@@ -177,6 +177,31 @@ static void check_quiet_raylet(const Machine *machine) {
               (unsigned long long)objects_used(raylet));
 }
 
+/* What others believe that a node has is what it has. */
+static void check_view(const char *who, int at, const SchedNode *node) {
+    for (int i = 0; i < NODES; i++) {
+        const Raylet *raylet = sim->machines[i].raylet;
+        if (raylet && id_equal(&raylet->id, &node->id) &&
+            !resources_equal(&raylet->here.available, &node->available)) {
+            _cleanup_buf_ Buf text = { 0 };
+            resources_format(&node->available, &text);
+            fault("%s %d believes that node %d has %s", who, at, i, text.data);
+        }
+    }
+}
+
+static void check_quiet_views(const Gcs *gcs) {
+    const GcsNode *node;
+    const Remote *remote;
+    MAP_EACH(&gcs->nodes, pos, node)
+        if (node->state == NODE_STATE_ALIVE)
+            check_view("gcs", 0, &node->sched);
+    for (int i = 0; i < NODES; i++)
+        if (sim->machines[i].raylet)
+            MAP_EACH(&sim->machines[i].raylet->remotes, at, remote)
+                check_view("node", i, &remote->sched);
+}
+
 static void check_quiet_gcs(const Gcs *gcs) {
     const GcsActor *actor;
     const GcsGroup *group;
@@ -187,7 +212,9 @@ static void check_quiet_gcs(const Gcs *gcs) {
             fault("gcs: actor %s is left in state %d", ID_HEX(&actor->id), actor->state);
     MAP_EACH(&gcs->groups, again, group)
         if (group->state != GROUP_STATE_REMOVED)
-            fault("gcs: group %s is left in state %d", ID_HEX(&group->id), group->state);
+            fault("gcs: group %s of %llx is left in state %d%s", ID_HEX(&group->id),
+                  (unsigned long long)group->creator, group->state,
+                  group->detached ? ", detached" : "");
     if (map_len(&gcs->drivers))
         fault("gcs: %zu jobs have not ended", map_len(&gcs->drivers));
     if (rpc_pending(gcs->rpc))
@@ -201,8 +228,10 @@ void check_quiet(void) {
         else
             check_quiet_raylet(&sim->machines[i]);
     }
-    if (sim->head.gcs)
+    if (sim->head.gcs) {
         check_quiet_gcs(sim->head.gcs);
+        check_quiet_views(sim->head.gcs);
+    }
     VEC_EACH(proc, &sim->procs)
         if ((*proc)->alive)
             fault("%s is left", proc_name(*proc));

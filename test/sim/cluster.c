@@ -158,10 +158,8 @@ void machine_down(Machine *machine) {
         char text[NET_ADDRESS_TEXT_MAX + 8];
         Remote *remote;
         net_die(raylet->gcs.frames);
-        MAP_EACH(&raylet->remotes, pos, remote) {
+        MAP_EACH(&raylet->remotes, pos, remote)
             net_die(remote->frames);
-            net_die(remote->extra);
-        }
         snprintf(text, sizeof(text), "%s:", machine->ip);
         net_die_accepted(text, true);
         snprintf(text, sizeof(text), "unix:%s", machine->socket);
@@ -220,11 +218,19 @@ static void kill_raylet(void) {
     machine_kill(machine, chance(4));
 }
 
-/* gcs and a node don't hear of each other for a while, perhaps for so long that it is given up. */
+/* A node and gcs, or another node, don't hear of each other for a while, perhaps for so long that
+ * it is given up. */
 static void partition(void) {
     const Machine *machine = machine_some_up();
-    if (machine && machine->raylet->gcs.frames)
-        net_stand_still(machine->raylet->gcs.frames, rnd(20000) * USEC_PER_MSEC);
+    if (!machine)
+        return;
+    FrameConn *frames = machine->raylet->gcs.frames;
+    Remote *remote;
+    MAP_EACH(&machine->raylet->remotes, pos, remote)
+        if (remote->frames && chance(2))
+            frames = remote->frames;
+    if (frames)
+        net_stand_still(frames, rnd(20000) * USEC_PER_MSEC);
 }
 
 static void happen(void) {
@@ -285,10 +291,10 @@ void faults_begin(void) {
                    .drivers = any && chance(2),
                    .raylets = any && chance(2),
                    .gcs = any && chance(2),
-                   .links = false && chance(3),
+                   .links = any && chance(3),
                    .stalls = any && chance(3),
                    .disk = any && chance(3),
-                   .partitions = false && chance(4),
+                   .partitions = any && chance(4),
                    .rarity = 50 + rnd(1000) };
     sim->fault_timer = loop_timer_new(sim->loop, on_fault_timer, NULL);
     loop_timer_after(sim->fault_timer, 300 * USEC_PER_MSEC);

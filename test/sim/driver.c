@@ -153,14 +153,16 @@ static void wait_for_end(Proc *proc) {
         say_what_waits(proc);
 }
 
-static void end_detached(Proc *proc) {
+/* Not before gcs knows of it: what comes after its removal would be there for ever. `all`: nobody is
+ * left who could ask. */
+static void end_detached(Proc *proc, bool all) {
     Actor *actor;
     Group *group;
     MAP_EACH(&sim->actors, pos, actor)
-        if (actor->detached && !actor->killed)
+        if (actor->detached && !actor->killed && (all || actor->registered))
             actor_kill_it(proc, actor, true);
     MAP_EACH(&sim->groups, again, group)
-        if (group->detached && !group->removed)
+        if (group->detached && !group->removed && (all || group->made))
             group_remove_it(proc, group);
 }
 
@@ -168,7 +170,7 @@ static void end_detached(Proc *proc) {
 static void janitor_step(Proc *proc) {
     bool last = sim->drivers_alive == 1;
     if (last ? !proc->done_at : proc->steps++ % 64 == 0 && rpc_pending(proc->rpc) == 0)
-        end_detached(proc);
+        end_detached(proc, last);
     if (last)
         wait_for_end(proc);
 }

@@ -43,6 +43,7 @@ struct Lane {
     LoopTimer *timer;
     usec_t last, stalled;
     size_t bytes;
+    uint64_t arrived;
 };
 
 struct FrameConn { /* one end */
@@ -195,7 +196,9 @@ static void open_arrived(Wire *wire) {
     wire->opened = true;
     if (!wire->end[0])
         return;
-    if (!listener) {
+    bool refused =
+        sim->faults.links && !sim->closing && !str_starts(wire->to, "unix:") && chance(6);
+    if (!listener || refused) {
         lane_add(&wire->lane[0], PACKET_CLOSE)->r = -ECONNREFUSED;
         return;
     }
@@ -224,6 +227,7 @@ static void frame_arrived(FrameConn *end, Packet *packet) {
 static void packet_arrived(Lane *lane, Packet *packet) {
     FrameConn *end = lane->wire->end[lane->to];
     lane->bytes -= packet->body.len;
+    lane->arrived++;
     list_remove(&packet->link);
     list_init(&packet->link);
     sim->events++;
@@ -355,6 +359,12 @@ WRAPPED(void, frame_send, FrameConn *conn, const FrameHeader *header, Slice body
     send_frame(conn, header, body);
 }
 
+WRAPPED(void, frame_send_packed, FrameConn *conn, NetBytes *frame) {
+    FrameHeader header = frame_unpack(frame->data);
+    send_frame(conn, &header,
+               (Slice){ frame->data + FRAME_HEADER_SIZE, frame->len - FRAME_HEADER_SIZE });
+}
+
 /* The scripts share the store's memory, no rings. */
 WRAPPED(int, frame_send_fds, FrameConn *conn, const FrameHeader *header, Slice body, const int *fds,
         size_t fd_count) {
@@ -414,6 +424,10 @@ WRAPPED(void, stream_flush, Stream *stream) {
     FrameConn *end = &stream->conn;
     LIST_EACH(item, &end->wire->lane[1 - end->side].packets)
         LIST_ITEM(item, Packet, link)->flushed = true;
+}
+
+WRAPPED(uint64_t, stream_sent, const Stream *stream) {
+    return stream->conn.wire->lane[1 - stream->conn.side].arrived;
 }
 
 WRAPPED(int, stream_credentials, const Stream *stream, pid_t *ret_pid, uid_t *ret_uid,
