@@ -224,6 +224,10 @@ int frame_send_fds(FrameConn *conn, const FrameHeader *header, Slice body, const
     return 0;
 }
 
+uint64_t frame_progress(const FrameConn *conn) {
+    return stream_queued(conn->stream) ? stream_sent(conn->stream) : 0;
+}
+
 bool frame_congested(const FrameConn *conn) {
     return stream_congested(conn->stream);
 }

@@ -50,6 +50,8 @@ void frame_send_packed(FrameConn *conn, NetBytes *frame);
 /* `fds` are duplicated; at most STREAM_FDS_SEND_MAX. -ENOTSUP where it is no unix socket. */
 _must_check_ int frame_send_fds(FrameConn *conn, const FrameHeader *header, Slice body,
                                 const int *fds, size_t fd_count);
+/* How far the output is while some of it waits here; 0 when the kernel has all. */
+uint64_t frame_progress(const FrameConn *conn);
 bool frame_congested(const FrameConn *conn);
 /* Frames wait (in the kernel, at last at the sender) while paused. */
 void frame_conn_pause(FrameConn *conn, bool paused);

@@ -30,7 +30,7 @@ typedef struct Link Link;
 typedef struct LinkEvents {
     /* Puts a packed frame on the carrier. */
     void (*send)(void *ctx, NetBytes *frame);
-    /* How far the carrier is, in any unit: while it changes, the carrier is alive. May be NULL. */
+    /* How far the carrier is with a long frame: while that changes, it is alive. May be NULL. */
     uint64_t (*progress)(void *ctx);
     /* The carrier is as good as broken. Comes again after the next LINK_PATIENCE. May be NULL. */
     void (*stalled)(void *ctx);

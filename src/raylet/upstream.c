@@ -363,7 +363,7 @@ static void on_link_send(void *ctx, NetBytes *frame) {
 
 static uint64_t on_link_progress(void *ctx) {
     const Raylet *raylet = ctx;
-    return raylet->gcs.frames ? stream_sent(frame_conn_stream(raylet->gcs.frames)) : 0;
+    return raylet->gcs.frames ? frame_progress(raylet->gcs.frames) : 0;
 }
 
 static void on_link_stalled(void *ctx) {

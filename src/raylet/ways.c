@@ -436,7 +436,7 @@ void ways_gcs_lost(Raylet *raylet) {
 
 static uint64_t on_link_progress(void *ctx) {
     const Remote *remote = ctx;
-    return remote->frames ? stream_sent(frame_conn_stream(remote->frames)) : 0;
+    return remote->frames ? frame_progress(remote->frames) : 0;
 }
 
 static void on_link_stalled(void *ctx) {

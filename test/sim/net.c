@@ -43,7 +43,6 @@ struct Lane {
     LoopTimer *timer;
     usec_t last, stalled;
     size_t bytes;
-    uint64_t arrived;
 };
 
 struct FrameConn { /* one end */
@@ -227,7 +226,6 @@ static void frame_arrived(FrameConn *end, Packet *packet) {
 static void packet_arrived(Lane *lane, Packet *packet) {
     FrameConn *end = lane->wire->end[lane->to];
     lane->bytes -= packet->body.len;
-    lane->arrived++;
     list_remove(&packet->link);
     list_init(&packet->link);
     sim->events++;
@@ -426,8 +424,9 @@ WRAPPED(void, stream_flush, Stream *stream) {
         LIST_ITEM(item, Packet, link)->flushed = true;
 }
 
-WRAPPED(uint64_t, stream_sent, const Stream *stream) {
-    return stream->conn.wire->lane[1 - stream->conn.side].arrived;
+/* All that is sent leaves at once. */
+WRAPPED(uint64_t, frame_progress, const FrameConn *conn) {
+    return 0;
 }
 
 WRAPPED(int, stream_credentials, const Stream *stream, pid_t *ret_pid, uid_t *ret_uid,
