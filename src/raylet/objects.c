@@ -205,7 +205,7 @@ void objects_on_slab_return(Raylet *raylet, RayletCall *call) {
         store_server_dropped(raylet->objects->store, call->local->peer, m.offset, m.all);
     else
         store_server_close_slab(raylet->objects->store, call->local->peer, m.offset, m.kept);
-    room_serve(raylet);
+    objects_room_made(raylet); /* with pages in it, maybe, that nobody wants for long */
 }
 
 void objects_on_unpin(Raylet *raylet, RayletCall *call) {
