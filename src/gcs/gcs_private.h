@@ -185,7 +185,7 @@ typedef struct GcsSubmission {
 /* ---- tasks.c ---- */
 typedef struct GcsTasks { /* what ended: calls, by batches as they came; processes */
     List batches, workers;
-    size_t count, bytes, max, workers_len;
+    size_t count, bytes, max, workers_len, workers_bytes;
     Map dropped; /* JobId -> how many records of it went, or never came */
     uint64_t dropped_total, workers_dropped;
 } GcsTasks;

@@ -16,6 +16,7 @@ enum {
     WORKERS_KEPT = 10000,
 };
 #define BATCHES_BYTES_MAX ((size_t)64 << 20)
+#define WORKERS_BYTES_MAX ((size_t)32 << 20) /* an answer with all of them fits its message */
 
 typedef struct TaskBatch {
     List link; /* in GcsTasks.batches, the oldest first */
@@ -53,6 +54,7 @@ static void batch_free(Gcs *gcs, TaskBatch *batch) {
 static void worker_end_free(Gcs *gcs, WorkerEnd *end) {
     list_remove(&end->link);
     gcs->tasks.workers_len--;
+    gcs->tasks.workers_bytes -= end->body.len;
     buf_done(&end->body);
     free(end);
 }
@@ -190,10 +192,12 @@ void tasks_worker_dead(Gcs *gcs, const PeerDead *dead) {
     };
     dead_worker_encode(&m, &end->body);
     list_push(&tasks->workers, &end->link);
-    if (tasks->workers_len++ < WORKERS_KEPT)
-        return;
-    worker_end_free(gcs, LIST_ITEM(tasks->workers.next, WorkerEnd, link));
-    tasks->workers_dropped++;
+    tasks->workers_len++;
+    tasks->workers_bytes += end->body.len;
+    while (tasks->workers_len > WORKERS_KEPT || tasks->workers_bytes > WORKERS_BYTES_MAX) {
+        worker_end_free(gcs, LIST_ITEM(tasks->workers.next, WorkerEnd, link));
+        tasks->workers_dropped++;
+    }
 }
 
 void tasks_on_worker_list(Gcs *gcs, GcsCall *call) {

@@ -122,6 +122,37 @@ static void test_dead_processes(void **state) {
     world_done(&w);
 }
 
+/* However long the sentences of their deaths are, they fit an answer; the oldest are counted only. */
+static void test_many_long_deaths(void **state) {
+    UNUSED(state);
+    enum {
+        DEATHS = 1200,
+        TEXT = 60000
+    };
+    World w;
+    world_init(&w);
+    PeerId raylet = join(&w, 1, true);
+    hello(&w, 9, ROLE_DASHBOARD, SLICE("secret"));
+    _cleanup_free_ char *text = mem_zalloc(TEXT + 1);
+    memset(text, 'x', TEXT);
+    for (uint32_t i = 0; i < DEATHS; i++) {
+        PeerDead dead = {
+            .peer = raylet | (5 + i), .pid = i, .role = ROLE_WORKER, .text = { text, TEXT }
+        };
+        ASK(&w, 1, raylet, MSG_PEER_DEAD, peer_dead_encode, &dead);
+    }
+    WorkerList question = { 0 };
+    ASK(&w, 9, 0, MSG_WORKER_LIST, worker_list_encode, &question);
+    const Sent *sent = sent_of(&w, MSG_DEAD_WORKERS);
+    CHECK(sent->body.len < (size_t)64 << 20);
+    DeadWorkers answer;
+    ANSWER(&w, MSG_DEAD_WORKERS, dead_workers_decode, &answer);
+    CHECK_INT(answer.workers_len + answer.dropped, DEATHS);
+    CHECK_INT(answer.workers[answer.workers_len - 1].pid, DEATHS - 1);
+    world_done(&w);
+}
+
 int main(void) {
-    return TEST_RUN(TEST(test_the_newest_are_kept), TEST(test_filters), TEST(test_dead_processes));
+    return TEST_RUN(TEST(test_the_newest_are_kept), TEST(test_filters), TEST(test_dead_processes),
+                    TEST(test_many_long_deaths));
 }

@@ -7,10 +7,12 @@
 /*
  * What users list of this node: its drivers and workers, what each says of its calls and objects, its
  * runtime environments and its store. Whoever asks waits for the slowest process, but not long:
- * one that is stopped or busy in a way that keeps its runtime's thread from running is left out.
+ * one that is stopped or busy in a way that keeps its runtime's thread from running is left out, and so is
+ * what is more than one answer holds.
  */
 
 #define PROCESS_PATIENCE (2 * USEC_PER_SEC)
+#define STATES_BYTES_MAX ((size_t)256 << 20) /* of all processes: the answer fits its message */
 
 enum {
     STATE_QUESTIONS_MAX = 64, /* at a time */
@@ -31,6 +33,7 @@ typedef struct StateQuestion {
     void *ctx;
     Asked *asked;
     size_t len, awaited;
+    size_t bytes; /* of what has come */
 } StateQuestion;
 
 static void question_free(StateQuestion *question) {
@@ -102,9 +105,11 @@ static void on_process(void *argument, const RpcReply *reply) {
     asked->call = 0;
     if (reply->result == -ECANCELED)
         return;
-    asked->answered = reply->result == 0;
-    if (asked->answered)
+    asked->answered = reply->result == 0 && reply->len <= STATES_BYTES_MAX - question->bytes;
+    if (asked->answered) {
         buf_add(&asked->state, reply->body, reply->len);
+        question->bytes += reply->len;
+    }
     if (--question->awaited == 0)
         question_answer(question);
 }
