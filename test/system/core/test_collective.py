@@ -145,3 +145,52 @@ def test_declared_groups_and_refusals(ray):
         "TimeoutError\n"
         "True False\n"
     )
+
+
+STRANGERS = """
+    import socket
+    import threading
+    import time
+
+    from ray.util.collective.collective_group import gloo_collective_group as gloo
+
+    secret = b"s" * 32
+    group = object.__new__(gloo.GLOOGroup)
+    group._world_size, group._rank, group._group_name = 3, 0, "g"
+    group._timeout, group._peers = 20, {}
+    door = socket.create_server(("127.0.0.1", 0))
+    where = door.getsockname()
+
+    def say(data):
+        caller = socket.create_connection(where)
+        caller.sendall(data)
+        return caller
+
+    silent = [say(b"") for _ in range(80)]
+    others = [
+        say(b"s"),  # and no more
+        say(gloo._HELLO.pack(b"x" * 32, 1, 7)),  # a wrong secret
+        say(gloo._HELLO.pack(secret, 5, 7)),  # no member
+        say(gloo._HELLO.pack(secret, 1, 71)),
+        say(gloo._HELLO.pack(secret, 1, 72)),  # came already
+        say(gloo._HELLO.pack(secret, 2, 73)),
+    ]
+    start = time.monotonic()
+    table = group._gather(door, secret, {0: where}, start + 20)
+    assert time.monotonic() - start < 10, time.monotonic() - start
+    print([port for _, port in table[1:]])
+    late = object.__new__(gloo.GLOOGroup)
+    late._world_size, late._rank, late._group_name, late._timeout, late._peers = 2, 0, "g", 0.3, {}
+    silent.append(say(b""))
+    try:
+        late._gather(door, secret, {0: where}, time.monotonic() + 0.3)
+    except TimeoutError as e:
+        print(e)
+    """
+
+
+def test_strangers_at_the_door_hold_up_nobody(ray):
+    assert ray.run(STRANGERS).splitlines() == [
+        "[71, 73]",
+        "Timed out after 0.3 s: ranks [1] did not come in collective group 'g'.",
+    ]

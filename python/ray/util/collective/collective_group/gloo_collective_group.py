@@ -6,7 +6,9 @@ secret there, the others call it, and it tells everybody where everybody is. Eac
 connection. Reductions go round a ring, each member with a part of the array; broadcasts go down a
 tree. Every wait ends at the group's timeout.
 """
+import hmac
 import json
+import select
 import selectors
 import socket
 import struct
@@ -28,6 +30,8 @@ _SPACE = "collective"
 _HELLO = struct.Struct("<32sII")  # the secret, the caller's rank, the port where it listens
 _LENGTH = struct.Struct("<Q")
 _TABLE_MAX = 1 << 20
+_HELLO_PATIENCE = 5.0  # seconds, for who has come to say who it is
+_STRANGERS_MAX = 64  # at the door at a time, beside the members
 _DEFAULT_TIMEOUT_MS = 30000
 
 _OPERATIONS = {
@@ -119,35 +123,92 @@ class GLOOGroup(BaseGroup):
             for other in range(1, self._rank):
                 self._peers[other] = self._call(table[other], secret, port, deadline)
             wanted = set(range(self._rank + 1, self._world_size))
-            while wanted:
-                wanted.discard(self._accept(door, secret, wanted, deadline)[0])
+            for _ in self._callers(door, secret, wanted, deadline):
+                pass
 
     def _gather(self, door, secret, table, deadline):
-        wanted = set(range(1, self._world_size))
-        while wanted:
-            rank, address = self._accept(door, secret, wanted, deadline)
+        for rank, address in self._callers(door, secret, set(range(1, self._world_size)), deadline):
             table[rank] = address
-            wanted.discard(rank)
         return [table[rank] for rank in range(self._world_size)]
 
-    def _accept(self, door, secret, wanted, deadline):
-        """(rank, (ip, port)) of the next caller that is wanted and knows the secret."""
-        while True:
-            door.settimeout(max(0.001, deadline - time.monotonic()))
+    def _callers(self, door, secret, wanted, deadline):
+        """Yields (rank, (ip, port)) of each caller that is wanted and knows the secret, until all have
+        come. Whoever else is at the door, silent or not, holds up nobody, and not for long."""
+        heard = {}  # caller -> (what it has said, its ip, when that has to be all)
+        door.setblocking(False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(door, selectors.EVENT_READ)
+
+            def leave(caller):
+                selector.unregister(caller)
+                del heard[caller]
+
             try:
-                peer, address = door.accept()
-            except TimeoutError:
-                raise self._late(f"ranks {sorted(wanted)} did not come") from None
-            peer.settimeout(max(0.001, deadline - time.monotonic()))
-            try:
-                told, rank, port = _HELLO.unpack(self._read(peer, _HELLO.size))
-            except (OSError, ConnectionError):
-                told, rank, port = b"", -1, 0
-            if told != secret or rank not in wanted:
-                peer.close()
-                continue
-            self._peers[rank] = self._ready(peer)
-            return rank, (address[0], port)
+                while wanted:
+                    now = time.monotonic()
+                    for caller in [c for c, (_, _, until) in heard.items() if until <= now]:
+                        leave(caller)
+                        caller.close()
+                    if now >= deadline:
+                        raise self._late(f"ranks {sorted(wanted)} did not come")
+                    until = min([deadline, *(until for _, _, until in heard.values())])
+                    for key, _ in selector.select(until - now):
+                        caller = key.fileobj
+                        if caller is door:
+                            self._open(door, selector, heard)
+                            continue
+                        if caller not in heard:
+                            continue  # sent away a moment ago
+                        said, ip, _ = heard[caller]
+                        if self._hears(caller, said):
+                            continue
+                        leave(caller)
+                        rank, port = self._who(said, secret, wanted)
+                        if rank is None:
+                            caller.close()
+                            continue
+                        self._peers[rank] = self._ready(caller)
+                        wanted.discard(rank)
+                        yield rank, (ip, port)
+            finally:
+                for caller in heard:
+                    caller.close()
+
+    def _open(self, door, selector, heard):
+        try:
+            caller, address = door.accept()
+        except OSError:
+            return  # it left before it was let in
+        if len(heard) >= self._world_size + _STRANGERS_MAX:
+            oldest = next(iter(heard))
+            selector.unregister(oldest)
+            del heard[oldest]
+            oldest.close()
+        caller.setblocking(False)
+        heard[caller] = bytearray(), address[0], time.monotonic() + _HELLO_PATIENCE
+        selector.register(caller, selectors.EVENT_READ)
+
+    @staticmethod
+    def _hears(caller, said):
+        """Takes what it says; is there more to come?"""
+        try:
+            piece = caller.recv(_HELLO.size - len(said))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        said += piece
+        return bool(piece) and len(said) < _HELLO.size
+
+    @staticmethod
+    def _who(said, secret, wanted):
+        """(rank, port), or (None, None) for a stranger."""
+        if len(said) < _HELLO.size:
+            return None, None
+        told, rank, port = _HELLO.unpack(said)
+        if not hmac.compare_digest(told, secret) or rank not in wanted:
+            return None, None
+        return rank, port
 
     def _call_first(self, key, port, deadline):
         """The secret and everybody's address, from rank 0: it may not be there yet, or be another one
@@ -160,6 +221,7 @@ class GLOOGroup(BaseGroup):
                 ip, first_port, secret = json.loads(found)
                 try:
                     peer = self._call((ip, first_port), secret.encode(), port, deadline)
+                    self._await_table(peer, key, found, deadline)
                     table = json.loads(self._read_block(peer))
                 except (OSError, ConnectionError):
                     time.sleep(0.02)
@@ -168,6 +230,16 @@ class GLOOGroup(BaseGroup):
                 return secret.encode(), [tuple(address) for address in table]
             time.sleep(0.02)
         raise self._late("rank 0 was not found")
+
+    def _await_table(self, peer, key, found, deadline):
+        """Rank 0 speaks once all have come. Who else has a former group's address says nothing, and the
+        record is another one by and by."""
+        from ray import _mobula
+
+        while not select.select([peer], [], [], 0.2)[0]:
+            if _mobula.kv_get(_SPACE, key) not in (None, found) or time.monotonic() >= deadline:
+                peer.close()
+                raise ConnectionError("the address was a former group's")
 
     def _call(self, address, secret, port, deadline):
         peer = socket.create_connection(address, timeout=max(0.001, deadline - time.monotonic()))
