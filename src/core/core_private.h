@@ -40,6 +40,7 @@ enum {
 
 #define WINDOW_TIME    (2 * USEC_PER_MSEC)  /* work in flight to one worker, by its mean call */
 #define LINGER_TIME    (50 * USEC_PER_MSEC) /* an idle lease is kept this long */
+#define TURN_TIME      (50 * USEC_PER_MSEC) /* and one that others wait for serves that long at least */
 #define GRACE_TIME     (1 * USEC_PER_MSEC)  /* the pump leaves the rings to others this long */
 #define LONG_CALL_TIME (10 * USEC_PER_MSEC) /* after that, calls queued behind go back */
 #define SIGNAL_SLICE   (100 * USEC_PER_MSEC)
@@ -202,7 +203,9 @@ struct CoreWorker { /* one we hold a lease of */
     uint32_t window;
     double mean_usec; /* of one call, smoothed; 0 unknown */
     usec_t last_result, idle_since;
-    bool recalled;    /* others wait for its place: it goes back once it is idle */
+    usec_t granted_at;
+    bool
+        recalled; /* others wait for its place: after its turn it gets no new call; idle, it goes back */
 };
 
 struct CoreClass { /* calls that may share workers: same resources, strategy, environment */

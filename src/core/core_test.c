@@ -82,6 +82,8 @@ static void worker_run(Worker *w, CoreTask *task) {
         worker_stream(w, task);
         return;
     }
+    if (first == 'z')   /* for a while */
+        usleep(3000);
     if (first == 'c') { /* until it is cancelled */
         usec_t until = time_mono_now() + 20 * USEC_PER_SEC;
         while (!core_task_cancelled(task) && time_mono_now() < until)
@@ -579,6 +581,40 @@ static void test_a_late_slab(void **state) {
     mini_stop(&mini);
 }
 
+/* A lease that others wait for goes back after its turn, however many calls are queued. */
+static void test_a_recalled_lease_goes_back_while_calls_wait(void **state) {
+    UNUSED(state);
+    enum {
+        N = 100
+    };
+    Mini mini;
+    Worker w;
+    mini_start(&mini);
+    worker_start(&w, &mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    CoreRef *refs[N];
+    for (int i = 0; i < N; i++)
+        CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "z", .bytes_len = 1 }, &refs[i]));
+    check_echo(core, refs[0], "z", 1);
+    core_lock(core);
+    const CorePeer *peer = peer_find(core, w.core->info.peer);
+    CHECK(peer && peer->leased);
+    LeaseRecall recall = { .lease = peer->leased->lease, .worker = peer->id };
+    submit_on_recall(core, &recall);
+    core_unlock(core);
+    for (int i = 1; i < N; i++)
+        check_echo(core, refs[i], "z", 1);
+    CHECK(mini.leases > 1); /* the rest was done by the next */
+    for (int i = 0; i < N; i++)
+        core_ref_drop(refs[i]);
+    counts_go_to_zero(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    worker_stop(&w);
+    mini_stop(&mini);
+}
+
 /* What a raylet may ask for is no other process's to ask. */
 static void test_only_the_raylet_wants_things_back(void **state) {
     UNUSED(state);
@@ -695,5 +731,6 @@ int main(void) {
                     TEST(test_the_reader_of_a_stream_dies), TEST(test_cancel),
                     TEST(test_get_times_out_and_the_raylet_goes), TEST(test_functions),
                     TEST(test_records_of_ended_calls), TEST(test_a_late_slab),
-                    TEST(test_only_the_raylet_wants_things_back), TEST(test_a_loop_serves));
+                    TEST(test_only_the_raylet_wants_things_back), TEST(test_a_loop_serves),
+                    TEST(test_a_recalled_lease_goes_back_while_calls_wait));
 }

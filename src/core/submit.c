@@ -228,7 +228,7 @@ static void class_granted(Core *core, CoreClass *c, const LeaseGrant *grant) {
     w->lease = grant->lease;
     w->node = grant->node;
     w->window = 1;
-    w->idle_since = time_mono_now();
+    w->granted_at = w->idle_since = time_mono_now();
     list_init(&w->sent);
     list_push(&c->workers, &w->link);
     peer->leased = w;
@@ -330,11 +330,18 @@ static size_t class_asks_open(const CoreClass *c) {
 
 /* ---- sending ------------------------------------------------------------------------------------------ */
 
+/* Others wait for its place, and it has had its turn: that queues here do not end does not keep them
+ * waiting. Turns have a length since a change of hands costs about as much as a few calls. */
+static bool worker_leaves(const CoreWorker *w) {
+    return w->recalled && w->granted_at + TURN_TIME <= time_mono_coarse();
+}
+
 static CoreWorker *class_worker(CoreClass *c) {
     CoreWorker *best = NULL;
     LIST_EACH(item, &c->workers) {
         CoreWorker *w = LIST_ITEM(item, CoreWorker, link);
-        if (w->in_flight < w->window && (!best || w->in_flight < best->in_flight))
+        if (w->in_flight < w->window && (!best || w->in_flight < best->in_flight) &&
+            !worker_leaves(w))
             best = w;
     }
     return best;

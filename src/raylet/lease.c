@@ -247,8 +247,10 @@ static bool env_ready(Lease *lease, bool *ret_failed) {
     return state == WORKENV_READY;
 }
 
-/* Holders keep idle leases for a while, but not while others wait for what those hold. */
-static void recall(Raylet *raylet) {
+/* Holders keep idle leases for a while, and give them calls as long as there are some, but not while
+ * others wait for what those hold. One that waits for more of what it has is no other. */
+static void recall(Raylet *raylet, Lease *waits) {
+    waits->wants_room = true;
     if (raylet->recalled)
         return;
     raylet->recalled = true;
@@ -256,6 +258,10 @@ static void recall(Raylet *raylet) {
         Lease *lease = LIST_ITEM(item, Lease, link);
         if (lease->state != LEASE_GRANTED || lease->birth || lease->recalled)
             continue;
+        if (lease->requester == waits->requester && lease->shape == waits->shape) {
+            raylet->recalled = false;
+            continue;
+        }
         lease->recalled = true;
         LeaseRecall message = { .lease = lease->id, .worker = lease->worker->local->peer };
         _cleanup_buf_ Buf body = { 0 };
@@ -276,7 +282,7 @@ static void place_passed_on(Lease *lease) {
         place_here(lease);
         return;
     }
-    recall(raylet);
+    recall(raylet, lease);
     if (lease->in_group)
         bundle_refused(lease);
     lease_refuse(lease, STATUS_CODE_BUSY, "no room on this node now");
@@ -295,7 +301,7 @@ static bool place_in_group(Lease *lease) {
         place_here(lease);
         return true;
     }
-    recall(raylet);
+    recall(raylet, lease);
     const SchedNode *node = bundle_elsewhere(lease);
     if (node)
         spill(lease, node);
@@ -317,7 +323,7 @@ static bool place(Lease *lease) {
     }
     lease->feasible = answer != SCHED_INFEASIBLE;
     if (answer == SCHED_WAIT)
-        recall(raylet);
+        recall(raylet, lease);
     if (answer != SCHED_FOUND)
         return false;
     if (node != &raylet->here) {
@@ -335,7 +341,7 @@ static bool place(Lease *lease) {
 
 void leases_dispatch(void *ctx) {
     Raylet *raylet = ctx;
-    uint64_t stuck[SHAPES_SEEN];
+    Lease *stuck[SHAPES_SEEN];
     size_t stuck_len = 0;
     List todo;
     list_init(&todo);
@@ -343,18 +349,25 @@ void leases_dispatch(void *ctx) {
     List *link;
     while ((link = list_pop(&todo))) {
         Lease *lease = LIST_ITEM(link, Lease, link);
-        bool passed_on = lease->birth || lease->spilled > 0, same = false;
-        for (size_t i = 0; i < stuck_len; i++)
-            same |= stuck[i] == lease->shape;
+        bool passed_on = lease->birth || lease->spilled > 0;
+        const Lease *like = NULL;
+        for (size_t i = 0; i < stuck_len && !passed_on; i++)
+            if (stuck[i]->shape == lease->shape)
+                like = stuck[i];
         list_push(&raylet->waiting, &lease->link);
-        if ((same && !passed_on) || !job_cache_find(raylet, &lease->job))
+        if (!job_cache_find(raylet, &lease->job))
             continue;
-        uint64_t shape = lease->shape;
+        if (like) {
+            if (like->wants_room && like->requester != lease->requester)
+                recall(raylet, lease);
+            continue;
+        }
+        lease->wants_room = false;
         if (passed_on)
             place_passed_on(lease);
         else if (!(lease->in_group ? place_in_group(lease) : place(lease)) &&
                  stuck_len < SHAPES_SEEN)
-            stuck[stuck_len++] = shape;
+            stuck[stuck_len++] = lease;
     }
     upstream_changed(raylet);
 }
@@ -424,7 +437,8 @@ static uint64_t shape_of(const Lease *lease) {
     uint64_t parts[8] = { resources_hash(&lease->resources),
                           (uint64_t)lease->sched.kind,
                           base_hash(&lease->sched.node, sizeof(NodeId)),
-                          lease->sched.soft,
+                          lease->sched.soft | lease->sched.spill_on_unavailable << 1 |
+                              lease->sched.fail_on_unavailable << 2 | lease->capture << 3,
                           0,
                           base_hash(lease->runtime_env, strlen(lease->runtime_env)),
                           base_hash(&lease->group, sizeof(GroupId)),

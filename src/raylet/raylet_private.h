@@ -160,6 +160,7 @@ struct Lease {
     bool feasible;    /* some node could take it with time */
     bool blocked;     /* its CPUs are lent out */
     bool recalled;    /* its holder was told that others wait */
+    bool wants_room;  /* waits for what others hold here */
     uint32_t spill_call;
     NodeId spill_node;
     uint64_t shape;           /* equal ones find a place or not alike */

@@ -166,6 +166,43 @@ def test_an_idle_lease_is_no_hindrance(ray):
     assert out == "[1, 2]\nTrue\n"
 
 
+def test_a_queue_without_end_is_no_hindrance(ray):
+    """Another process's call gets its turn though who holds the only worker's lease always has more."""
+    out = ray.run(
+        """
+    import threading
+    import time
+    import ray
+
+    ray.init(num_cpus=1)
+
+    @ray.remote
+    def short():
+        time.sleep(0.002)
+
+    @ray.remote(num_cpus=0)
+    class Other:
+        def ask(self):
+            return ray.get(mine.remote(), timeout=30)
+
+    @ray.remote
+    def mine():
+        return "had its turn"
+
+    other = Other.remote()
+    queued = [short.remote() for _ in range(200)]
+    ray.get(queued[0])
+    answer = other.ask.remote()
+    until = time.monotonic() + 40
+    while time.monotonic() < until and not ray.wait([answer], timeout=0)[0]:
+        done, queued = ray.wait(queued, num_returns=50)
+        queued += [short.remote() for _ in done]
+    print(ray.get(answer))
+    """
+    )
+    assert out == "had its turn\n"
+
+
 def test_gpus_are_shown_to_workers(ray):
     out = ray.run(
         """
