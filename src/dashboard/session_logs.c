@@ -177,10 +177,11 @@ static int find_actor(const Gathered *g, const char *hex, Found *ret) {
         if (id_equal(&g->world.actors.actors[i].actor, &id))
             actor = &g->world.actors.actors[i];
     if (!actor)
-        return error_origin(-ENOENT, "Actor ID %s not found.", hex);
+        return error_origin(-ENOENT, "Actor ID ActorID(%s) not found.", hex);
     if (id_is_unset(&actor->worker_id))
         return error_origin(
-            -ENOENT, "Worker ID for Actor ID %s not found. Actor is not scheduled yet.", hex);
+            -ENOENT, "Worker ID for Actor ID ActorID(%s) not found. Actor is not scheduled yet.",
+            hex);
     ret->node = node_by_hex(&g->world, ID_HEX(&actor->node));
     ret->name = worker_file(&actor->worker_id, &actor->job, actor->pid, suffix_of(g));
     return 0;
