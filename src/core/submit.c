@@ -488,13 +488,14 @@ static void keep_retained(Core *core, const Result *m, PeerId from) {
     }
 }
 
+/* A call that ran again, for a value that was lost, may find others of its values still there. */
 static void take_results(Core *core, CorePending *p, const Result *m, PeerId from) {
     bool one_error = m->values_len == 1 && m->values[0].kind == VALUE_KIND_ERROR;
     for (uint32_t i = 0; i < MAX(p->refs_len, (uint32_t)m->values_len); i++) {
         CoreRef *ref = i < p->refs_len && p->refs[i] ? ref_of(p->refs[i]) : NULL;
         if (i < m->values_len)
             ref_take_value(core, ref, &m->values[i], from);
-        else if (ref && one_error)
+        else if (ref && one_error && ref->kind == VALUE_KIND_PENDING)
             ref_set_value(core, ref, VALUE_KIND_ERROR,
                           bytes_new(m->values[0].data.data, m->values[0].data.len));
     }
