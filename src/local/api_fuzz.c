@@ -9,6 +9,7 @@
 #include "local/api.h"
 
 #include "base/error.h"
+#include "base/fuzz_world.h"
 #include "base/log.h"
 #include "codec/json.h"
 #include "kobj/meta.h"
@@ -22,6 +23,15 @@ enum {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+int __real_uv_run(void *loop, int mode);
+int __wrap_uv_run(void *loop, int mode);
+
+/* Nothing comes from outside: to look each time would be most of the work. */
+int __wrap_uv_run(void *loop, int mode) {
+    const int nowait = 2; /* UV_RUN_NOWAIT */
+    return mode == nowait ? 0 : __real_uv_run(loop, mode);
+}
+
 typedef struct Cluster {
     Loop *loop;
     Kv *kv;
@@ -29,11 +39,16 @@ typedef struct Cluster {
     Controllers *controllers;
 } Cluster;
 
-static void cluster_begin(Cluster *cluster, Loop *loop) {
-    *cluster = (Cluster){ .loop = loop };
+static void run(Cluster *cluster, usec_t for_time) {
+    loop_run_until(cluster->loop, loop_deadline(cluster->loop, for_time));
+}
+
+static void *cluster_begin(void) {
+    Cluster *cluster = mem_new(Cluster);
     Api *api = &cluster->api;
+    ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 1800000000 * USEC_PER_SEC, &cluster->loop) == 0);
     *api = (Api){
-        .loop = loop,
+        .loop = cluster->loop,
         .settings = { .state_dir = "/proc/none",
                       .issuer = "https://kubernetes.default.svc.cluster.local",
                       .event_ttl = 3600 * USEC_PER_SEC,
@@ -43,25 +58,28 @@ static void cluster_begin(Cluster *cluster, Loop *loop) {
         .service_base = 0x0a600000,
         .service_count = 256,
     };
-    ASSERT(kv_open(loop, &(KvOptions){ 0 }, &cluster->kv) == 0);
+    ASSERT(kv_open(cluster->loop, &(KvOptions){ 0 }, &cluster->kv) == 0);
     ASSERT(store_open(cluster->kv, &api->settings.window, &api->store) == 0);
     registry_init(&api->registry, api->store);
     bootstrap_objects(api, "https://127.0.0.1:6443");
     cluster->controllers = controllers_new(api);
+    run(cluster, 0);
+    return cluster;
 }
 
-static void cluster_end(Cluster *cluster) {
+static void cluster_end(void *world) {
+    Cluster *cluster = world;
     cluster->api.closing = true;
     controllers_free(cluster->controllers);
     kv_close(cluster->kv);
     store_close(cluster->api.store);
     registry_done(&cluster->api.registry);
     free(cluster->api.ca_pem);
+    loop_free(cluster->loop);
+    mem_free(cluster);
 }
 
-static void run(Cluster *cluster, usec_t for_time) {
-    loop_run_until(cluster->loop, loop_deadline(cluster->loop, for_time));
-}
+static const FuzzWorld cluster_world = { .begin = cluster_begin, .end = cluster_end };
 
 static ApiPatch patch_kind(const char *verb, const Resource *resource) {
     if (str_eq(verb, "json-patch"))
@@ -141,23 +159,18 @@ static void act(Cluster *cluster, const json_t *step, const char *verb) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const JsonLimits limits = { .bytes = 1u << 14, .values = 2000, .depth = 60 };
-    static Loop *loop; /* one for all inputs: making it costs more than an input */
     _cleanup_json_ json_t *steps = NULL;
     log_setup("fuzz", (LogLevel)(LOG_ERROR + 1), false);
-    if (!loop)
-        ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 1800000000 * USEC_PER_SEC, &loop) == 0);
     if (json_parse(data, size, &limits, 0, &steps) < 0 || !json_is_array(steps))
         return 0;
-    Cluster cluster;
-    cluster_begin(&cluster, loop);
-    run(&cluster, 0);
+    Cluster *cluster = fuzz_world_begin(&cluster_world);
     for (size_t i = 0; i < MIN(json_array_size(steps), (size_t)STEPS_MAX); i++) {
         const json_t *step = json_array_get(steps, i);
         const char *verb = json_str_at(step, "verb");
         if (verb)
-            act(&cluster, step, verb);
-        run(&cluster, CLAMP(json_int_at(step, 0, "wait"), 0, 100) * USEC_PER_SEC);
+            act(cluster, step, verb);
+        run(cluster, CLAMP(json_int_at(step, 0, "wait"), 0, 100) * USEC_PER_SEC);
     }
-    cluster_end(&cluster);
+    fuzz_world_end(&cluster_world, cluster);
     return 0;
 }
