@@ -8,16 +8,23 @@
 
 #include "store/server.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fuzz_world.h"
+#include "base/str.h"
 #include "model/ids.h"
 
 enum {
     ARENA = 4 * STORE_SLAB_UNIT,
     SLABS = 8,
     BLOCKS = 4,
+    PAGE = 4096,
+    PAGES = ARENA / PAGE, /* and as many on disk */
+    PINS_FD = 1 << 20,    /* of the first pin table; nobody else has such numbers */
+    TABLES = 8,
 };
 
 enum Step {
@@ -46,11 +53,74 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct World {
     StoreServer *server;
-    uint8_t *arena; /* as processes have it */
+    uint8_t *arena;                 /* as processes have it: memory, then disk */
+    uint64_t dirty[2 * PAGES / 64]; /* pages that somebody wrote to */
     StoreSlab slabs[SLABS];
     _Atomic uint64_t *pins[4];
     StoreBlock blocks[BLOCKS];
 } World;
+
+/* ---- the outside (meson.build: --wrap) ------------------------------------------------------- */
+
+/* Pin tables are made with each process that joins, and pages are had with each slab: by the system
+ * that costs more than all the rest. Tables lie here, pages come when they are touched. */
+static struct {
+    uint64_t pins[TABLES][STORE_PINS];
+    bool taken[TABLES];
+} outside;
+
+static uint64_t *table_of(int fd) {
+    return fd >= PINS_FD ? outside.pins[fd - PINS_FD] : NULL;
+}
+
+#define WRAPPED(type, name, ...)                                                                   \
+    type __real_##name(__VA_ARGS__);                                                               \
+    type __wrap_##name(__VA_ARGS__);                                                               \
+    type __wrap_##name(__VA_ARGS__)
+
+WRAPPED(int, memfd_create, const char *name, unsigned flags) {
+    if (!str_eq(name, "pins"))
+        return __real_memfd_create(name, flags);
+    for (int i = 0; i < TABLES; i++) {
+        if (outside.taken[i])
+            continue;
+        outside.taken[i] = true;
+        memset(outside.pins[i], 0, PAGE);
+        return PINS_FD + i;
+    }
+    return -1;
+}
+
+WRAPPED(int, fd_close, int fd) {
+    if (!table_of(fd))
+        return __real_fd_close(fd);
+    outside.taken[fd - PINS_FD] = false;
+    return -1;
+}
+
+WRAPPED(int, ftruncate64, int fd, off_t len) {
+    return table_of(fd) ? 0 : __real_ftruncate64(fd, len);
+}
+
+WRAPPED(int, fcntl64, int fd, int what, int how) {
+    return table_of(fd) ? 0 : __real_fcntl64(fd, what, how);
+}
+
+WRAPPED(void *, mmap64, void *at, size_t len, int prot, int flags, int fd, off_t offset) {
+    uint64_t *table = table_of(fd);
+    return table ? table : __real_mmap64(at, len, prot, flags, fd, offset);
+}
+
+WRAPPED(int, munmap, void *at, size_t len) {
+    return (uintptr_t)at - (uintptr_t)outside.pins < sizeof(outside.pins) ? 0
+                                                                          : __real_munmap(at, len);
+}
+
+WRAPPED(int, fallocate64, int fd, int mode, off_t offset, off_t len) {
+    return mode & FALLOC_FL_PUNCH_HOLE ? __real_fallocate64(fd, mode, offset, len) : 0;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------ */
 
 typedef struct Input {
     const uint8_t *data;
@@ -82,6 +152,12 @@ static size_t process_at(uint8_t which) {
 
 static PeerId peer_named(uint8_t which) {
     return peer_make(1, 1, 1 + (uint32_t)process_at(which));
+}
+
+static void touch(World *world, uint64_t offset, uint64_t len) {
+    uint64_t end = MIN((offset + len + PAGE - 1) / PAGE, (uint64_t)2 * PAGES);
+    for (uint64_t page = offset / PAGE; page < end; page++)
+        world->dirty[page / 64] |= 1ull << page % 64;
 }
 
 static void step_join(World *world, uint8_t which) {
@@ -122,6 +198,7 @@ static void step_object(World *world, Input *in) {
     uint8_t owner = take(in), state = take(in);
     if (offset + STORE_HEADER > ARENA)
         return;
+    touch(world, offset, STORE_HEADER);
     StoreHeader *header = (StoreHeader *)(void *)(world->arena + offset);
     header->magic = STORE_MAGIC;
     header->owner = peer_named(owner);
@@ -139,6 +216,7 @@ static void step_write(World *world, Input *in) {
     len = MIN(len, in->size);
     if (offset + len > ARENA)
         return;
+    touch(world, offset, len);
     memcpy(world->arena + offset, in->data, len);
     in->data += len;
     in->size -= len;
@@ -156,6 +234,16 @@ static void step_read(World *world, Input *in) {
     UNUSED(last);
 }
 
+/* Its ends: what is between them is there too. The server writes a header before and one behind. */
+static void block_write(World *world, const StoreBlock *block, uint8_t byte) {
+    uint8_t *data = block->data;
+    uint64_t end = block->offset + store_footprint(block->size);
+    touch(world, block->offset, STORE_HEADER + 1);
+    touch(world, end - STORE_ALIGN, STORE_ALIGN + STORE_HEADER);
+    if (block->size)
+        data[0] = data[block->size - 1] = byte;
+}
+
 static void step_copy(World *world, Input *in) {
     uint8_t which = take(in);
     StoreBlock *block = &world->blocks[which % BLOCKS];
@@ -167,14 +255,14 @@ static void step_copy(World *world, Input *in) {
     if (block->data ||
         store_server_copy_begin(world->server, size, &id, peer_named(owner), which & 8, block))
         return;
-    memset(block->data, 1, block->size);
+    block_write(world, block, 1);
 }
 
 static void step_copy_end(World *world, Input *in, bool seal) {
     StoreBlock *block = &world->blocks[take(in) % BLOCKS];
     if (!block->data)
         return;
-    memset(block->data, 2, block->size);
+    block_write(world, block, 2);
     if (seal)
         store_server_copy_seal(world->server, block);
     else
@@ -273,20 +361,47 @@ static void step(World *world, Input *in) {
     ASSERT(store_server_used(world->server) <= ARENA);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    World world = { 0 };
+/* ---- one input ------------------------------------------------------------------------------- */
+
+static void *world_begin(void) {
+    World *world = mem_new(World);
     int disk = memfd_create("disk", MFD_CLOEXEC);
     ASSERT(disk >= 0 && ftruncate(disk, ARENA) == 0);
-    ASSERT(store_server_new(ARENA, disk, ARENA, &world.server) == 0);
-    world.arena =
-        mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED, store_server_fd(world.server), 0);
-    ASSERT(world.arena != MAP_FAILED);
+    ASSERT(store_server_new(ARENA, disk, ARENA, &world->server) == 0);
+    world->arena = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT(world->arena != MAP_FAILED);
+    const int fds[] = { store_server_fd(world->server), disk };
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        ASSERT(mmap(world->arena + i * ARENA, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                    fds[i], 0) != MAP_FAILED);
+    return world;
+}
+
+static void world_clean(void *ctx) {
+    World *world = ctx;
+    for (uint64_t page = 0; page < 2 * PAGES; page++)
+        if (world->dirty[page / 64] >> page % 64 & 1)
+            memset(world->arena + page * PAGE, 0, PAGE);
+    for (uint64_t slab = 0; slab < 2 * ARENA; slab += STORE_SLAB_UNIT)
+        memset(world->arena + slab, 0, sizeof(StoreHeader));
+}
+
+static void world_end(void *ctx) {
+    World *world = ctx;
+    munmap(world->arena, 2 * ARENA);
+    store_server_free(world->server);
+    mem_free(world);
+}
+
+static const FuzzWorld fuzz_world = { world_begin, world_end, world_clean };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    World *world = fuzz_world_begin(&fuzz_world);
     Input in = { data, MIN(size, 2000u) };
     while (in.size > 0)
-        step(&world, &in);
-    for (uint8_t i = 0; i < ARRAY_LEN(world.pins); i++)
-        step_leave(&world, i);
-    munmap(world.arena, ARENA);
-    store_server_free(world.server);
+        step(world, &in);
+    for (uint8_t i = 0; i < ARRAY_LEN(world->pins); i++)
+        step_leave(world, i);
+    fuzz_world_end(&fuzz_world, world);
     return 0;
 }
