@@ -2,21 +2,23 @@
 
 /*
  * One node among peers that say anything in any order. The input is a row of steps: a byte says
- * what (below), then its operands. Processes are socket pairs whose other end nobody reads; what the
- * node would start or dial outside (link_args: --wrap) is a list here, and ends when the input says
- * so. Time is virtual.
+ * what (below), then its operands. Processes are streams in memory whose other end nobody reads
+ * (raylet_fuzz_stream.c); what the node would start or dial outside (link_args: --wrap) is a list
+ * here, and ends when the input says so. Time is virtual.
  */
 
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/fuzz_world.h"
 #include "base/log.h"
 #include "host/memory.h"
 #include "model/ids.h"
+#include "raylet/objects_private.h"
+#include "raylet/raylet_fuzz_stream.h"
 #include "raylet/raylet_private.h"
 #include "wire/messages.h"
 
@@ -25,6 +27,7 @@ enum {
     CHILDREN_MAX = 64,
     HELPERS_MAX = 8,
     STEPS_MAX = 200,
+    STORE_BYTES = 4 << 20,
 };
 
 enum Step {
@@ -73,17 +76,17 @@ struct Helper {
 typedef struct World {
     Loop *loop;
     Raylet *raylet;
-    int process[LOCALS]; /* the other ends of the locals' sockets, or -1 */
+    Stream *process[LOCALS]; /* the other ends of the locals' streams */
     Local *local[LOCALS];
-    int gcs;             /* the other end of gcs's socket */
-    uint64_t gcs_name;   /* of its end of the link */
-    uint32_t gcs_sent;   /* on it */
+    Stream *gcs;             /* the other end of gcs's */
+    uint64_t gcs_name;       /* of its end of the link */
+    uint32_t gcs_sent;       /* on it */
     LoopChild *children[CHILDREN_MAX];
     Helper *helpers[HELPERS_MAX];
     bool gcs_there, failed, memory_short;
 } World;
 
-static World world;
+static World *world; /* this input's */
 
 #define WRAPPED(type, name, ...)                                                                   \
     type __wrap_##name(__VA_ARGS__);                                                               \
@@ -91,10 +94,10 @@ static World world;
 
 WRAPPED(int, loop_child_new, Loop *loop, int pidfd, LoopChildFn *fn, void *ctx, LoopChild **ret) {
     for (size_t i = 0; i < CHILDREN_MAX; i++) {
-        if (world.children[i])
+        if (world->children[i])
             continue;
         fd_close(pidfd);
-        *ret = world.children[i] = mem_new(LoopChild);
+        *ret = world->children[i] = mem_new(LoopChild);
         **ret = (LoopChild){ fn, ctx };
         return 0;
     }
@@ -103,8 +106,8 @@ WRAPPED(int, loop_child_new, Loop *loop, int pidfd, LoopChildFn *fn, void *ctx, 
 
 WRAPPED(LoopChild *, loop_child_free, LoopChild *child) {
     for (size_t i = 0; i < CHILDREN_MAX; i++)
-        if (world.children[i] == child)
-            world.children[i] = NULL;
+        if (world->children[i] == child)
+            world->children[i] = NULL;
     return mem_free(child);
 }
 
@@ -119,9 +122,9 @@ WRAPPED(bool, loop_child_gone, const LoopChild *child) {
 WRAPPED(int, helper_start, Raylet *raylet, char *const *argv, Slice input, HelperDone *done,
         void *ctx, Helper **ret) {
     for (size_t i = 0; i < HELPERS_MAX; i++) {
-        if (world.helpers[i])
+        if (world->helpers[i])
             continue;
-        *ret = world.helpers[i] = mem_new(Helper);
+        *ret = world->helpers[i] = mem_new(Helper);
         **ret = (Helper){ done, ctx };
         return 0;
     }
@@ -130,8 +133,8 @@ WRAPPED(int, helper_start, Raylet *raylet, char *const *argv, Slice input, Helpe
 
 WRAPPED(Helper *, helper_free, Helper *helper) {
     for (size_t i = 0; i < HELPERS_MAX; i++)
-        if (world.helpers[i] == helper)
-            world.helpers[i] = NULL;
+        if (world->helpers[i] == helper)
+            world->helpers[i] = NULL;
     return mem_free(helper);
 }
 
@@ -163,25 +166,18 @@ WRAPPED(LogFile *, logfile_free, LogFile *file) {
     return NULL;
 }
 
-WRAPPED(int, stream_connect, Loop *loop, const NetAddress *to, usec_t timeout, StreamFn *fn,
-        void *ctx, Stream **ret) {
-    return error_origin(-ENETUNREACH, "nothing is dialled");
-}
-
 /* gcs, when the input says that it is there. */
 WRAPPED(int, stream_connect_host, Loop *loop, const char *host, uint16_t port, usec_t timeout,
         StreamFn *fn, void *ctx, Stream **ret) {
-    int fds[2];
-    if (!world.gcs_there)
+    if (!world->gcs_there)
         return error_origin(-ENETUNREACH, "nothing is dialled");
-    ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
-    fd_close(world.gcs);
-    world.gcs = fds[1];
-    return stream_new(loop, fds[0], fn, ctx, ret);
+    fuzz_stream_end(world->gcs);
+    *ret = world->gcs = fuzz_stream_new(loop, fn, ctx);
+    return 0;
 }
 
 WRAPPED(int, host_memory, HostMemory *ret_memory) {
-    *ret_memory = (HostMemory){ .limit = 100, .used = world.memory_short ? 99 : 1 };
+    *ret_memory = (HostMemory){ .limit = 100, .used = world->memory_short ? 99 : 1 };
     return 0;
 }
 
@@ -236,12 +232,12 @@ static JobId the_job(void) {
 
 /* Anybody who can be addressed. */
 static PeerId someone(uint8_t which) {
-    Local *local = world.local[which % LOCALS];
+    Local *local = world->local[which % LOCALS];
     if (which & 0x80)
         return which & 0x40 ? remote_process(which & 0x3f) : PEER_GCS;
     if (which & 0x40)
-        return world.raylet->self | (which & 0x3f);
-    return local ? local->peer : world.raylet->self;
+        return world->raylet->self | (which & 0x3f);
+    return local ? local->peer : world->raylet->self;
 }
 
 static Resource *amounts(uint8_t from, size_t *ret_len) {
@@ -258,28 +254,24 @@ static Resource *amounts(uint8_t from, size_t *ret_len) {
 static void look_at_locals(void) {
     for (size_t i = 0; i < LOCALS; i++) {
         bool there = false;
-        LIST_EACH(item, &world.raylet->locals)
-            there |= LIST_ITEM(item, Local, link) == world.local[i];
+        LIST_EACH(item, &world->raylet->locals)
+            there |= LIST_ITEM(item, Local, link) == world->local[i];
         if (!there)
-            world.local[i] = NULL;
+            world->local[i] = NULL;
     }
 }
 
 static void run(usec_t for_time) {
-    loop_run_until(world.loop, loop_deadline(world.loop, for_time));
+    loop_run_until(world->loop, loop_deadline(world->loop, for_time));
     look_at_locals();
 }
 
 static void connect_process(unsigned slot) {
-    int fds[2];
-    Stream *stream;
-    if (world.local[slot])
+    if (world->local[slot])
         return;
-    fd_close(world.process[slot]);
-    ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
-    ASSERT(stream_new(world.loop, fds[0], NULL, NULL, &stream) == 0);
-    world.process[slot] = fds[1];
-    world.local[slot] = local_new(world.raylet, stream, getpid());
+    fuzz_stream_end(world->process[slot]);
+    world->process[slot] = fuzz_stream_new(world->loop, NULL, NULL);
+    world->local[slot] = local_new(world->raylet, world->process[slot], getpid());
 }
 
 /* As it would come through the socket; that way itself is src/net/frame_fuzz.c's. */
@@ -288,10 +280,10 @@ static void from_local(unsigned slot, const FrameHeader *header, Slice body) {
     FrameHeader out = *header;
     out.length = (uint32_t)body.len;
     frame_pack(&out, bytes);
-    if (world.process[slot] < 0)
+    if (!world->process[slot])
         return;
-    (void)!send(world.process[slot], bytes, sizeof(bytes), MSG_NOSIGNAL);
-    (void)!send(world.process[slot], body.data, body.len, MSG_NOSIGNAL);
+    fuzz_stream_feed(world->process[slot], bytes, sizeof(bytes));
+    fuzz_stream_feed(world->process[slot], body.data, body.len);
     run(0);
 }
 
@@ -301,39 +293,39 @@ static void gcs_says(const FrameHeader *header, Slice body) {
     out.length = (uint32_t)body.len;
     out.source = PEER_GCS;
     frame_pack(&out, bytes);
-    (void)!send(world.gcs, bytes, sizeof(bytes), MSG_NOSIGNAL);
-    (void)!send(world.gcs, body.data, body.len, MSG_NOSIGNAL);
+    fuzz_stream_feed(world->gcs, bytes, sizeof(bytes));
+    fuzz_stream_feed(world->gcs, body.data, body.len);
     run(0);
 }
 
 static void from_gcs(const FrameHeader *header, Slice body) {
     FrameHeader in = *header;
     in.length = (uint32_t)body.len;
-    if (!world.raylet->gcs.registered || !world.gcs_there || frame_check(&in) < 0)
+    if (!world->raylet->gcs.registered || !world->gcs_there || frame_check(&in) < 0)
         return;
     if (in.type != MSG_LINK_ACK) /* else its sequence is the input's */
-        in.sequence = ++world.gcs_sent;
+        in.sequence = ++world->gcs_sent;
     gcs_says(&in, body);
 }
 
 static void lose_gcs(void) {
-    world.gcs_there = false;
-    world.gcs = fd_close(world.gcs);
+    world->gcs_there = false;
+    world->gcs = fuzz_stream_end(world->gcs);
     run(0);
 }
 
 /* Bits of `how`: 1 another process than before, 2 it has all that was sent, 4 a node that was
  * forgotten, 8 and more: it says that it has so many frames. */
 static void connect_gcs(uint8_t how) {
-    Raylet *raylet = world.raylet;
-    if (world.gcs_there)
+    Raylet *raylet = world->raylet;
+    if (world->gcs_there)
         return;
-    world.gcs_there = true;
+    world->gcs_there = true;
     loop_timer_at(raylet->gcs.timer, 0);
     run(0);
     if (how & 1)
-        world.gcs_name++;
-    Welcome welcome = { .version = WIRE_VERSION_HIGH, .link = world.gcs_name };
+        world->gcs_name++;
+    Welcome welcome = { .version = WIRE_VERSION_HIGH, .link = world->gcs_name };
     welcome.link_other = how & 1 ? 0 : link_hello(raylet->gcs.link).id;
     if (!(how & 1))
         welcome.link_received = how >= 8  ? how >> 3
@@ -342,15 +334,15 @@ static void connect_gcs(uint8_t how) {
     _cleanup_buf_ Buf body = { 0 };
     welcome_encode(&welcome, &body);
     gcs_says(&(FrameHeader){ .type = MSG_WELCOME, .flags = FRAME_REPLY }, buf_slice(&body));
-    world.gcs_sent = (uint32_t)link_hello(raylet->gcs.link).received;
-    if (raylet->gcs.registered || world.failed)
+    world->gcs_sent = (uint32_t)link_hello(raylet->gcs.link).received;
+    if (raylet->gcs.registered || world->failed)
         return;
     NodeRegistered registered = { .index = 1, .incarnation = how & 4 ? 2 : 1 };
     _cleanup_buf_ Buf answer = { 0 };
     node_registered_encode(&registered, &answer);
     FrameHeader header = { .type = MSG_NODE_REGISTERED,
                            .flags = FRAME_REPLY,
-                           .sequence = ++world.gcs_sent };
+                           .sequence = ++world->gcs_sent };
     gcs_says(&header, buf_slice(&answer));
 }
 
@@ -359,7 +351,7 @@ static void from_remote(uint8_t which, const FrameHeader *header, Slice body) {
     in.length = (uint32_t)body.len;
     in.source = remote_process(which);
     if (frame_check(&in) == 0)
-        route_in(world.raylet, NULL, &in, body);
+        route_in(world->raylet, NULL, &in, body);
     run(0);
 }
 
@@ -368,7 +360,7 @@ static void from_anyone(uint8_t who, MessageType type, bool call, const Buf *bod
     FrameHeader header = { .type = (uint16_t)type,
                            .flags = call ? FRAME_CALL : 0,
                            .stream = who,
-                           .destination = world.raylet->self };
+                           .destination = world->raylet->self };
     if (who & 0x80)
         from_remote(who, &header, buf_slice(body));
     else
@@ -379,15 +371,15 @@ static void say_gcs(MessageType type, bool call, const Buf *body) {
     FrameHeader header = { .type = (uint16_t)type,
                            .flags = call ? FRAME_CALL : 0,
                            .stream = 9,
-                           .destination = world.raylet->self };
+                           .destination = world->raylet->self };
     from_gcs(&header, buf_slice(body));
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 static Worker *worker_at(uint8_t which) {
-    size_t len = world.raylet->workers_len, at = 0;
-    LIST_EACH(item, &world.raylet->workers)
+    size_t len = world->raylet->workers_len, at = 0;
+    LIST_EACH(item, &world->raylet->workers)
         if (at++ == which % MAX(len, (size_t)1))
             return LIST_ITEM(item, Worker, link);
     return NULL;
@@ -489,13 +481,13 @@ static void step_dead(Input *in, bool whole_node) {
 static void step_link(Input *in) {
     PeerId from = peer_raylet(remote_process(take(in)));
     uint8_t type = take(in), flags = take(in), name = take(in), say = take(in);
-    const Remote *remote = peers_of(world.raylet, from);
+    const Remote *remote = peers_of(world->raylet, from);
     LinkHello ours = remote ? link_hello(remote->link) : (LinkHello){ 0 };
     FrameHeader inner = { .type = type,
                           .flags = flags & (FRAME_REPLY | FRAME_ERROR | FRAME_CALL),
                           .sequence = say ? say : (uint32_t)ours.received + 1,
                           .source = from | (flags >> 6),
-                          .destination = world.raylet->self };
+                          .destination = world->raylet->self };
     _cleanup_buf_ Buf body = { 0 }, packed = { 0 }, outer = { 0 };
     if (type == MSG_HELLO)
         hello_encode(&(Hello){ .link = 1 + (flags & 8),
@@ -515,16 +507,16 @@ static void step_link(Input *in) {
     FrameHeader header = { .type = MSG_LINK_FRAME,
                            .length = (uint32_t)outer.len,
                            .stream = name || !remote ? name : remote->way_name,
-                           .sequence = world.gcs_sent + 1,
+                           .sequence = world->gcs_sent + 1,
                            .source = from,
-                           .destination = world.raylet->self };
-    if (!world.gcs_there || !world.raylet->gcs.registered)
+                           .destination = world->raylet->self };
+    if (!world->gcs_there || !world->raylet->gcs.registered)
         return;
-    world.gcs_sent++;
+    world->gcs_sent++;
     uint8_t bytes[FRAME_HEADER_SIZE];
     frame_pack(&header, bytes);
-    (void)!send(world.gcs, bytes, sizeof(bytes), MSG_NOSIGNAL);
-    (void)!send(world.gcs, outer.data, outer.len, MSG_NOSIGNAL);
+    fuzz_stream_feed(world->gcs, bytes, sizeof(bytes));
+    fuzz_stream_feed(world->gcs, outer.data, outer.len);
     run(0);
 }
 
@@ -537,7 +529,7 @@ static void step_frame(Input *in, enum Step from) {
     uint8_t flags = take(in);
     FrameHeader header = { .type = type,
                            .flags = flags & (FRAME_REPLY | FRAME_ERROR | FRAME_CALL),
-                           .destination = flags & 0x80 ? someone(take(in)) : world.raylet->self,
+                           .destination = flags & 0x80 ? someone(take(in)) : world->raylet->self,
                            .stream = take(in) };
     header.sequence = header.stream;
     Slice body = take_slice(in);
@@ -552,7 +544,7 @@ static void step_frame(Input *in, enum Step from) {
 static void step_answer(Input *in) {
     FrameHeader header = { .flags = FRAME_REPLY,
                            .stream = take(in),
-                           .destination = world.raylet->self };
+                           .destination = world->raylet->self };
     uint8_t what = take(in);
     _cleanup_buf_ Buf body = { 0 };
     if (what == 0) {
@@ -579,13 +571,13 @@ static void step_process(Input *in, enum Step what) {
         else if (worker && worker->state == WORKER_FORKING)
             worker_fork_failed(worker, "so it is");
     } else if (what == STEP_EXIT) {
-        LoopChild *child = world.children[which % CHILDREN_MAX];
+        LoopChild *child = world->children[which % CHILDREN_MAX];
         if (child && !child->gone) {
             child->gone = true;
             child->fn(child->ctx, &(LoopExit){ .known = true, .code = how });
         }
     } else {
-        Helper *helper = world.helpers[which % HELPERS_MAX];
+        Helper *helper = world->helpers[which % HELPERS_MAX];
         Slice out = how & 1 ? SLICE("{\"holds\":[]}") : SLICE("{\"error\":\"no\"}");
         if (helper)
             helper->done(helper->ctx, how >> 1, out, SLICE("so it is"));
@@ -628,7 +620,7 @@ static void step(Input *in) {
         break;
     case STEP_CLOSE: {
         unsigned slot = take(in) % LOCALS;
-        world.process[slot] = fd_close(world.process[slot]);
+        world->process[slot] = fuzz_stream_end(world->process[slot]);
         run(0);
         break;
     }
@@ -672,9 +664,9 @@ static void step(Input *in) {
         break;
     case STEP_WAIT: {
         uint8_t seconds = take(in);
-        world.memory_short = seconds & 0x80;
+        world->memory_short = seconds & 0x80;
         run((seconds & 0x7f) * USEC_PER_SEC);
-        world.memory_short = false;
+        world->memory_short = false;
         break;
     }
     case STEP_GCS_LOST:
@@ -693,14 +685,16 @@ static void step(Input *in) {
 static void on_ready(void *ctx, Raylet *raylet) {
 }
 static void on_failed(void *ctx, int r, const char *sentence) {
-    world.failed = true;
+    world->failed = true;
 }
 
-static void begin(void) {
+static void *begin(void) {
+    world = mem_new(World);
+    ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &world->loop) == 0);
     _cleanup_(resources_done) ResourceSet total = { 0 };
     total.known[RESOURCE_CPU] = 4 * QUANTITY_ONE;
     total.known[RESOURCE_GPU] = 2 * QUANTITY_ONE;
-    total.known[RESOURCE_OBJECT_STORE_MEMORY] = (Quantity)(4 << 20) * QUANTITY_ONE;
+    total.known[RESOURCE_OBJECT_STORE_MEMORY] = (Quantity)STORE_BYTES * QUANTITY_ONE;
     RayletOptions options = {
         .gcs_address = "127.0.0.1:1",
         .temp_dir = "/proc/none",
@@ -709,9 +703,9 @@ static void begin(void) {
         .total = &total,
     };
     ASSERT(net_address_parse("127.0.0.1:0", &options.listen) == 0);
-    ASSERT(raylet_new(world.loop, &options, &(RayletEvents){ NULL, on_ready, on_failed },
-                      &world.raylet) == 0);
-    Raylet *raylet = world.raylet;
+    ASSERT(raylet_new(world->loop, &options, &(RayletEvents){ NULL, on_ready, on_failed },
+                      &world->raylet) == 0);
+    Raylet *raylet = world->raylet;
     raylet->id = raylet->here.id = *node_named(0);
     raylet->self = peer_make(1, 1, 0);
     raylet->ready = true;
@@ -719,25 +713,35 @@ static void begin(void) {
     raylet->session.logs = str_dup("/proc/none");
     raylet->joined = true;
     connect_gcs(1);
-    ASSERT(raylet->gcs.registered && !world.failed);
+    ASSERT(raylet->gcs.registered && !world->failed);
     JobId job = the_job();
     job_cache_learn(raylet, &job, peer_make(1, 1, 1), SLICE("{}"), SLICE("ns"));
+    return world;
 }
 
-static void end(void) {
-    world.raylet = raylet_free(world.raylet);
+static void end(void *ctx) {
+    world->raylet = raylet_free(world->raylet);
     for (size_t i = 0; i < LOCALS; i++)
-        fd_close(world.process[i]);
-    fd_close(world.gcs);
+        fuzz_stream_end(world->process[i]);
+    fuzz_stream_end(world->gcs);
     for (size_t i = 0; i < CHILDREN_MAX; i++)
-        ASSERT(!world.children[i]);
+        ASSERT(!world->children[i]);
     for (size_t i = 0; i < HELPERS_MAX; i++)
-        ASSERT(!world.helpers[i]);
+        ASSERT(!world->helpers[i]);
+    loop_free(world->loop);
+    world = mem_free(world);
 }
+
+static void clean(void *ctx) {
+    int fd = store_server_fd(world->raylet->objects->store);
+    ASSERT(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, STORE_BYTES) == 0);
+}
+
+static const FuzzWorld fuzz_world = { begin, end, clean };
 
 /* Whatever happened, what is lent out and what is there add up. */
 static void check(void) {
-    const Raylet *raylet = world.raylet;
+    const Raylet *raylet = world->raylet;
     Quantity cpu = raylet->here.available.known[RESOURCE_CPU];
     size_t starting = 0, idle = 0;
     LIST_EACH(item, &raylet->granted) {
@@ -757,19 +761,13 @@ static void check(void) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static Loop *loop; /* one for all inputs: making it costs more than an input */
     log_setup("fuzz", (LogLevel)(LOG_ERROR + 1), false);
-    if (!loop)
-        ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &loop) == 0);
-    world = (World){ .loop = loop, .gcs = -1 };
-    for (size_t i = 0; i < LOCALS; i++)
-        world.process[i] = -1;
-    begin();
+    world = fuzz_world_begin(&fuzz_world);
     Input in = { data, size };
-    for (int i = 0; i < STEPS_MAX && in.size > 0 && !world.failed; i++) {
+    for (int i = 0; i < STEPS_MAX && in.size > 0 && !world->failed; i++) {
         step(&in);
         check();
     }
-    end();
+    fuzz_world_end(&fuzz_world, world);
     return 0;
 }
