@@ -399,6 +399,7 @@ static void forget_refs(Core *core) {
     own_reset(&core->own);
     VEC_EACH(each, &left) {
         CoreRef *ref = ref_of(*each);
+        bytes_drop(ref->value ? ref->value->aside : NULL);
         bytes_drop(ref->value);
         if (ref->waiters) {
             vec_done(&ref->waiters->watches);
