@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """One process's share of the microbenchmark: runs the named rows on whichever `ray` it imports and
-prints one JSON object {row: rate}. Rates are calls a second unless the row's unit says otherwise."""
+prints one JSON object {row: rate, row + ".where": where the time went}. Rates are calls a second unless
+the row's unit says otherwise."""
 import json
 import os
 import sys
 import time
 
+import where
+
 SECONDS = float(os.environ.get("BENCH_SECONDS", "1.5"))
+spent = {}  # of the last row: {"us": wall of one operation, role: [user, kernel]}
 
 
 def rate(step, count=1):
@@ -14,11 +18,14 @@ def rate(step, count=1):
     end = time.perf_counter() + SECONDS / 3
     while time.perf_counter() < end:
         step()
-    done, start = 0, time.perf_counter()
+    before, done, start = where.now(), 0, time.perf_counter()
     while time.perf_counter() - start < SECONDS:
         step()
         done += count
-    return done / (time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    spent.clear()
+    spent.update(us=seconds / done * 1e6, **where.between(before, where.now(), done))
+    return done / seconds
 
 
 def rows(ray):
@@ -199,6 +206,7 @@ def main():
     for name in wanted:
         try:
             result[name] = table[name]()
+            result[name + ".where"] = dict(spent)
         except Exception as error:  # a row that this ray lacks is reported, not hidden
             result[name] = None
             print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
