@@ -11,7 +11,8 @@
 
 typedef struct CoreGroup {
     GroupId id;
-    uint32_t call; /* the creation, until it is answered */
+    uint32_t call;    /* the creation, until it is answered */
+    uint32_t settles; /* threads that wait for that */
     bool created;
 } CoreGroup;
 
@@ -69,9 +70,10 @@ static void on_created(void *argument, const RpcReply *reply) {
     CoreGroup *group = group_find(ask->core, &ask->id);
     if (group) {
         group->call = 0;
+        if (reply->result != 0 || group->settles)
+            core_happened(ask->core);
         if (reply->result != 0) /* who waits for it hears that there is no such group */
             group_forget(ask->core, group);
-        core_happened(ask->core);
     }
     mem_free(ask);
 }
@@ -117,7 +119,10 @@ int core_group_settle(Core *core, const GroupId *id, usec_t timeout) {
         CoreGroup *group = group_find(core, id);
         if (!group || !group->call)
             break;
+        group->settles++;
         r = core_wait_event(core, deadline);
+        if ((group = group_find(core, id)))
+            group->settles--;
         if (r < 0 || (r == CORE_TIMEOUT && time_mono_now() >= deadline))
             break;
         r = 0;

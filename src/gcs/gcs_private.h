@@ -160,6 +160,7 @@ typedef struct GcsGroup {
     GroupPart *parts;
     size_t parts_len, awaited;
     bool refused, committing;
+    bool told;     /* the creator hears of its success where the bundles are */
     uint32_t next; /* where the search of a place for an actor begins */
     Vec(PeerId) watchers;
     List waiting;  /* GroupGet calls, answered once it is created or removed */
@@ -404,9 +405,8 @@ void groups_node_dead(Gcs *gcs, const GcsNode *node);
 /* The bundles that a node holds. */
 KeptBundle *groups_kept(const Gcs *gcs, const GcsNode *node, Arena *arena, size_t *ret_len);
 GcsGroup *groups_get(const Gcs *gcs, const GroupId *id);
-void group_changed(GcsGroup *group); /* logs and tells */
 /* All bundles have a node: answers those that wait. */
-void group_created(GcsGroup *group);
+void group_created(GcsGroup *group, bool told); /* told: the creator knows */
 /* What groups that have no place yet wait for, equal ones counted. */
 size_t groups_demands(const Gcs *gcs, Arena *arena, GroupDemand **ret_demands);
 

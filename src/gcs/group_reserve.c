@@ -47,7 +47,7 @@ void group_attempt_end(GcsGroup *group) {
     free(group->parts);
     group->parts = NULL;
     group->parts_len = group->awaited = 0;
-    group->refused = group->committing = false;
+    group->refused = group->committing = group->told = false;
 }
 
 void group_give_up(GcsGroup *group) {
@@ -106,9 +106,10 @@ static void attempt_succeeded(GcsGroup *group) {
         whole &= !id_is_unset(&bundle->node);
     }
     group->reserve_usec = loop_now(gcs->loop) - group->attempt_at;
+    bool told = group->told;
     group_attempt_end(group);
     if (whole)
-        group_created(group);
+        group_created(group, told);
     else
         group_schedule(group); /* another of its nodes died meanwhile */
 }
@@ -159,6 +160,7 @@ static void ask_node(GroupPart *part) {
         .group = group->id,
         .bundles = arena_array(&arena, Bundle, group->len),
         .commit = group->parts_len == 1,
+        .creator = group->told ? group->creator : 0,
     };
     GcsNode *node = nodes_get(group->gcs, &part->node);
     for (size_t i = 0; i < group->len; i++) {
@@ -175,6 +177,14 @@ static void ask_node(GroupPart *part) {
     ask_part(part, MSG_BUNDLES_RESERVE, &body);
 }
 
+/* All of it is asked of the creator's own raylet, which need not wait for us to tell it. */
+static bool creator_is_there(const GcsGroup *group) {
+    bool whole = group->parts_len == 1 && group->creator;
+    for (size_t i = 0; i < group->len; i++)
+        whole &= !id_is_unset(&group->bundles[i].planned);
+    return whole && raylet_of(group->gcs, &group->parts[0].node) == peer_raylet(group->creator);
+}
+
 /* The plan's nodes become the parts of an attempt. */
 static void attempt_begin(GcsGroup *group) {
     group->parts = mem_array(GroupPart, group->len);
@@ -186,6 +196,7 @@ static void attempt_begin(GcsGroup *group) {
         if (!known)
             group->parts[group->parts_len++] = (GroupPart){ .group = group, .node = *node };
     }
+    group->told = creator_is_there(group);
     for (size_t i = 0; i < group->parts_len; i++)
         ask_node(&group->parts[i]);
     gcs_arm_rpc(group->gcs);

@@ -99,13 +99,14 @@ static KvSync group_sync(const GcsGroup *group) {
     return group->detached ? KV_SYNCED : KV_LOGGED;
 }
 
-void group_changed(GcsGroup *group) {
+/* Logs and tells all but `knows`. */
+static void group_changed(GcsGroup *group, PeerId knows) {
     Gcs *gcs = group->gcs;
     _cleanup_buf_ Buf message = { 0 };
     group_message(group, &message);
     if (gcs_store(gcs, "group", ID_SLICE(&group->id), &message) == 0)
         gcs_log(gcs);
-    if (group->creator)
+    if (group->creator && group->creator != knows)
         gcs_send(gcs, group->creator, MSG_GROUP_INFO_REPLY, &message);
     VEC_EACH(peer, &group->watchers)
         gcs_send(gcs, *peer, MSG_GROUP_INFO_REPLY, &message);
@@ -128,12 +129,12 @@ static void answer_waiting(GcsGroup *group) {
     }
 }
 
-void group_created(GcsGroup *group) {
+void group_created(GcsGroup *group, bool told) {
     if (group->state == GROUP_STATE_PENDING || group->state == GROUP_STATE_PREPARED)
         group->created_usec = loop_now(group->gcs->loop) - group->asked_at;
     group->state = GROUP_STATE_CREATED;
     group->infeasible = false;
-    group_changed(group);
+    group_changed(group, told ? group->creator : 0);
     answer_waiting(group);
     loop_task_arm(group->gcs->schedule_task); /* actors may wait for it */
 }
@@ -158,7 +159,7 @@ static void bury(GcsGroup *group) {
     forget_old(gcs);
 }
 
-static void group_remove(GcsGroup *group) {
+static void group_remove(GcsGroup *group, PeerId by) {
     Gcs *gcs = group->gcs;
     if (group->state == GROUP_STATE_REMOVED)
         return;
@@ -170,7 +171,7 @@ static void group_remove(GcsGroup *group) {
             strmap_remove(&gcs->group_names, key);
     }
     group->state = GROUP_STATE_REMOVED;
-    group_changed(group);
+    group_changed(group, by);
     answer_waiting(group);
     vec_done(&group->watchers); /* nothing can follow */
     loop_task_arm(gcs->schedule_task);
@@ -287,7 +288,7 @@ void groups_on_remove(Gcs *gcs, GcsCall *call) {
     GcsGroup *group = groups_get(gcs, &message.group);
     KvSync sync = group ? group_sync(group) : KV_LOGGED;
     if (group)
-        group_remove(group);
+        group_remove(group, call->header->source);
     gcs_ok_logged(gcs, call, sync);
 }
 
@@ -369,7 +370,7 @@ static void remove_matching(Gcs *gcs, Match *match, const void *what) {
         if (!group->detached && group->state != GROUP_STATE_REMOVED && match(group, what))
             vec_push(&gone, group->id);
     VEC_EACH(id, &gone)
-        group_remove(groups_get(gcs, id));
+        group_remove(groups_get(gcs, id), 0);
     vec_done(&gone);
 }
 
@@ -400,7 +401,7 @@ static void bundles_lost(GcsGroup *group, const GcsNode *node) {
         return;
     if (group->state == GROUP_STATE_CREATED)
         group->state = GROUP_STATE_RESCHEDULING;
-    group_changed(group);
+    group_changed(group, 0);
     if (!group->parts)
         group_schedule(group);
 }

@@ -146,6 +146,14 @@ static void group_let_go(RayletGroup *group) {
     group_free(group);
 }
 
+/* The creator is here: it need not wait until gcs has heard of it. */
+static void tell_creator(Raylet *raylet, const BundlesReserve *message) {
+    GroupInfoReply news = { .info = { .group = message->group, .state = GROUP_STATE_CREATED } };
+    _cleanup_buf_ Buf body = { 0 };
+    group_info_reply_encode(&news, &body);
+    raylet_send(raylet, message->creator, MSG_GROUP_INFO_REPLY, &body);
+}
+
 void bundles_on_reserve(Raylet *raylet, RayletCall *call) {
     BundlesReserve message;
     RAYLET_DECODE(raylet, call, bundles_reserve_decode, &message);
@@ -159,6 +167,8 @@ void bundles_on_reserve(Raylet *raylet, RayletCall *call) {
             group->held.items[i]->committed = message.commit;
         upstream_changed(raylet);
         raylet_reply_status(raylet, call->header, STATUS_CODE_OK, "%s", "");
+        if (message.creator)
+            tell_creator(raylet, &message);
         if (message.commit)
             loop_task_arm(raylet->dispatch_task);
         return;
