@@ -230,9 +230,11 @@ static void ask_by_gcs(Remote *remote) {
 
 static void way_ask(Remote *remote) {
     usec_t now = loop_now(remote->raylet->loop);
-    if (now >= remote->direct_at && dial(remote))
-        return;
-    remote->direct_at = MAX(remote->direct_at, now + DIRECT_MIN);
+    if (now >= remote->direct_at) {
+        if (dial(remote))
+            return;
+        remote->direct_at = now + DIRECT_MIN;
+    }
     ask_by_gcs(remote);
 }
 

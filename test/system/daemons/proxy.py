@@ -10,9 +10,9 @@ import threading
 class Way:
     """One connection: two sockets and a thread for each direction."""
 
-    def __init__(self, near, far):
+    def __init__(self, near, far, silent=False):
         self.sockets = near, far
-        self.silent = self.over = False
+        self.silent, self.over = silent, False
         self.lock = threading.Lock()
         for source, target in ((near, far), (far, near)):
             threading.Thread(target=self.pump, args=(source, target), daemon=True).start()
@@ -42,7 +42,7 @@ class Proxy:
     """Listens at `address` for `target`, until it is closed."""
 
     def __init__(self, address, target):
-        self.target, self.ways = target, []
+        self.target, self.ways, self.dark = target, [], False
         self.listener = socket.create_server(address, backlog=64)
         self.address = self.listener.getsockname()
         threading.Thread(target=self.accept, daemon=True).start()
@@ -58,7 +58,7 @@ class Proxy:
                     continue
                 for end in (near, far):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self.ways = [way for way in self.ways if not way.over] + [Way(near, far)]
+                self.ways = [way for way in self.ways if not way.over] + [Way(near, far, self.dark)]
 
     def some(self, choice: random.Random):
         alive = [way for way in self.ways if not way.over and not way.silent]
@@ -77,6 +77,12 @@ class Proxy:
         if way:
             way.silent = True
         return way is not None
+
+    def darken(self):
+        """Nothing comes through, on connections to come neither."""
+        self.dark = True
+        for way in self.ways:
+            way.silent = True
 
     def close(self):
         self.listener.close()

@@ -57,22 +57,21 @@ class Proxied(Cluster):
         self.proxies = []
         super().__init__(folder)
 
-    def start_gcs(self):
-        super().start_gcs()
-        host, port = self.address.rsplit(":", 1)
-        self.proxies.append(Proxy((IP, 0), (host, int(port))))
-        self.address = "%s:%d" % self.proxies[0].address
-
     def add_node(self, cpus=2, *words, **resources):
         number = len(self.nodes)
         with socket.create_server((IP, 0)) as taken:
             port = taken.getsockname()[1]
         behind = f"127.0.77.{number + 1}"
+        host, gcs = self.gcs.facts["address"].rsplit(":", 1)
+        gate = Proxy((IP, 0), (host, int(gcs)))
+        address = "%s:%d" % gate.address
+        if number == 0:
+            self.address = address  # drivers are the head's
         node = Daemon(self.folder / f"raylet{number}.log", "raylet", "--gcs-address",
-                      self.address, "--temp-dir", self.folder / f"n{number}" / "ray",
+                      address, "--temp-dir", self.folder / f"n{number}" / "ray",
                       "--node-ip", IP, "--listen", f"{behind}:{port}", "--python", sys.executable,
                       "--resources", json.dumps({"CPU": cpus, **resources}), *words)
-        self.proxies.append(Proxy((IP, port), (behind, port)))
+        self.proxies += [gate, Proxy((IP, port), (behind, port))]
         self.nodes.append(node)
         return node
 
@@ -124,3 +123,26 @@ def test_connections_break(cluster, how, count, pause):
     stop.touch()
     check(cluster, driver, journal)
     assert broken == count
+
+
+def test_a_node_that_gcs_does_not_hear_is_dead(cluster):
+    driver = cluster.driver("""
+@ray.remote(num_cpus=0)
+class Echo:
+    def echo(self, value): return value
+there = Echo.options(resources={"n1": 0.01}).remote()
+print(ray.get(there.echo.remote("up")), flush=True)
+try:
+    while True:
+        ray.get([there.echo.remote(1) for _ in range(10)])
+except ray.exceptions.ActorDiedError:
+    print("dead")
+ready, _ = ray.wait([Echo.options(resources={"n1": 0.01}).remote().echo.remote(1)], timeout=0.1)
+print(len(ready))
+print(ray.get(Echo.options(resources={"n2": 0.01}).remote().echo.remote("alive")))
+""")
+    assert driver.stdout.readline() == "up\n"
+    for proxy in cluster.proxies[2:4]:  # to gcs, and to the node
+        proxy.darken()
+    out, _ = driver.communicate(timeout=60)
+    assert out.split() == ["dead", "0", "alive"], out
