@@ -95,12 +95,17 @@ typedef struct ArgumentGet { /* the caller is asked again for a value that is go
     Core *core;
     TaskId task;
     uint32_t index;
+    ObjectId object;
 } ArgumentGet;
 
-static RunTask *run_waiting(Core *core, const TaskId *task) {
+/* The call that waits for it: another attempt of the same task may have come in its place. */
+static RunTask *run_waiting(Core *core, const ArgumentGet *get) {
     LIST_EACH(item, &core->calls) {
         RunTask *run = LIST_ITEM(item, RunTask, link);
-        if (id_equal(&run->task.call.task, task))
+        const Call *call = &run->task.call;
+        if (id_equal(&call->task, &get->task) && get->index < call->values_len &&
+            id_equal(&call->values[get->index].object, &get->object) &&
+            run->values[get->index].kind == VALUE_KIND_PENDING)
             return run;
     }
     return NULL;
@@ -109,7 +114,7 @@ static RunTask *run_waiting(Core *core, const TaskId *task) {
 static void on_argument(void *argument, const RpcReply *reply) {
     ArgumentGet *get = argument;
     Core *core = get->core;
-    RunTask *run = reply->result == -ECANCELED ? NULL : run_waiting(core, &get->task);
+    RunTask *run = reply->result == -ECANCELED ? NULL : run_waiting(core, get);
     uint32_t index = get->index;
     mem_free(get);
     if (!run)
@@ -135,7 +140,8 @@ static void argument_ask(Core *core, RunTask *run, uint32_t index) {
     CoreValue *value = &run->values[index];
     const CoreBytes *bytes = value->hold;
     ArgumentGet *get = mem_new(ArgumentGet);
-    *get = (ArgumentGet){ core, run->task.call.task, index };
+    const Call *call = &run->task.call;
+    *get = (ArgumentGet){ core, call->task, index, call->values[index].object };
     ObjectGet m = { .object = bytes->object,
                     .lost_location = bytes->location,
                     .lost_generation = bytes->generation };
