@@ -337,12 +337,19 @@ static void on_log(Core *core, const FrameHeader *h, const void *body) {
 }
 
 static void on_assign(Core *core, const FrameHeader *h, const void *body) {
-    buf_clear(&core->assigned);
-    buf_add(&core->assigned, body, h->length);
-    arena_done(&core->assigned_arena);
+    Buf text = { 0 };
+    Arena arena = { 0 };
     TaskAssign m;
-    if (task_assign_decode(&m, core->assigned.data, core->assigned.len, &core->assigned_arena) < 0)
+    buf_add(&text, body, h->length);
+    if (task_assign_decode(&m, text.data, text.len, &arena) < 0) { /* the last one stays */
+        buf_done(&text);
+        arena_done(&arena);
         return;
+    }
+    buf_done(&core->assigned);
+    arena_done(&core->assigned_arena);
+    core->assigned = text;
+    core->assigned_arena = arena;
     bool same = core->assign.capture == m.capture && id_equal(&core->assign.group, &m.group);
     core->assign = m;
     atomic_fetch_add(&core->assigned_count, 1);
