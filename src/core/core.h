@@ -67,6 +67,9 @@ const CoreInfo *core_info(const Core *core);
 /* Says goodbye, ends the pump, frees everything. Outstanding CoreRef pointers may still be dropped
  * afterwards (that is then a no-op), nothing else. Waits at most 1 s. */
 void core_disconnect(Core *core, int exit_code);
+/* Before that, where other threads may be in the core: who waits for a call to run comes out of it, with
+ * -ECONNRESET, or with a call that nobody will run. */
+void core_leave(Core *core);
 /* False once the raylet's connection is gone. */
 bool core_alive(const Core *core);
 

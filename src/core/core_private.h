@@ -284,7 +284,7 @@ struct Core {
     uint32_t generation;       /* of forks at connect */
     Role role;
     _Atomic bool closed, lost; /* written under the lock, looked at without it */
-    bool stopping, exit_asked, pump_runs;
+    bool stopping, exit_asked, leaving, pump_runs;
     uint32_t
         outstanding; /* references, actors, values of the store: the struct goes with the last */
 

@@ -431,6 +431,8 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
     while (r == 0 && (core->cancelled.len || !execute_ready(core))) {
         if (core->cancelled.len)
             r = CORE_CANCELLED;
+        else if (core->leaving)
+            r = error_origin(-ECONNRESET, "this process disconnects");
         else if (core->exit_asked && list_empty(&core->calls))
             r = error_origin(-ECONNRESET, "the raylet told this worker to end");
         else if (timeout == 0) {
@@ -458,6 +460,15 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
     }
     core_unlock(core);
     return r;
+}
+
+void core_leave(Core *core) {
+    if (core_usable(core) < 0)
+        return;
+    core_lock(core);
+    core->leaving = true;
+    core_happened(core);
+    core_unlock(core);
 }
 
 void core_task_detach(Core *core, CoreTask *task) {

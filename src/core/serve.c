@@ -27,7 +27,8 @@ int core_serve(Core *core, int *ret_fd) {
 }
 
 static bool serve_over(const Core *core) {
-    return core->lost || core->closed || (core->exit_asked && list_empty(&core->calls));
+    return core->lost || core->closed || core->leaving ||
+           (core->exit_asked && list_empty(&core->calls));
 }
 
 /* A ring that has just been attached may have had frames in it. */

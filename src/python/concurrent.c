@@ -14,6 +14,7 @@
 typedef struct TokenObject {
     PyObject_HEAD State *state;
     CoreTask *task;
+    uint64_t session;
     PyObject *info; /* made when it is asked for */
     bool ended;
 } TokenObject;
@@ -27,6 +28,7 @@ static PyObject *token_new(State *state, CoreTask *task) {
     token->state = state;
     Py_INCREF(state->module);
     token->task = task;
+    token->session = state->session;
     token->info = NULL;
     token->ended = false;
     core_task_detach(state->core, task);
@@ -36,7 +38,8 @@ static PyObject *token_new(State *state, CoreTask *task) {
 static void token_dealloc(PyObject *self) {
     TokenObject *token = (TokenObject *)self;
     PyTypeObject *type = Py_TYPE(self);
-    core_task_forget(token->state->core, token->task);
+    core_task_forget(token->session == token->state->session ? token->state->core : NULL,
+                     token->task);
     Py_CLEAR(token->info);
     Py_DECREF(token->state->module);
     PyObject_Free(self);
@@ -91,11 +94,12 @@ int concurrent_init(PyObject *module, State *state) {
 
 /* Its task, which has not ended; NULL with an exception. */
 static CoreTask *token_task(State *state, PyObject *object) {
-    if (Py_TYPE(object) != state->token || ((TokenObject *)object)->ended) {
+    TokenObject *token = Py_TYPE(object) == state->token ? (TokenObject *)object : NULL;
+    if (!token || token->ended || token->session != state->session) {
         PyErr_SetString(PyExc_ValueError, "not the token of a call that runs");
         return NULL;
     }
-    return ((TokenObject *)object)->task;
+    return token->task;
 }
 
 /* ---- handing over ------------------------------------------------------------------------ */
@@ -122,7 +126,7 @@ int dispatch_flush(State *state) {
 
 int dispatch_cancelled(State *state) {
     TaskId id;
-    while (core_task_take_cancelled(state->core, &id)) {
+    while (state->core && core_task_take_cancelled(state->core, &id)) {
         _cleanup_py_ PyObject *task = id_object(state->task_id, &id, sizeof(id));
         _cleanup_py_ PyObject *done =
             task ? PyObject_CallFunctionObjArgs(state->cancel, task, NULL) : NULL;
@@ -201,7 +205,7 @@ static PyObject *task_finish(PyObject *module, PyObject *const *args, Py_ssize_t
     State *state = state_of(module);
     if (len != 2 || state_need_core(state) < 0)
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "task_finish() takes 2");
-    Running run = { .state = state, .task = token_task(state, args[0]) };
+    Running run = { .state = state, .task = token_task(state, args[0]), .session = state->session };
     if (!run.task)
         return NULL;
     ((TokenObject *)args[0])->ended = true;
@@ -219,7 +223,10 @@ static PyObject *task_fail(PyObject *module, PyObject *args) {
     int partial;
     if (!PyArg_ParseTuple(args, "OOp", &token, &error, &partial) || state_need_core(state) < 0)
         return NULL;
-    Running run = { .state = state, .task = token_task(state, token), .partial = partial };
+    Running run = { .state = state,
+                    .task = token_task(state, token),
+                    .session = state->session,
+                    .partial = partial };
     if (!run.task)
         return NULL;
     ((TokenObject *)token)->ended = true;
@@ -235,16 +242,18 @@ static PyObject *task_yield(PyObject *module, PyObject *args) {
     PyObject *token, *value;
     if (!PyArg_ParseTuple(args, "OO", &token, &value) || state_need_core(state) < 0)
         return NULL;
-    Running run = { .state = state, .task = token_task(state, token) };
+    Running run = { .state = state, .task = token_task(state, token), .session = state->session };
     if (!run.task || return_one(&run, YIELD, value) < 0)
         return NULL;
+    if (running_lost(&run)) /* by the value's own code */
+        Py_RETURN_TRUE;
     return PyBool_FromLong(core_task_room(state->core, run.task, 0) == 0);
 }
 
 /* task_room(token): waits until there is. */
 static PyObject *task_room(PyObject *module, PyObject *token) {
     State *state = state_of(module);
-    Running run = { .state = state, .task = token_task(state, token) };
+    Running run = { .state = state, .task = token_task(state, token), .session = state->session };
     if (!run.task || state_need_core(state) < 0 || await_room(&run) < 0)
         return NULL;
     Py_RETURN_NONE;

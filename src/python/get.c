@@ -8,7 +8,7 @@ enum {
     TAKEN_OUT_MAX = 16 /* so many ready ones are cut out of the list of all, one by one */
 };
 
-static PyObject *raise_class(const char *name, const char *text) {
+PyObject *raise_class(const char *name, const char *text) {
     _cleanup_py_ PyObject *exceptions = PyImport_ImportModule("ray.exceptions");
     _cleanup_py_ PyObject *type = exceptions ? PyObject_GetAttrString(exceptions, name) : NULL;
     if (type)

@@ -88,6 +88,8 @@ PyObject *state_call(State *state, Hook hook, PyObject *const *args, size_t len)
     state_call((state), (hook), (PyObject *const[]){ __VA_ARGS__ },                                \
                sizeof((PyObject *const[]){ __VA_ARGS__ }) / sizeof(PyObject *))
 
+/* Raises a class of ray.exceptions; always returns NULL. */
+PyObject *raise_class(const char *name, const char *text);
 /* Turns a negative code into a Python exception; always returns NULL. */
 PyObject *raise_error(int code);
 

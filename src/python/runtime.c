@@ -95,6 +95,8 @@ static PyObject *runtime_disconnect(PyObject *module, PyObject *code) {
     Py_CLEAR(state->actor);
     Py_CLEAR(state->dispatch);
     Py_CLEAR(state->batch);
+    state->task = NULL; /* of the code that calls this, maybe: it goes with the session */
+    core_leave(core);
     Py_CLEAR(state->last_function);
     PyDict_Clear(state->functions);
     usec_t end = time_mono_now() + 2 * USEC_PER_SEC;

@@ -126,10 +126,21 @@ static int send_blob(Core *core, CoreTask *task, uint32_t index, const CoreBlob 
                           : core_task_return(core, task, index, blob);
 }
 
+bool running_lost(const Running *run) {
+    return !run->state->core || run->state->session != run->session;
+}
+
+static int raise_if_lost(const Running *run) {
+    if (LIKELY(!running_lost(run)))
+        return 0;
+    raise_class("RaySystemError", "ray.shutdown() was called while this call ran");
+    return -1;
+}
+
 int return_one(Running *run, uint32_t index, PyObject *value) {
     _cleanup_encoder_ Encoder e;
     encoder_init(&e, run->state);
-    if (encode_value(&e, value) != 0)
+    if (encode_value(&e, value) != 0 || raise_if_lost(run) < 0)
         return -1;
     struct iovec small[8], *iov = small;
     _cleanup_free_ struct iovec *many = NULL;
@@ -147,8 +158,10 @@ int return_one(Running *run, uint32_t index, PyObject *value) {
 }
 
 int await_room(Running *run) {
-    uint64_t session = run->state->session;
+    uint64_t session = run->session;
     int r = CORE_INTERRUPTED;
+    if (raise_if_lost(run) < 0)
+        return -1;
     while (r == CORE_INTERRUPTED) {
         CORE_WAIT(run->state, r = core_task_room(core, run->task, USEC_INFINITY));
         if (r < 0)
@@ -218,6 +231,8 @@ static int return_listed(Running *run, uint32_t count) {
 
 /* The value of a streaming call as a whole; `failed`: an error is its last item. */
 static int return_whole(Running *run, bool failed) {
+    if (raise_if_lost(run) < 0)
+        return -1;
     if (run->task->call.num_returns == CORE_STREAMING)
         return return_one(run, 0, Py_None);
     return return_listed(run, core_task_yields(run->task) + failed);
@@ -338,10 +353,15 @@ static void end_with_error(Running *run, PyObject *answer) {
         PyErr_Clear();
     }
     run->state->exiting |= end.exiting;
-    core_task_done(run->state->core, run->task, &end);
+    if (!running_lost(run))
+        core_task_done(run->state->core, run->task, &end);
 }
 
 int end_failed(Running *run, Hook hook, PyObject *argument_error) {
+    if (running_lost(run)) {
+        PyErr_Clear();
+        return 0;
+    }
     PyObject *type = NULL, *error = NULL, *trace = NULL;
     PyErr_Fetch(&type, &error, &trace);
     PyErr_NormalizeException(&type, &error, &trace);
@@ -356,7 +376,8 @@ int end_failed(Running *run, Hook hook, PyObject *argument_error) {
     Py_XDECREF(trace);
     if (!answer)
         return -1;
-    end_with_error(run, answer);
+    if (!running_lost(run))
+        end_with_error(run, answer);
     return 0;
 }
 
@@ -373,7 +394,8 @@ int end_well(Running *run, PyObject *value) {
     }
     end.exiting = is_last_call(run);
     run->state->exiting |= end.exiting;
-    core_task_done(run->state->core, run->task, &end);
+    if (!running_lost(run)) /* its hooks are Python */
+        core_task_done(run->state->core, run->task, &end);
     return 0;
 }
 
@@ -395,7 +417,7 @@ static PyObject *call_it(State *state, const Call *call, PyObject *callable, PyO
 }
 
 int run_task(State *state, CoreTask *task) {
-    Running run = { .state = state, .task = task };
+    Running run = { .state = state, .task = task, .session = state->session };
     const Call *call = &task->call;
     const uint8_t *bytes = (const uint8_t *)call->args.data;
     Unpacking u = {
@@ -417,10 +439,10 @@ int run_task(State *state, CoreTask *task) {
         } else
             result = call_it(state, call, callable, args, kwargs);
     }
-    bool well = result && store_result(&run, result) == 0;
+    bool well = result && !running_lost(&run) && store_result(&run, result) == 0;
     state->interruptible = false;
     int r;
-    if (well)
+    if (well && !running_lost(&run))
         r = end_well(&run, result);
     else
         r = end_failed(&run, u.failed ? HOOK_DEPENDENCY : HOOK_FAILED, u.failed);
@@ -467,10 +489,11 @@ static PyObject *run_tasks(PyObject *module, PyObject *none) {
     State *state = state_of(module);
     if (state_need_core(state) < 0)
         return NULL;
-    while (!state->exiting) {
+    const Running session = { .state = state, .session = state->session };
+    while (!state->exiting && !running_lost(&session)) {
         CoreTask *task = NULL;
         int r = next_task(state, &task);
-        if (r == -ECONNRESET)
+        if (r == -ECONNRESET || running_lost(&session))
             Py_RETURN_NONE;
         if (r < 0)
             return raise_error(r);

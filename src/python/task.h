@@ -8,6 +8,7 @@
 typedef struct Running {
     State *state;
     CoreTask *task;
+    uint64_t session;
     bool partial; /* a generator runs: values that it has yielded stay, also if it fails */
 } Running;
 
@@ -19,6 +20,9 @@ enum {
 /* Runs it, or collects it if it is a concurrent actor's. -1: the process must end, with the exception that
  * is set. */
 int run_task(State *state, CoreTask *task);
+/* Its own code has called ray.shutdown(): there is nobody to tell how it ended, and nothing of `task` is
+ * left, unless it was detached. */
+bool running_lost(const Running *run);
 /* What Python's hooks and the runtime context want to know of a call: a dict. */
 PyObject *task_info(State *state, const CoreTask *task);
 int return_one(Running *run, uint32_t index, PyObject *value);

@@ -214,3 +214,59 @@ def test_a_driver_is_killed(pair):
     assert out == f"free 3.5 {kept}\nfree 4.0\n"
     assert until(lambda: not alive([kept])), "a killed actor's process is left"
     assert until(lambda: not rings(pair.head) and not rings(pair.node)), "rings are left"
+
+
+def test_a_worker_whose_code_disconnects_it(ray):
+    """ray.shutdown() in the middle of a call: its caller hears of the end, whatever runs the call."""
+    out = ray.run(
+        """
+    import ray
+
+    ray.init(num_cpus=2)
+
+    def outcome(ref):
+        try:
+            return ray.get(ref, timeout=20)
+        except ray.exceptions.RayError as e:
+            return type(e).__name__
+
+    @ray.remote(max_retries=0)
+    def task():
+        ray.shutdown()
+
+    @ray.remote(max_retries=0, num_returns="streaming")
+    def stream():
+        yield 1
+        ray.shutdown()
+
+    @ray.remote
+    class Plain:
+        def leave(self):
+            ray.shutdown()
+
+    @ray.remote(max_concurrency=2)
+    class Threaded:
+        def leave(self):
+            ray.shutdown()
+
+    @ray.remote
+    class Async:
+        async def leave(self):
+            ray.shutdown()
+
+        async def stream(self):
+            yield 1
+            ray.shutdown()
+            yield 2
+
+    print(outcome(task.remote()))
+    print([outcome(ref) for ref in stream.remote()])
+    for kind in (Plain, Threaded, Async):
+        print(outcome(kind.remote().leave.remote()))
+    print([outcome(ref) for ref in Async.remote().stream.options(num_returns="streaming").remote()])
+    """
+    )
+    assert out == (
+        "WorkerCrashedError\n[1, 'WorkerCrashedError']\nActorDiedError\nActorDiedError\n"
+        "ActorDiedError\n[1, 'ActorDiedError']\n"
+    )
