@@ -108,6 +108,7 @@ static int remote_set(Remote *remote, const NodeInfo *info) {
 }
 
 static void update_one(Raylet *raylet, const NodeInfo *info) {
+    route_heard(raylet, info->index);
     if (id_equal(&info->node, &raylet->id)) {
         raylet->here.schedulable = info->state == NODE_STATE_ALIVE;
         return;
@@ -129,6 +130,7 @@ void peers_update(Raylet *raylet, const NodeInfo *infos, size_t len) {
     for (size_t i = 0; i < len; i++)
         update_one(raylet, &infos[i]);
     ways_nodes_known(raylet);
+    route_early(raylet);
     loop_task_arm(raylet->dispatch_task);
 }
 

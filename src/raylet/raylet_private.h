@@ -200,6 +200,16 @@ typedef struct Job {
     char *runtime_env; /* of config; NULL: none */
 } Job;
 
+/* ---- route.c: frames that come before the news of their node ---- */
+/* A process hears of another one's objects from a third, perhaps before gcs' news of that one's node
+ * are here. What it sends waits for them, in order. */
+typedef struct EarlyFrame {
+    FrameHeader header;
+    usec_t until;
+    Buf body;
+} EarlyFrame;
+typedef Vec(EarlyFrame) EarlyFrames;
+
 /* ---- upstream.c: the connection to gcs ---- */
 typedef struct Upstream {
     Link *link;       /* lasts while that gcs does */
@@ -266,6 +276,10 @@ struct Raylet {
     Map remotes;                         /* NodeId -> Remote */
     Remote **by_index;
     Vec(const SchedNode *) view;
+    uint32_t newest_node; /* the highest number of a node that gcs has told of */
+    EarlyFrames early;
+    size_t early_bytes;
+    LoopTimer *early_timer;
     List incoming;      /* connections of raylets that are not known yet */
 
     Map jobs;           /* JobId -> Job */
@@ -304,6 +318,11 @@ typedef struct RayletCall {
     } while (0)
 
 /* ---- route.c ---- */
+void route_init(Raylet *raylet);
+void route_done(Raylet *raylet);
+/* gcs has told of the node of this number; after some of those: frames that waited for that go on. */
+void route_heard(Raylet *raylet, uint32_t node);
+void route_early(Raylet *raylet);
 /* To whoever it is addressed to; what can't be delivered is answered by DEAD or PeerDead. */
 void route_frame(Raylet *raylet, const FrameHeader *header, Slice body);
 /* The same for a frame of our own. */

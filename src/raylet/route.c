@@ -19,6 +19,11 @@ static bool is_here(const Raylet *raylet, PeerId peer) {
     return peer_raylet(peer) == raylet->self && raylet->self != 0;
 }
 
+enum {
+    EARLY_BYTES_MAX = 16 << 20,
+};
+#define EARLY_WAIT (30 * USEC_PER_SEC) /* longer than gcs keeps a node that it does not hear */
+
 /* The frame can't be delivered. The sender of a call is answered; the sender of anything else is
  * told that the peer is dead, if it is. */
 static void undeliverable(Raylet *raylet, const FrameHeader *header) {
@@ -38,6 +43,70 @@ static void undeliverable(Raylet *raylet, const FrameHeader *header) {
     raylet_send(raylet, header->source, MSG_PEER_DEAD, &body);
 }
 
+/* ---- frames that come before the news of their node ---------------------------------------- */
+
+/* gcs counts the nodes up: one that died has a number that was heard of. */
+static bool unheard(const Raylet *raylet, PeerId peer) {
+    return raylet->self && peer_node(peer) > raylet->newest_node;
+}
+
+void route_heard(Raylet *raylet, uint32_t node) {
+    raylet->newest_node = MAX(raylet->newest_node, node);
+}
+
+static void early_push(Raylet *raylet, const EarlyFrame *frame) {
+    raylet->early_bytes += sizeof(*frame) + frame->body.len;
+    vec_push(&raylet->early, *frame);
+    loop_timer_at(raylet->early_timer, raylet->early.items[0].until);
+}
+
+static bool early_keep(Raylet *raylet, const FrameHeader *header, Slice body) {
+    if (!unheard(raylet, header->destination) || raylet->early_bytes + body.len > EARLY_BYTES_MAX)
+        return false;
+    EarlyFrame frame = { .header = *header, .until = loop_now(raylet->loop) + EARLY_WAIT };
+    buf_add(&frame.body, body.data, body.len);
+    early_push(raylet, &frame);
+    return true;
+}
+
+/* Those whose node is known by now go there; those that have waited for too long come to nothing. */
+void route_early(Raylet *raylet) {
+    usec_t now = loop_now(raylet->loop);
+    EarlyFrames frames = raylet->early;
+    raylet->early = (EarlyFrames){ 0 };
+    raylet->early_bytes = 0;
+    loop_timer_stop(raylet->early_timer);
+    VEC_EACH(frame, &frames) {
+        if (frame->until > now && unheard(raylet, frame->header.destination)) {
+            early_push(raylet, frame);
+            continue;
+        }
+        if (frame->until > now)
+            route_frame(raylet, &frame->header, buf_slice(&frame->body));
+        else
+            undeliverable(raylet, &frame->header);
+        buf_done(&frame->body);
+    }
+    vec_done(&frames);
+}
+
+static void on_early_timer(void *ctx) {
+    route_early(ctx);
+}
+
+void route_init(Raylet *raylet) {
+    raylet->early_timer = loop_timer_new(raylet->loop, on_early_timer, raylet);
+}
+
+void route_done(Raylet *raylet) {
+    VEC_EACH(frame, &raylet->early)
+        buf_done(&frame->body);
+    vec_done(&raylet->early);
+    loop_timer_free(raylet->early_timer);
+}
+
+/* ---- routing -------------------------------------------------------------------------------- */
+
 void route_frame(Raylet *raylet, const FrameHeader *header, Slice body) {
     PeerId to = header->destination;
     if (peer_node(to) == 0) {
@@ -52,7 +121,7 @@ void route_frame(Raylet *raylet, const FrameHeader *header, Slice body) {
             undeliverable(raylet, header);
         return;
     }
-    if (!peers_send(raylet, header, body))
+    if (!peers_send(raylet, header, body) && !early_keep(raylet, header, body))
         undeliverable(raylet, header);
 }
 
@@ -89,7 +158,7 @@ void raylet_reply_status(Raylet *raylet, const FrameHeader *call, StatusCode cod
 
 uint32_t raylet_call(Raylet *raylet, PeerId to, MessageType type, const Buf *body, usec_t timeout,
                      RpcDone done, void *argument) {
-    if (peer_node(to) && !is_here(raylet, to) && !peers_has(raylet, to))
+    if (peer_node(to) && !is_here(raylet, to) && !peers_has(raylet, to) && !unheard(raylet, to))
         timeout = USEC_PER_MSEC; /* nobody would answer; never from within this call */
     uint32_t call =
         rpc_call(raylet->rpc, to, type, body, loop_deadline(raylet->loop, timeout), done, argument);

@@ -236,6 +236,7 @@ static void on_welcome(Raylet *raylet, const Welcome *welcome) {
 static void on_registered(Raylet *raylet, const NodeRegistered *message) {
     Upstream *gcs = &raylet->gcs;
     raylet->self = peer_make(message->index, message->incarnation, 0);
+    route_heard(raylet, message->index);
     gcs->registered = true;
     gcs->keepalive = (usec_t)MAX(message->keepalive_ms, 100u) * USEC_PER_MSEC;
     back(raylet);

@@ -135,7 +135,7 @@ static void on_fetched(void *argument, const RpcReply *reply) {
         return;
     if (reply->result > 0) {
         bool full = reply->status.code == STATUS_CODE_FULL;
-        if (!full && !may_be_gone(read.object) && !sim->faults.any)
+        if (!full && !may_be_gone(read.object))
             fault("object %s is lost without a reason: %.*s", ID_HEX(&read.object->id),
                   (int)reply->status.text.len, reply->status.text.data);
         return;
