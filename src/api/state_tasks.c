@@ -54,6 +54,7 @@ static const char *const errors[] = {
     [ERROR_KIND_END_OF_STREAM] = "END_OF_STREAMING_GENERATOR",
     [ERROR_KIND_SYSTEM] = "WORKER_DIED",
     [ERROR_KIND_FETCH_TIMED_OUT] = "OBJECT_FETCH_TIMED_OUT",
+    [ERROR_KIND_REPLAY] = "STREAMING_GENERATOR_REPLAY_INCONSISTENT",
 };
 
 /* One attempt, put together. */

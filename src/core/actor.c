@@ -216,14 +216,47 @@ void actor_pump(Core *core, CoreActor *actor) {
     actor_unref(actor);
 }
 
-void actor_requeue(Core *core, CorePending *p) {
+void actor_take_back(CorePending *p) {
     CoreActor *actor = p->actor;
     p->state = PENDING_DEPS;
     actor->flying--;
     actor->queued++;
     list_remove(&p->link);
     list_push_front(&actor->queue, &p->link);
-    actor_pump(core, actor);
+}
+
+void actor_requeue(Core *core, CorePending *p) {
+    actor_take_back(p);
+    actor_pump(core, p->actor);
+}
+
+void actor_queue_again(CorePending *p) {
+    list_push(&p->actor->queue, &p->link);
+    p->actor->queued++;
+}
+
+bool actor_fail_dead(Core *core, CorePending *p) {
+    CoreActor *actor = p->actor;
+    _cleanup_arena_ Arena arena = { 0 };
+    ErrorInfo error;
+    if (actor->state != ACTOR_STATE_DEAD || !actor->death.len)
+        return false;
+    int r = error_info_decode(&error, actor->death.data, actor->death.len, &arena);
+    ASSERT(r == 0);
+    actor->count++; /* the error's text is its */
+    submit_fail(core, p, &error);
+    actor_unref(actor);
+    return true;
+}
+
+void actor_remember(CoreActor *actor, CorePending *p) {
+    actor->count++;
+    p->actor = actor;
+}
+
+void actor_forget(CorePending *p) {
+    if (p->actor)
+        actor_unref(TAKE(p->actor));
 }
 
 /* Before the record ends: takes the call out of the actor's counts. */
@@ -535,15 +568,8 @@ int core_actor_submit(Core *core, CoreActor *actor, CoreTemplate *t, const CoreA
     actor->count++;
     list_push(&actor->queue, &p->link);
     actor->queued++;
-    if (actor->state == ACTOR_STATE_DEAD) {
-        _cleanup_arena_ Arena arena = { 0 };
-        ErrorInfo error;
-        r = error_info_decode(&error, actor->death.data, actor->death.len, &arena);
-        ASSERT(r == 0);
-        submit_fail(core, p, &error);
-    } else if (p->missing == 0) {
+    if (!actor_fail_dead(core, p) && p->missing == 0)
         actor_pump(core, actor);
-    }
     core_run_actions(core);
     core_unlock(core);
     return 0;

@@ -177,6 +177,8 @@ struct CorePending {
     TaskId task, parent; /* parent: the call here that made this one */
     PendingState state;
     bool cancelled;
+    bool ended;              /* streaming: it has run to its end before */
+    bool yields_large;       /* streaming: some of what it yielded lies in a store */
     CoreTemplate *t;
     struct CoreActor *actor; /* ACTOR_TASK, ACTOR_CREATE */
     CoreWorker *worker;      /* SENT to a leased worker */
@@ -187,6 +189,8 @@ struct CorePending {
     uint32_t attempt, depth;
     uint32_t refs_len;
     uint32_t waited_usec; /* for its arguments */
+    uint32_t yields;      /* streaming: how many there are, as far as it is known */
+    uint32_t keepers;     /* KEPT: references that it may be needed for */
     uint64_t sequence;    /* ACTOR_TASK */
     usec_t created_at, sent_at;
     OwnRef *refs[];       /* what it makes; entries become NULL when their record goes */
@@ -440,6 +444,10 @@ void yields_on_item(Core *core, CorePending *p, const Result *m, PeerId from);
 /* The call has ended: `values` as in Result; or by `error`, an ErrorInfo. Sets the whole's value. */
 void yields_on_end(Core *core, CorePending *p, const Result *m, PeerId from);
 void yields_fail(Core *core, CoreRef *whole);
+/* What it yielded at `place`; NULL: nobody needs it. */
+CoreRef *yields_find(const Core *core, const CorePending *p, uint64_t place);
+/* Those from `place` on that have no value, as they were lost, get the error. */
+void yields_fail_lost(Core *core, const CorePending *p, uint64_t place, const ErrorInfo *error);
 uint64_t yields_read(const CorePending *p);
 
 void pending_free(CorePending *p);
@@ -450,7 +458,7 @@ static inline const CorePeer *pending_peer(const CorePending *p) {
 
 /* lineage.c: calls that may run again */
 void lineage_init(Core *core);
-bool lineage_wanted(const CorePending *p);
+bool lineage_wanted(const Core *core, const CorePending *p);
 /* Of a settled call that has run. */
 void lineage_keep(Core *core, CorePending *p);
 void lineage_ref_gone(Core *core, CoreRef *ref);
@@ -461,6 +469,8 @@ void lineage_make(Core *core, CoreRef *ref);
 /* A call in no queue (an actor's: in the actor's): queued when its arguments are there. */
 void lineage_requeue(Core *core, CorePending *p);
 void lineage_done(Core *core);
+/* Its value, which lies in a store, is let go: it has none any more. */
+void ref_clear(Core *core, CoreRef *ref);
 /* The value of `ref` is not where it was: made again if it is ours, asked for anew if not. */
 void ref_lost(Core *core, CoreRef *ref);
 bool ref_is_at(const CoreRef *ref, PeerId location, uint64_t generation);
@@ -509,6 +519,15 @@ void actor_on_result(Core *core, CorePending *p, CorePeer *from);
 void actor_pump(Core *core, CoreActor *actor);
 /* A call that ended badly is sent again, before those that have not been sent. */
 void actor_requeue(Core *core, CorePending *p);
+/* The same for one that is not ready to be sent. */
+void actor_take_back(CorePending *p);
+/* A call that was kept runs again, after those that wait already. */
+void actor_queue_again(CorePending *p);
+/* It fails if the actor is dead. */
+bool actor_fail_dead(Core *core, CorePending *p);
+/* An ended call keeps the actor's record (which does not keep the actor alive) until it is forgotten. */
+void actor_remember(CoreActor *actor, CorePending *p);
+void actor_forget(CorePending *p);
 void actor_peer_dead(Core *core, const PeerDead *dead);
 void actor_ref_gone(Core *core, CoreRef *ref);
 void actor_create_ready(Core *core, CorePending *p);

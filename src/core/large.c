@@ -20,6 +20,8 @@ enum {
 typedef struct Fetching { /* a copy on its way, and the bytes that wait for it */
     Core *core;
     ObjectId object;
+    PeerId location; /* where from: the value may have been made anew since */
+    uint64_t there;  /* its generation there */
     bool done, lost, no_room;
     uint64_t offset, generation;
 } Fetching;
@@ -125,6 +127,8 @@ static void fetch_start(Core *core, const CoreBytes *bytes, PeerId owner) {
     Fetching *f = mem_new(Fetching);
     f->core = core;
     f->object = bytes->object;
+    f->location = bytes->location;
+    f->there = bytes->generation;
     map_put(&core->fetches, f->object.byte, f);
     ObjectFetch m = { .object = bytes->object,
                       .location = bytes->location,
@@ -140,12 +144,14 @@ static void fetch_start(Core *core, const CoreBytes *bytes, PeerId owner) {
 
 /* Not where its owner wrote it: copied here, or read back. It may go again before it is pinned. */
 static int large_follow(Core *core, CoreBytes *bytes, Fetching *f) {
-    int lost = f->no_room ? -ENOSPC : f->lost ? -ENOENT : 0;
+    int r = f->no_room ? -ENOSPC : f->lost ? -ENOENT : 0;
+    if (f->location != bytes->location || f->there != bytes->generation)
+        r = 1;
     uint64_t offset = f->offset, generation = f->generation;
     map_remove(&core->fetches, bytes->object.byte);
     mem_free(f);
-    if (lost < 0)
-        return lost;
+    if (r != 0)
+        return r;
     if (large_pin(core, bytes, offset, generation) == 0)
         return 0;
     return bytes->missed++ < MISSES_MAX ? 1 : -ENOENT;

@@ -29,14 +29,32 @@ void lineage_init(Core *core) {
     core->lineage_max = text ? strtoull(text, NULL, 10) : LINEAGE_MAX;
 }
 
+/* ---- what a call made ------------------------------------------------------------------- */
+
+/* Its values, and behind them those that it yielded. */
+static uint64_t made_len(const CorePending *p) {
+    return p->refs_len + (p->ended ? p->yields : 0);
+}
+
+/* NULL: nobody needs it any more. */
+static CoreRef *made_at(const Core *core, const CorePending *p, uint64_t i) {
+    if (i < p->refs_len)
+        return p->refs[i] ? ref_of(p->refs[i]) : NULL;
+    return yields_find(core, p, i - p->refs_len);
+}
+
 /* ---- keeping ------------------------------------------------------------------------------ */
 
-bool lineage_wanted(const CorePending *p) {
-    if (p->actor || p->t->kind != CALL_KIND_TASK || p->cancelled || p->t->max_retries == 0)
+bool lineage_wanted(const Core *core, const CorePending *p) {
+    if (p->t->kind == CALL_KIND_ACTOR_CREATE || p->cancelled || p->t->max_retries == 0)
         return false;
-    for (uint32_t i = 0; i < p->refs_len; i++)
-        if (p->refs[i] && ref_of(p->refs[i])->kind == VALUE_KIND_ARENA)
+    if (p->t->num_returns < 0 && !p->yields_large)
+        return false; /* they may be very many */
+    for (uint64_t i = 0; i < made_len(p); i++) {
+        const CoreRef *ref = made_at(core, p, i);
+        if (ref && (ref->kind == VALUE_KIND_ARENA || ref->kind == VALUE_KIND_PENDING))
             return true;
+    }
     return false;
 }
 
@@ -44,33 +62,43 @@ static void lineage_drop(Core *core, CorePending *p) {
     core->lineage_bytes -= lineage_bytes(p);
     for (uint32_t i = 0; i < p->uses_len; i++)
         own_unkeep(&core->own, p->uses[i]);
+    actor_forget(p);
     pending_free(p);
 }
 
 static void lineage_evict(Core *core) {
     CorePending *p = LIST_ITEM(core->lineage.next, CorePending, link);
-    for (uint32_t i = 0; i < p->refs_len; i++) {
-        if (!p->refs[i])
+    for (uint64_t i = 0; i < made_len(p); i++) {
+        CoreRef *ref = made_at(core, p, i);
+        if (!ref)
             continue;
-        ref_of(p->refs[i])->lineage = NULL;
-        ref_of(p->refs[i])->lineage_gone = true;
+        ref->lineage = NULL;
+        ref->lineage_gone = true;
     }
     list_remove(&p->link);
     lineage_drop(core, p);
 }
 
+static void make_lost_yields(Core *core, const CorePending *p);
+
 void lineage_keep(Core *core, CorePending *p) {
     p->state = PENDING_KEPT;
     p->missing = 0;
-    for (uint32_t i = 0; i < p->refs_len; i++)
-        if (p->refs[i])
-            ref_of(p->refs[i])->lineage = p;
+    p->keepers = 0;
+    for (uint64_t i = 0; i < made_len(p); i++) {
+        CoreRef *ref = made_at(core, p, i);
+        if (ref) {
+            ref->lineage = p;
+            p->keepers++;
+        }
+    }
     for (uint32_t i = 0; i < p->uses_len; i++) {
         own_keep(p->uses[i]);
         own_unuse(&core->own, p->uses[i]);
     }
     list_push(&core->lineage, &p->link);
     core->lineage_bytes += lineage_bytes(p);
+    make_lost_yields(core, p);
     while (core->lineage_bytes > core->lineage_max && !list_empty(&core->lineage))
         lineage_evict(core);
 }
@@ -79,13 +107,10 @@ void lineage_ref_gone(Core *core, CoreRef *ref) {
     CorePending *p = TAKE(ref->lineage);
     if (!p)
         return;
-    bool last = true;
-    for (uint32_t i = 0; i < p->refs_len; i++) {
+    for (uint32_t i = 0; i < p->refs_len; i++)
         if (p->refs[i] == &ref->own)
             p->refs[i] = NULL;
-        last &= p->refs[i] == NULL;
-    }
-    if (!last)
+    if (--p->keepers > 0)
         return;
     list_remove(&p->link);
     lineage_drop(core, p);
@@ -98,7 +123,7 @@ void lineage_done(Core *core) {
 
 /* ---- running again --------------------------------------------------------------------------- */
 
-static void value_clear(Core *core, CoreRef *ref) {
+void ref_clear(Core *core, CoreRef *ref) {
     CoreBytes *value = TAKE(ref->value);
     core->counts.values_bytes -= value->size;
     if (value->in_store && ref->own.owner == core->info.peer)
@@ -112,7 +137,7 @@ static void value_clear(Core *core, CoreRef *ref) {
 void lineage_release(Core *core, CoreRef *ref) {
     if (!own_released(&ref->own) || ref->kind != VALUE_KIND_ARENA)
         return;
-    value_clear(core, ref);
+    ref_clear(core, ref);
     ref->released = true;
 }
 
@@ -130,8 +155,12 @@ static const char *obstacle(const CoreRef *ref) {
 
 typedef Vec(CorePending *) PendingList;
 
-/* `ref` is ours and has no value: its call is queued again (and goes to `again`), or it fails. */
+/* `ref` is ours and has no value: its call is queued again (and goes to `again`), or it fails. One that
+ * is under way, for another value or for the first time, makes this one as well. */
 static void make_again(Core *core, CoreRef *ref, PendingList *again) {
+    TaskId task = object_id_task(&ref->own.id);
+    if (!object_id_is_put(&ref->own.id) && map_get(&core->tasks, task.byte))
+        return;
     const char *reason = obstacle(ref);
     if (reason) {
         ErrorInfo error = { .kind = ERROR_KIND_RECONSTRUCTION,
@@ -143,14 +172,17 @@ static void make_again(Core *core, CoreRef *ref, PendingList *again) {
     CorePending *p = ref->lineage;
     list_remove(&p->link);
     core->lineage_bytes -= lineage_bytes(p);
-    for (uint32_t i = 0; i < p->refs_len; i++) {
-        if (!p->refs[i])
-            continue;
-        ref_of(p->refs[i])->lineage = NULL;
-        ref_of(p->refs[i])->maker = p;
+    for (uint64_t i = 0; i < made_len(p); i++) {
+        CoreRef *made = made_at(core, p, i);
+        if (made)
+            made->lineage = NULL;
+        if (made && i < p->refs_len)
+            made->maker = p;
     }
     p->attempt++;
     p->state = PENDING_DEPS;
+    if (p->actor)
+        actor_queue_again(p);
     map_put(&core->tasks, p->task.byte, p);
     for (uint32_t i = 0; i < p->uses_len; i++) {
         own_use(p->uses[i]);
@@ -161,6 +193,8 @@ static void make_again(Core *core, CoreRef *ref, PendingList *again) {
 
 /* Queued, or waiting for its arguments; those that are gone are made again first. */
 static void wait_for_arguments(Core *core, CorePending *p, PendingList *again) {
+    if (p->actor && actor_fail_dead(core, p))
+        return;
     p->missing = 1; /* ours, until all are looked at: one may come at once */
     for (uint32_t i = 0; i < p->top_len; i++) {
         CoreRef *ref = ref_of(p->uses[i]);
@@ -190,6 +224,17 @@ void lineage_make(Core *core, CoreRef *ref) {
     wait_for_all(core, &again);
 }
 
+/* A value that it had yielded before may have been lost while it ran. */
+static void make_lost_yields(Core *core, const CorePending *p) {
+    PendingList again = { 0 };
+    for (uint64_t i = p->refs_len; i < made_len(p) && !again.len; i++) {
+        CoreRef *ref = made_at(core, p, i);
+        if (ref && ref->kind == VALUE_KIND_PENDING)
+            make_again(core, ref, &again);
+    }
+    wait_for_all(core, &again);
+}
+
 void lineage_requeue(Core *core, CorePending *p) {
     PendingList again = { 0 };
     vec_push(&again, p);
@@ -201,14 +246,14 @@ void lineage_requeue(Core *core, CorePending *p) {
 void ref_lost(Core *core, CoreRef *ref) {
     ASSERT(ref->kind == VALUE_KIND_ARENA);
     if (core->closed || core->lost || ref->losses++ == LOSSES_MAX) {
-        value_clear(core, ref);
+        ref_clear(core, ref);
         ErrorInfo error = { .kind = ERROR_KIND_OBJECT_LOST, .object = ref->own.id };
         ref_set_error(core, ref, &error);
         return;
     }
     ref->lost_location = ref->value->location;
     ref->lost_generation = ref->value->generation;
-    value_clear(core, ref);
+    ref_clear(core, ref);
     if (ref->own.owner == core->info.peer)
         lineage_make(core, ref);
     else

@@ -289,7 +289,16 @@ static void drop_unwanted(Core *core, const Value *value, CoreBytes *bytes) {
         large_free(core, bytes);
 }
 
+/* Its call ran again for another of its values: the one of before may be lost as well, though nobody
+ * has looked. One that is read here is not. */
+static bool outdated(const CoreRef *ref, const Value *value) {
+    return ref->kind == VALUE_KIND_ARENA && value->kind == VALUE_KIND_ARENA && !ref->value->data &&
+           !ref_is_at(ref, value->location, value->generation);
+}
+
 static void take_value(Core *core, CoreRef *ref, const Value *value, PeerId from, bool ours) {
+    if (ref && ours && outdated(ref, value))
+        ref_clear(core, ref);
     if (ref && ref->kind != VALUE_KIND_PENDING)
         ref = NULL;
     take_contents(core, ref, value, from);

@@ -76,16 +76,53 @@ uint64_t yields_read(const CorePending *p) {
     return !whole || whole->stream->closed ? UINT64_MAX : whole->stream->next;
 }
 
-static void take_item(Core *core, CoreRef *whole, uint64_t place, const Value *value, PeerId from) {
+CoreRef *yields_find(const Core *core, const CorePending *p, uint64_t place) {
+    ObjectId id = object_id_return(&p->task, (uint32_t)place + FIRST_RETURN);
+    OwnRef *own = own_find(&core->own, &id);
+    return own ? ref_of(own) : NULL;
+}
+
+void yields_fail_lost(Core *core, const CorePending *p, uint64_t place, const ErrorInfo *error) {
+    for (; p->yields_large && place < p->yields; place++) {
+        CoreRef *ref = yields_find(core, p, place);
+        if (ref && ref->kind == VALUE_KIND_PENDING)
+            ref_set_error(core, ref, error);
+    }
+}
+
+/* Of another run than the one that counts: what may be lost is not to be had at all, as in Ray. */
+static void yields_disown(Core *core, const CorePending *p, uint64_t end) {
+    _cleanup_free_ char *text = str_printf(
+        "Streaming generator task %s was re-executed and produced %llu objects, expected %u. The "
+        "generator output is non-deterministic, which can hang downstream consumers (when fewer "
+        "objects are produced) or silently truncate their input (when more objects are produced).",
+        ID_HEX(&p->task), (unsigned long long)end, p->yields);
+    ErrorInfo error = { .kind = ERROR_KIND_REPLAY, .task = p->task, .text = slice_str(text) };
+    for (uint64_t place = 0; place < p->yields; place++) {
+        CoreRef *ref = yields_find(core, p, place);
+        if (ref && ref->kind == VALUE_KIND_ARENA)
+            ref_clear(core, ref);
+        if (ref && ref->kind == VALUE_KIND_PENDING)
+            ref_set_error(core, ref, &error);
+    }
+}
+
+/* The reader's, or one from a run before that was lost since. */
+static void take_item(Core *core, CorePending *p, uint64_t place, const Value *value, PeerId from) {
+    CoreRef *whole = pending_whole(p);
     CoreStream *s = whole ? whole->stream : NULL;
     /* One at a time, in order: a place further on is none of a stream's. */
-    bool wanted = s && !s->closed && place >= s->next && place <= s->next + stream_len(s);
-    ref_take_value(core, wanted ? stream_at(core, whole, place) : NULL, value, from);
+    bool ahead = s && !s->closed && place >= s->next && place <= s->next + stream_len(s);
+    p->yields_large |= value->kind == VALUE_KIND_ARENA;
+    if (!p->ended)
+        p->yields = (uint32_t)MAX((uint64_t)p->yields, place + 1);
+    ref_take_value(core, ahead ? stream_at(core, whole, place) : yields_find(core, p, place), value,
+                   from);
 }
 
 void yields_on_item(Core *core, CorePending *p, const Result *m, PeerId from) {
     for (size_t i = 0; i < m->values_len; i++)
-        take_item(core, pending_whole(p), m->index + i, &m->values[i], from);
+        take_item(core, p, m->index + i, &m->values[i], from);
 }
 
 /* Places from `end` on that somebody waits for already are errors. */
@@ -99,13 +136,28 @@ static void stream_set_end(Core *core, CoreRef *whole, uint64_t end) {
     }
 }
 
+/* It has run to its end: again, if it had before. What an earlier attempt yielded beyond that, and was
+ * lost, will not come. */
+static void take_end(Core *core, CorePending *p, uint64_t end) {
+    ErrorInfo lost = { .kind = ERROR_KIND_OBJECT_LOST, .task = p->task };
+    if (p->ended && end != p->yields)
+        yields_disown(core, p, end);
+    else if (end < p->yields)
+        yields_fail_lost(core, p, end, &lost);
+    if (!p->ended)
+        p->yields = (uint32_t)end;
+    p->ended = true;
+}
+
 void yields_on_end(Core *core, CorePending *p, const Result *m, PeerId from) {
     CoreRef *whole = pending_whole(p);
+    bool again = whole && whole->kind != VALUE_KIND_PENDING;
     uint64_t end = m->index;
     if (m->values_len > 1)
-        take_item(core, whole, end++, &m->values[1], from);
+        take_item(core, p, end++, &m->values[1], from);
     ref_take_value(core, whole, &m->values[0], from);
-    if (!whole)
+    take_end(core, p, end);
+    if (!whole || again)
         return;
     if (whole->kind == VALUE_KIND_ERROR)
         yields_fail(core, whole);

@@ -83,6 +83,7 @@ void submit_end(Core *core, CorePending *p) {
                 vec_remove_swap(&waiters->dependents, d--);
         own_unuse(&core->own, p->uses[i]);
     }
+    actor_forget(p);
     pending_free(p);
 }
 
@@ -91,7 +92,7 @@ static void submit_ran(Core *core, CorePending *p) {
     for (uint32_t i = 0; i < p->refs_len; i++)
         if (p->refs[i])
             lineage_release(core, ref_of(p->refs[i])); /* made only for a call that has failed */
-    if (!lineage_wanted(p)) {
+    if (!lineage_wanted(core, p)) {
         submit_end(core, p);
         return;
     }
@@ -108,6 +109,7 @@ static void pending_fail_refs(Core *core, CorePending *p, const ErrorInfo *error
         if (ref->stream)
             yields_fail(core, ref);
     }
+    yields_fail_lost(core, p, 0, error);
 }
 
 void submit_fail(Core *core, CorePending *p, const ErrorInfo *error) {
@@ -522,11 +524,15 @@ static void submit_lost(Core *core, CorePending *p, const Result *m) {
         if (own && ref_is_at(ref_of(own), v->location, v->generation))
             ref_lost(core, ref_of(own));
     }
-    list_remove(&p->link);
-    if (p->worker)
-        p->worker->in_flight--;
-    p->worker = NULL;
-    p->state = PENDING_DEPS;
+    if (p->actor) {
+        actor_take_back(p);
+    } else {
+        list_remove(&p->link);
+        if (p->worker)
+            p->worker->in_flight--;
+        p->worker = NULL;
+        p->state = PENDING_DEPS;
+    }
     lineage_requeue(core, p);
 }
 
@@ -586,8 +592,11 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
             yields_on_end(core, p, m, peer);
         else
             take_results(core, p, m, peer);
-        if (actor)
+        if (actor) {
+            actor->count++;
             actor_on_result(core, p, from);
+            p->actor = actor;
+        }
         submit_ran(core, p);
     }
     worker_pump(core, at);

@@ -26,6 +26,7 @@ RECONSTRUCTION = 19
 END_OF_STREAM = 20
 SYSTEM = 21
 FETCH_TIMED_OUT = 22
+REPLAY = 23
 
 
 def error(ref, info):
@@ -129,4 +130,5 @@ _MAKERS = {
     END_OF_STREAM: _plain(ray_exceptions.ObjectRefStreamEndOfStreamError),
     SYSTEM: _sentence(ray_exceptions.RaySystemError),
     FETCH_TIMED_OUT: _lost(ray_exceptions.ObjectFetchTimedOutError),
+    REPLAY: _sentence(ray_exceptions.StreamingGeneratorReplayInconsistentError),
 }
