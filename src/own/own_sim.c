@@ -9,10 +9,10 @@
  *
  *     own_sim [--seeds N] [--first SEED] [--expect-found]
  *
- * Checked at every step: what a live process needs, and whose owner lives, is at its owner, unless a
- * process died that had it on its way (then its reader gets an error). At the end, when all is
- * dropped and delivered: nothing is left anywhere. A seed that fails is printed; --first SEED
- * --seeds 1 replays it exactly.
+ * Checked at every step, deaths or not: what a live process needs, and whose owner lives, is at its
+ * owner, unless a process died that had that object or to which it was on its way (then its reader
+ * may get an error). At the end, when all is dropped and delivered: nothing is left anywhere. A seed
+ * that fails is printed; --first SEED --seeds 1 replays it exactly.
  */
 
 #include <stdarg.h>
@@ -77,7 +77,7 @@ typedef struct World {
     Queue *queue[PEERS][PEERS];
     int owner[OBJECTS];
     Call call[CALLS];
-    bool any_death;
+    bool broken[OBJECTS]; /* one that had it, or was about to, has died: some may have lost it */
     uint64_t random;
     uint32_t seed;
     unsigned long long events;
@@ -214,12 +214,21 @@ static void call_over(World *w, int c, bool may_run_again) {
 
 /* ---- deaths ------------------------------------------------------------------------------------ */
 
+/* What is on its way to the dead: also what it would have said of it is lost. */
+static void break_sent(World *w, const Queue *q) {
+    for (size_t i = q->head; i < q->tail; i++)
+        if (q->items[i % MESSAGES].kind != M_DEAD)
+            w->broken[q->items[i % MESSAGES].object] = true;
+}
+
 /* What it had sent arrives up to some message; then the others hear that it is gone. */
 static void die(World *w, int p) {
     w->peer[p].dead = true;
-    w->any_death = true;
+    for (int o = 0; o < OBJECTS; o++)
+        w->broken[o] |= w->peer[p].known[o];
     for (int q = 0; q < PEERS; q++) {
         Queue *from = w->queue[p][q], *to = w->queue[q][p];
+        break_sent(w, to);
         to->head = to->tail;
         from->tail = from->head + rnd(w, (uint32_t)(from->tail - from->head) + 1);
         if (q != p && !w->peer[q].dead)
@@ -360,13 +369,12 @@ static void step(World *w, bool deaths) {
 }
 
 static void check_alive(World *w) {
-    if (w->any_death) /* what was on its way through the dead is lost, with an error at its reader */
-        return;
     for (int p = 0; p < PEERS; p++)
         for (int o = 0; o < OBJECTS; o++) {
             int owner = w->owner[o];
-            if (!w->peer[p].dead && w->peer[p].known[o] && !own_released(&w->peer[p].ref[o]) &&
-                !w->peer[owner].dead && !w->peer[owner].known[o])
+            if (!w->broken[o] && !w->peer[p].dead && w->peer[p].known[o] &&
+                !own_released(&w->peer[p].ref[o]) && !w->peer[owner].dead &&
+                !w->peer[owner].known[o])
                 fault(w, "object %d: %d needs it, its owner %d freed it", o, p, owner);
         }
 }
@@ -376,7 +384,7 @@ static void check_alive(World *w) {
 static void world_start(World *w, uint32_t seed) {
     w->seed = seed;
     w->random = seed * 0x9e3779b97f4a7c15u;
-    w->any_death = false;
+    memset(w->broken, 0, sizeof(w->broken));
     w->failure[0] = '\0';
     memset(w->peer, 0, sizeof(w->peer));
     memset(w->call, 0, sizeof(w->call));
