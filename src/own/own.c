@@ -122,6 +122,7 @@ static void own_unregister(Own *own, OwnRef *ref) {
         own_act(own, OWN_GOT, extra->waiting.items[i], ref);
     vec_clear(&extra->waiting);
     extra->registered = extra->acknowledged = false;
+    extra->sequence = 0; /* its acknowledgement may come yet: it is not the next one's */
 }
 
 bool own_released(const OwnRef *ref) {

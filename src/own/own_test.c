@@ -74,6 +74,28 @@ static void test_a_kept_record_outlives_its_value(void **state) {
     own_done(&own);
 }
 
+static void test_a_late_acknowledgement_is_of_that_life(void **state) {
+    UNUSED(state);
+    Own own;
+    own_init(&own, 2);
+    OwnRef ref;
+    ObjectId a = id_of(0);
+    own_add(&own, &ref, &a, 9, NULL);
+    own_received(&own, &ref, 1);
+    uint64_t sequence = own.actions.items[0].sequence;
+    own_keep(&ref);
+    own_drop(&own, &ref); /* the value goes, the record stays */
+    vec_clear(&own.actions);
+    own_acknowledged(&own, &a, sequence);
+    own_hold(&ref);
+    own_received(&own, &ref, 3);
+    CHECK_INT(own.actions.len, 1); /* 3 has to keep it until 9 has answered */
+    CHECK(own.actions.items[0].kind == OWN_BORROW_ADD && own.actions.items[0].ack);
+    own_unkeep(&own, &ref);
+    own_drop(&own, &ref);
+    own_done(&own);
+}
+
 static void test_a_dead_owner_confirms_nothing(void **state) {
     UNUSED(state);
     Own own;
@@ -92,5 +114,6 @@ static void test_a_dead_owner_confirms_nothing(void **state) {
 int main(void) {
     return TEST_RUN(TEST(test_contents_live_as_long_as_their_value), TEST(test_retained_arguments),
                     TEST(test_a_kept_record_outlives_its_value),
+                    TEST(test_a_late_acknowledgement_is_of_that_life),
                     TEST(test_a_dead_owner_confirms_nothing));
 }
