@@ -349,10 +349,41 @@ static void act(World *w, int p, int q, int object) {
     }
 }
 
+static bool is_anywhere(const World *w, int object) {
+    for (int p = 0; p < PEERS; p++) {
+        if (!w->peer[p].dead && w->peer[p].known[object])
+            return true;
+        for (int q = 0; q < PEERS; q++)
+            for (size_t i = w->queue[p][q]->head; i < w->queue[p][q]->tail; i++) {
+                const Message *m = &w->queue[p][q]->items[i % MESSAGES];
+                if (m->kind != M_DEAD && m->object == object)
+                    return true;
+            }
+    }
+    return false;
+}
+
+/* One that nobody has any more is made anew. */
+static void make(World *w, int p, int object) {
+    if (w->peer[p].dead || is_anywhere(w, object))
+        return;
+    w->owner[object] = p;
+    w->broken[object] = false;
+    learn(w, p, object);
+}
+
+/* In some worlds a quarter of the ways between two is slow: what goes by a third overtakes. */
+static bool is_slow(const World *w, int p, int q) {
+    return w->seed / 16 % 2 && (w->seed / 4 + (uint32_t)(5 * p + 3 * q)) % 4 == 0;
+}
+
 static void step(World *w, bool deaths) {
     int p = (int)rnd(w, PEERS), q = (int)rnd(w, PEERS), c = (int)rnd(w, CALLS);
-    if (rnd(w, 3)) {
-        deliver(w, p, q);
+    if (rnd(w, 64) == 0) {
+        make(w, p, (int)rnd(w, OBJECTS));
+    } else if (rnd(w, 8) < 2 + w->seed / 4 % 4) { /* messages linger more in some worlds */
+        if (!is_slow(w, p, q) || rnd(w, 32) == 0)
+            deliver(w, p, q);
     } else if (deaths && rnd(w, 400) == 0) {
         for (int i = 0; i < PER_NODE && rnd(w, 4) == 0; i++) /* a whole node */
             if (!w->peer[p / PER_NODE * PER_NODE + i].dead)
