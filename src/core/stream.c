@@ -77,6 +77,8 @@ uint64_t yields_read(const CorePending *p) {
 }
 
 CoreRef *yields_find(const Core *core, const CorePending *p, uint64_t place) {
+    if (p->t->num_returns >= 0)
+        return NULL; /* whatever its worker says: those places are its results' */
     ObjectId id = object_id_return(&p->task, (uint32_t)place + FIRST_RETURN);
     OwnRef *own = own_find(&core->own, &id);
     return own ? ref_of(own) : NULL;
