@@ -343,6 +343,7 @@ void leases_dispatch(void *ctx) {
     Raylet *raylet = ctx;
     Lease *stuck[SHAPES_SEEN];
     size_t stuck_len = 0;
+    raylet->looks++;
     List todo;
     list_init(&todo);
     list_splice(&todo, &raylet->waiting);
@@ -394,7 +395,10 @@ static void on_spill_done(void *argument, const RpcReply *reply) {
     }
     if (lease->in_group)
         bundle_busy_elsewhere(lease);
-    lease->state = LEASE_WAITING; /* the view was old: news make us look again */
+    /* The view was old: news make us look again. They may have come before this answer. */
+    if (raylet->looks != lease->spill_look)
+        loop_task_arm(raylet->dispatch_task);
+    lease->state = LEASE_WAITING;
     list_remove(&lease->link);
     list_push_front(&raylet->waiting, &lease->link);
 }
@@ -412,6 +416,7 @@ static void spill(Lease *lease, const SchedNode *node) {
     lease_request_encode(&request, &body);
     lease->state = LEASE_SPILLED;
     lease->spill_node = node->id;
+    lease->spill_look = raylet->looks;
     list_remove(&lease->link);
     list_push(&raylet->granted, &lease->link);
     if (!lease->in_group)

@@ -163,6 +163,7 @@ struct Lease {
     bool wants_room;  /* waits for what others hold here */
     uint32_t spill_call;
     NodeId spill_node;
+    uint64_t spill_look;      /* Raylet.looks at that time */
     uint64_t shape;           /* equal ones find a place or not alike */
     struct ActorBirth *birth; /* actor.c: an actor's creation */
     List link;                /* in Raylet.waiting, or Raylet.granted */
@@ -266,6 +267,7 @@ struct Raylet {
     Devices gpus;
     SchedState sched;
     List waiting, granted;
+    uint64_t looks;                      /* so often was looked for what has room */
     bool recalled;                       /* so is each of the granted ones */
     Map leases;                          /* LeaseId -> Lease */
     LoopTask *dispatch_task;
