@@ -538,6 +538,17 @@ void lease_on_request(Raylet *raylet, RayletCall *call) {
     buf_add(&lease->request, call->body.data, call->body.len);
 }
 
+static void lease_given_back(Lease *lease, bool kill) {
+    Raylet *raylet = lease->raylet;
+    Worker *worker = lease->worker;
+    raylet->gcs.freed = true;
+    lease_free(lease);
+    if (kill)
+        worker_end(worker, true, true, "The worker was returned as not usable any more.");
+    else
+        pool_give_back(worker);
+}
+
 void lease_on_return(Raylet *raylet, RayletCall *call) {
     LeaseReturn message;
     RAYLET_DECODE(raylet, call, lease_return_decode, &message);
@@ -551,15 +562,8 @@ void lease_on_return(Raylet *raylet, RayletCall *call) {
         }
         return;
     }
-    if (lease->requester != call->header->source || lease->state != LEASE_GRANTED)
-        return;
-    Worker *worker = lease->worker;
-    raylet->gcs.freed = true;
-    lease_free(lease);
-    if (message.kill)
-        worker_end(worker, true, true, "The worker was returned as not usable any more.");
-    else
-        pool_give_back(worker);
+    if (lease->requester == call->header->source && lease->state == LEASE_GRANTED)
+        lease_given_back(lease, message.kill);
 }
 
 /* Tells the node that it was passed on to. */
@@ -584,8 +588,12 @@ void lease_on_cancel(Raylet *raylet, RayletCall *call) {
         actor_lease_end(lease, "The actor was given up.");
         return;
     }
-    if (lease->state == LEASE_GRANTED)
+    if (lease->state == LEASE_GRANTED) {
+        /* The node that passed it on drops the grant, a requester gets it and gives it back. */
+        if (from != lease->requester)
+            lease_given_back(lease, false);
         return;
+    }
     if (lease->state == LEASE_SPILLED)
         spill_cancel(lease);
     lease_refuse(lease, STATUS_CODE_CANCELLED, "the lease request was cancelled");
