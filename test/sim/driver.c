@@ -132,6 +132,7 @@ static void say_what_waits(const Proc *proc) {
 }
 
 static void leave(Proc *proc) {
+    sim->tidied |= proc->janitor;
     if (!chance(4)) { /* else it just exits */
         _cleanup_buf_ Buf body = { 0 };
         goodbye_encode(&(Goodbye){ .reason = SLICE("done") }, &body);
@@ -231,6 +232,6 @@ void drivers_end(void) {
     loop_timer_free(sim->driver_timer);
 }
 
-bool janitor_start(void) {
-    return driver_new(true);
+void janitor_start(void) {
+    sim->janitor = driver_new(true);
 }

@@ -47,6 +47,7 @@ static void on_end(void *ctx) {
     note("%s ends (%d)", proc_name(proc), proc->status);
     proc->alive = false;
     sim->drivers_alive -= proc->role == ROLE_DRIVER;
+    sim->janitor &= !proc->janitor;
     net_die(proc->conn);
     proc->conn = frame_conn_free(proc->conn);
     work_end(proc);

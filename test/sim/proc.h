@@ -140,7 +140,7 @@ void driver_step(Proc *proc);
 void drivers_begin(void);
 void drivers_end(void);
 /* Detached actors and groups outlive their drivers: the last process ends them. */
-bool janitor_start(void); /* false: no node is up */
+void janitor_start(void); /* sets sim->janitor if some node is up */
 
 /* ---- task.c: submitting ---- */
 int shape_add(const Shape *shape);
