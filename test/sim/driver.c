@@ -154,8 +154,8 @@ static void wait_for_end(Proc *proc) {
         say_what_waits(proc);
 }
 
-/* Not before gcs knows of it: what comes after its removal would be there for ever. `all`: nobody is
- * left who could ask. */
+/* Not before gcs knows of it: what comes after its removal would be there for ever. `all`: also what
+ * its maker was not told of, since nothing is under way any more. */
 static void end_detached(Proc *proc, bool all) {
     Actor *actor;
     Group *group;
@@ -170,8 +170,9 @@ static void end_detached(Proc *proc, bool all) {
 /* Ends what is detached, until it is the last. */
 static void janitor_step(Proc *proc) {
     bool last = sim->drivers_alive == 1;
+    bool calm = loop_now(sim->loop) > sim->healed_at + 60 * USEC_PER_SEC;
     if (last ? !proc->done_at : proc->steps++ % 64 == 0 && rpc_pending(proc->rpc) == 0)
-        end_detached(proc, last);
+        end_detached(proc, last || calm);
     if (last)
         wait_for_end(proc);
 }

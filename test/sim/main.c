@@ -124,6 +124,7 @@ static void run_for(usec_t time) {
 /* Everything works again from here on. */
 static void heal(void) {
     sim->closing = true;
+    sim->healed_at = loop_now(sim->loop);
     sim->head.doomed = false;
     sim->disk_full = false;
     note("no more faults");

@@ -76,13 +76,14 @@ typedef struct World {
     Machine machines[NODES];
     Vec(Proc *) procs; /* by pid - PID_FIRST; the dead stay */
     int drivers_started, drivers_alive;
-    bool janitor;      /* there is one */
-    bool tidied;       /* it has ended what was detached */
-    Map tasks;         /* TaskId -> Task, of every process */
-    Map actors;        /* ActorId -> Actor */
-    Map groups;        /* GroupId -> Group */
-    Map objects;       /* ObjectId -> Object */
-    List works;        /* blocking ones, under way */
+    usec_t healed_at;
+    bool janitor; /* there is one */
+    bool tidied;  /* it has ended what was detached */
+    Map tasks;    /* TaskId -> Task, of every process */
+    Map actors;   /* ActorId -> Actor */
+    Map groups;   /* GroupId -> Group */
+    Map objects;  /* ObjectId -> Object */
+    List works;   /* blocking ones, under way */
     LoopTimer *fault_timer, *driver_timer;
     struct Net *net;
     struct {
