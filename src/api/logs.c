@@ -148,11 +148,16 @@ LogTails *log_tails_new(Loop *loop) {
     return all;
 }
 
+/* Nothing of followers that went stays open. */
+static void tails_close(LogTails *all) {
+    all->notify_fd = loop_fd_free(all->notify_fd);
+    all->notify = fd_close(all->notify);
+}
+
 LogTails *log_tails_unref(LogTails *all) {
     if (!all || --all->count > 0)
         return NULL;
-    loop_fd_free(all->notify_fd);
-    fd_close(all->notify);
+    tails_close(all);
     vec_done(&all->list);
     return mem_free(all);
 }
@@ -301,6 +306,8 @@ LogTail *log_tail_free(LogTail *tail) {
     for (size_t i = 0; i < all->list.len; i++)
         if (all->list.items[i] == tail)
             vec_remove_swap(&all->list, i--);
+    if (all->list.len == 0)
+        tails_close(all);
     log_tails_unref(all);
     loop_task_free(tail->read_task);
     fd_close(tail->fd);

@@ -289,6 +289,7 @@ struct Core {
     Role role;
     _Atomic bool closed, lost; /* written under the lock, looked at without it */
     bool stopping, exit_asked, leaving, pump_runs;
+    bool exiting;              /* a call has ended this worker: none is run after it */
     uint32_t
         outstanding; /* references, actors, values of the store: the struct goes with the last */
 

@@ -412,7 +412,7 @@ static void run_hand_back(Core *core, RunTask *run) {
 }
 
 bool execute_ready(Core *core) {
-    while (!list_empty(&core->calls)) {
+    while (!core->exiting && !list_empty(&core->calls)) {
         RunTask *run = LIST_ITEM(core->calls.next, RunTask, link);
         int r = run_localize(core, run);
         if (r != -ENOENT)
@@ -433,6 +433,8 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
             r = CORE_CANCELLED;
         else if (core->leaving)
             r = error_origin(-ECONNRESET, "this process disconnects");
+        else if (core->exiting)
+            r = error_origin(-ECONNRESET, "a call has ended this worker");
         else if (core->exit_asked && list_empty(&core->calls))
             r = error_origin(-ECONNRESET, "the raylet told this worker to end");
         else if (timeout == 0) {
@@ -658,6 +660,10 @@ void core_task_done(Core *core, CoreTask *task, const CoreTaskEnd *end) {
     core_lock(core);
     if (core->running == run)
         core->running = NULL;
+    if (end->exiting) {
+        core->exiting = true;
+        core_happened(core);
+    }
     list_remove(&run->link);
     run_retained(core, run, &retained);
     Returned *list;

@@ -27,7 +27,7 @@ int core_serve(Core *core, int *ret_fd) {
 }
 
 static bool serve_over(const Core *core) {
-    return core->lost || core->closed || core->leaving ||
+    return core->lost || core->closed || core->leaving || core->exiting ||
            (core->exit_asked && list_empty(&core->calls));
 }
 

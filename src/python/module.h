@@ -57,7 +57,6 @@ struct State {
     const CoreTask *task; /* what the main thread runs now */
     bool interruptible;   /* and its user's code: a cancellation may raise */
     uint32_t assigned_count; /* leases that HOOK_ASSIGNED has heard of */
-    bool exiting;            /* a call has ended this worker: none is run after it */
     PyObject *actor;         /* the instance that this worker is, or NULL */
     PyObject *dispatch;      /* of an async or threaded actor: takes lists of calls */
     PyObject *batch;         /* likewise: calls for it, or NULL */

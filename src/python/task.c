@@ -352,7 +352,6 @@ static void end_with_error(Running *run, PyObject *answer) {
         end.partial = call->num_returns >= 0 || return_whole(run, true) == 0;
         PyErr_Clear();
     }
-    run->state->exiting |= end.exiting;
     if (!running_lost(run))
         core_task_done(run->state->core, run->task, &end);
 }
@@ -393,7 +392,6 @@ int end_well(Running *run, PyObject *value) {
         PyErr_Clear();
     }
     end.exiting = is_last_call(run);
-    run->state->exiting |= end.exiting;
     if (!running_lost(run)) /* its hooks are Python */
         core_task_done(run->state->core, run->task, &end);
     return 0;
@@ -490,7 +488,7 @@ static PyObject *run_tasks(PyObject *module, PyObject *none) {
     if (state_need_core(state) < 0)
         return NULL;
     const Running session = { .state = state, .session = state->session };
-    while (!state->exiting && !running_lost(&session)) {
+    while (!running_lost(&session)) {
         CoreTask *task = NULL;
         int r = next_task(state, &task);
         if (r == -ECONNRESET || running_lost(&session))
