@@ -115,7 +115,9 @@ static int lead(Core *core, usec_t deadline) {
         bool paid = rung;
         if (!rung) {
             usec_t left = deadline == USEC_INFINITY ? USEC_INFINITY : deadline - time_mono_now();
-            rung = left > 0 && doorbell_sleep(&core->bell, left, &signalled);
+            usec_t slice = MIN(left, (usec_t)LEAD_SLICE);
+            rung = left > 0 && doorbell_sleep(&core->bell, slice, &signalled);
+            signalled |= slice < left;
         }
         core_lock(core);
         core->leader = false;

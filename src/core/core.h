@@ -102,7 +102,7 @@ void core_value_release(CoreValue *value);
 
 enum {
     CORE_TIMEOUT = 1,     /* the deadline passed first */
-    CORE_INTERRUPTED = 2, /* a signal arrived, or 100 ms went by: look at signals, call again */
+    CORE_INTERRUPTED = 2, /* a signal arrived, or some time went by: look at signals, call again */
     CORE_DUPLICATE = 6,
     CORE_END = 7,
     CORE_CANCELLED = 8,

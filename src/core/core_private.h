@@ -43,7 +43,8 @@ enum {
 #define TURN_TIME      (50 * USEC_PER_MSEC) /* and one that others wait for serves that long at least */
 #define GRACE_TIME     (1 * USEC_PER_MSEC)  /* the pump leaves the rings to others this long */
 #define LONG_CALL_TIME (10 * USEC_PER_MSEC) /* after that, calls queued behind go back */
-#define SIGNAL_SLICE   (100 * USEC_PER_MSEC)
+#define SIGNAL_SLICE   (100 * USEC_PER_MSEC) /* of a wait that no signal ends */
+#define LEAD_SLICE     (1 * USEC_PER_SEC)    /* of one that a signal ends, unless it came just before */
 
 /* ---- values ---- */
 

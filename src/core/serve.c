@@ -107,7 +107,7 @@ int core_serve_wait(Core *core) {
         if (over)
             return error_origin(-ECONNRESET, "the raylet told this worker to end");
         struct pollfd fd = { .fd = core->over_fd, .events = POLLIN };
-        if (poll(&fd, 1, -1) < 0)
+        if (poll(&fd, 1, LEAD_SLICE / USEC_PER_MSEC) <= 0)
             return CORE_INTERRUPTED;
     }
 }
