@@ -323,6 +323,10 @@ void gcs_frame(Gcs *gcs, GcsConnId id, const FrameHeader *header, Slice body) {
             gcs->port.close(gcs->port.ctx, id);
         return;
     }
+    if (!conn->link && link_is_own(header->type)) {
+        gcs->port.close(gcs->port.ctx, id);
+        return;
+    }
     if (!conn_take(conn, header))
         return;
     if (!conn->node && seen.source == 0)

@@ -173,6 +173,11 @@ static void test_link_rules(void **state) {
     vec_clear(&w.closed);
     gcs_frame(w.gcs, 5, &ack, (Slice){ 0 }); /* of what was not sent */
     CHECK_INT(w.closed.items[0], 5);
+    hello(&w, 7, ROLE_CLI, SLICE("secret")); /* it has no link, and speaks for none */
+    ack.destination = b;
+    vec_clear(&w.closed);
+    gcs_frame(w.gcs, 7, &ack, (Slice){ 0 });
+    CHECK_INT(w.closed.items[0], 7);
     link.other++; /* it was with another gcs meanwhile: a new link, and a new registration */
     hello_on(&w, 6, ROLE_RAYLET, SLICE("secret"), &link);
     CHECK_INT(w.ends[6].sent, 0);

@@ -181,6 +181,10 @@ void link_reset(Link *link, LinkLostFn *each, void *ctx) {
     link->untold_bytes = 0;
 }
 
+bool link_is_own(unsigned type) {
+    return type == MSG_HELLO || type == MSG_LINK_ACK || type == MSG_LINK_FRAME;
+}
+
 /* ---- frames ------------------------------------------------------------------------------------ */
 
 static void ring_grow(Link *link) {
@@ -198,6 +202,8 @@ static NetBytes *pack(const FrameHeader *header, uint64_t number, Slice body) {
     FrameHeader out = *header;
     out.length = (uint32_t)body.len;
     out.sequence = (uint32_t)number;
+    /* What it came with stays where it came; a frame that is refused would come again for ever. */
+    out.flags &= FRAME_REPLY | FRAME_ERROR | FRAME_CALL;
     NetBytes *frame = net_bytes_make(FRAME_HEADER_SIZE + body.len);
     frame_pack(&out, (uint8_t *)frame->data);
     if (body.len)
@@ -208,6 +214,8 @@ static NetBytes *pack(const FrameHeader *header, uint64_t number, Slice body) {
 void link_send(Link *link, const FrameHeader *header, Slice body) {
     if (link->ended || (PLANTED(15) && link->other && !link->up))
         return;
+    if (link->sent == link->acknowledged)
+        moved(link); /* nothing was awaited until now */
     NetBytes *frame = pack(header, ++link->sent, body);
     if (link->sent - link->acknowledged > link->size)
         ring_grow(link);

@@ -67,6 +67,10 @@ bool link_is_up(const Link *link);
 typedef void LinkLostFn(void *ctx, const FrameHeader *header, Slice body);
 void link_reset(Link *link, LinkLostFn *each, void *ctx);
 
+/* A type that only links send themselves: who passes the frames of others on refuses it, as it would be
+ * taken for a word of the link that brings it. */
+bool link_is_own(unsigned type);
+
 /* Numbers the frame, keeps it, and sends it when there is a carrier. */
 void link_send(Link *link, const FrameHeader *header, Slice body);
 /* A frame came on the carrier. 0: it is the next one. 1: it was the link's own. -EPROTO: it is out of

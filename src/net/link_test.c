@@ -308,6 +308,45 @@ static void test_a_carrier_on_which_nothing_moves_is_noticed(void **state) {
     pair_done(&p);
 }
 
+/* What was acknowledged before does not count against what is sent long afterwards. */
+static void test_patience_begins_with_what_waits(void **state) {
+    UNUSED(state);
+    Two p;
+    pair_init(&p);
+    dial(&p, true);
+    send(&p.a, 1, 10);
+    take_all(&p.b);
+    pass(&p, 10 * USEC_PER_MSEC);
+    for (int i = 0; i < 64; i++) /* acknowledged at once */
+        send(&p.a, 2, 10);
+    settle(&p);
+    CHECK_INT(link_acknowledged(p.a.link), link_sent(p.a.link) - 1);
+    pass(&p, LINK_ACK_DELAY);
+    settle(&p);
+    CHECK_INT(link_acknowledged(p.a.link), link_sent(p.a.link));
+    pass(&p, LINK_PATIENCE - 115 * USEC_PER_MSEC);
+    send(&p.a, 3, 10);
+    pass(&p, LINK_PATIENCE - USEC_PER_MSEC);
+    CHECK_INT(p.a.stalled, 0);
+    pass(&p, 10 * USEC_PER_MSEC);
+    CHECK_INT(p.a.stalled, 1);
+    pair_done(&p);
+}
+
+/* A frame that was let in with descriptors goes on without them. */
+static void test_flags_of_a_socket_stay_there(void **state) {
+    UNUSED(state);
+    Two p;
+    pair_init(&p);
+    dial(&p, true);
+    FrameHeader header = { .type = MSG_PUBLISH, .flags = FRAME_CALL | FRAME_FDS | 3 << 12 };
+    link_send(p.a.link, &header, (Slice){ 0 });
+    header = frame_unpack(p.a.out.items[0]->data);
+    CHECK_INT(header.flags, FRAME_CALL);
+    CHECK(link_is_own(MSG_LINK_ACK) && link_is_own(MSG_LINK_FRAME) && !link_is_own(MSG_PUBLISH));
+    pair_done(&p);
+}
+
 static void test_what_is_kept_is_bounded(void **state) {
     UNUSED(state);
     Two p;
@@ -322,10 +361,12 @@ static void test_what_is_kept_is_bounded(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(
-        TEST(test_what_was_sent_before_the_carrier_comes_in_order),
-        TEST(test_many_or_large_frames_are_acknowledged_at_once),
-        TEST(test_nothing_is_lost_or_comes_twice), TEST(test_the_first_welcome_may_be_lost),
-        TEST(test_a_new_process_is_a_new_link), TEST(test_what_can_not_be_is_refused),
-        TEST(test_a_carrier_on_which_nothing_moves_is_noticed), TEST(test_what_is_kept_is_bounded));
+    return TEST_RUN(TEST(test_what_was_sent_before_the_carrier_comes_in_order),
+                    TEST(test_many_or_large_frames_are_acknowledged_at_once),
+                    TEST(test_nothing_is_lost_or_comes_twice),
+                    TEST(test_the_first_welcome_may_be_lost),
+                    TEST(test_a_new_process_is_a_new_link), TEST(test_what_can_not_be_is_refused),
+                    TEST(test_a_carrier_on_which_nothing_moves_is_noticed),
+                    TEST(test_patience_begins_with_what_waits),
+                    TEST(test_flags_of_a_socket_stay_there), TEST(test_what_is_kept_is_bounded));
 }

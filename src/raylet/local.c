@@ -366,7 +366,7 @@ static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
         on_hello(local, &frame->header, frame->body);
         return;
     }
-    if (!local->welcomed || frame->header.type == MSG_HELLO) {
+    if (!local->welcomed || link_is_own(frame->header.type)) {
         loop_task_arm(local->close_task);
         return;
     }
