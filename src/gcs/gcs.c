@@ -172,7 +172,8 @@ void gcs_arm_rpc(Gcs *gcs) {
 static void on_peer_dead(Gcs *gcs, GcsCall *call) {
     PeerDead dead;
     GCS_DECODE(gcs, call, peer_dead_decode, &dead);
-    if (!call->conn->node || peer_node(dead.peer) != call->conn->node->index) {
+    if (!call->conn->node || peer_node(dead.peer) != call->conn->node->index ||
+        peer_worker(call->header->source)) {
         gcs_reply_status(gcs, call, STATUS_CODE_DENIED, "a node speaks for its own processes only");
         return;
     }

@@ -227,7 +227,10 @@ static void test_unreachable(void **state) {
     PeerId a = join(&w, 1, true);
     join(&w, 2, false);
     NodeUnreachable message = { .node = node_id(2), .reason = SLICE("it is stuck") };
+    ASK(&w, 1, a | 1, MSG_NODE_UNREACHABLE, node_unreachable_encode, &message);
+    CHECK_INT(state_of(&w, 2), NODE_STATE_ALIVE); /* a process said so, not its raylet */
     ASK(&w, 1, a, MSG_NODE_UNREACHABLE, node_unreachable_encode, &message);
+    CHECK(!(sent_of(&w, MSG_STATUS)->header.flags & FRAME_ERROR));
     CHECK_INT(state_of(&w, 2), NODE_STATE_DEAD);
     message.node = node_id(1);
     ASK(&w, 1, a, MSG_NODE_UNREACHABLE, node_unreachable_encode, &message);

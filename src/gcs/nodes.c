@@ -447,7 +447,7 @@ void nodes_on_report(Gcs *gcs, GcsCall *call) {
     NodeReport report;
     GCS_DECODE(gcs, call, node_report_decode, &report);
     GcsNode *node = call->conn->node;
-    if (!node)
+    if (!node || peer_worker(call->header->source)) /* not of one of its processes */
         return;
     if (!report.changed)
         return;
@@ -487,7 +487,7 @@ void nodes_on_drain(Gcs *gcs, GcsCall *call) {
         gcs_reply_status(gcs, call, STATUS_CODE_NOT_FOUND, "no such node is alive");
         return;
     }
-    if (node == call->conn->node) {
+    if (node == call->conn->node && !peer_worker(call->header->source)) {
         _cleanup_free_ char *reason = str_dup_slice(drain.reason);
         gcs_reply_status(gcs, call, STATUS_CODE_OK, "%s", "");
         node_die(gcs, node, str_empty(reason) ? "it was stopped" : reason);
@@ -508,10 +508,14 @@ void nodes_on_unreachable(Gcs *gcs, GcsCall *call) {
     NodeUnreachable message;
     GCS_DECODE(gcs, call, node_unreachable_decode, &message);
     GcsNode *node = nodes_get(gcs, &message.node);
-    if (!call->conn->node || !node || node == call->conn->node)
+    if (!call->conn->node || node == call->conn->node || peer_worker(call->header->source)) {
+        gcs_reply_status(gcs, call, STATUS_CODE_DENIED, "a raylet says so of another one only");
         return;
+    }
     _cleanup_free_ char *reason = str_dup_slice(message.reason);
-    node_die(gcs, node, reason);
+    if (node)
+        node_die(gcs, node, reason);
+    gcs_ok_logged(gcs, call, KV_LOGGED);
 }
 
 /* Actors and submitted jobs wait at gcs, on no node: they are shown with the head's demands. */

@@ -447,6 +447,11 @@ static void on_link_stalled(void *ctx) {
     way_lost(remote);
 }
 
+static void on_told(void *argument, const RpcReply *reply) {
+    UNUSED(argument); /* asked of each gcs until one has it in its log */
+    UNUSED(reply);
+}
+
 /* It would be waited for for ever. */
 static void on_link_full(void *ctx) {
     Remote *remote = ctx;
@@ -454,7 +459,8 @@ static void on_link_full(void *ctx) {
                                 .reason = SLICE("it does not take what other nodes send to it") };
     _cleanup_buf_ Buf body = { 0 };
     node_unreachable_encode(&message, &body);
-    raylet_send(remote->raylet, PEER_GCS, MSG_NODE_UNREACHABLE, &body);
+    raylet_call(remote->raylet, PEER_GCS, MSG_NODE_UNREACHABLE, &body, USEC_INFINITY, on_told,
+                NULL);
 }
 
 static const LinkEvents link_events = { .send = on_link_send,
