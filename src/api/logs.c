@@ -253,6 +253,8 @@ static void tail_open(LogTail *tail) {
     tail->fd = open(tail->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (tail->fd >= 0 && lseek(tail->fd, (off_t)tail->from, SEEK_SET) < 0)
         tail->fd = fd_close(tail->fd);
+    if (tail->fd >= 0) /* it may have come just before its folder was watched */
+        (void)!tail_watch(tail);
 }
 
 /* One piece a turn, so that a long log does not hold the loop up. */
