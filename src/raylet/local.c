@@ -17,6 +17,9 @@
 enum {
     COMMAND_LINE_MAX = 64 << 10
 };
+/* Bytes on their way to another daemon, beyond which who sends them waits: a link that is full ends, and
+ * with it the node that it goes to. */
+#define CROWDED ((size_t)256 << 20)
 
 Local *local_get(const Raylet *raylet, PeerId peer) {
     return map_get(&raylet->local_by_peer, &peer);
@@ -27,6 +30,7 @@ static void local_free(Local *local) {
         raylet_forget(local->raylet, local->hello.sequence);
     list_remove(&local->link);
     local->raylet->locals_len--;
+    local->raylet->locals_waiting -= local->waits_for != 0;
     if (local->peer && map_get(&local->raylet->local_by_peer, &local->peer) == local)
         map_remove(&local->raylet->local_by_peer, &local->peer);
     rings_drop(local);
@@ -359,6 +363,33 @@ static void on_hello(Local *local, const FrameHeader *header, Slice body) {
 
 /* ---- connections ---- */
 
+static size_t queued_for(const Raylet *raylet, PeerId to) {
+    return to == PEER_GCS ? link_bytes(raylet->gcs.link) : peers_queued(raylet, to);
+}
+
+static void wait_if_crowded(Local *local, PeerId destination) {
+    PeerId to = peer_node(destination) ? peer_raylet(destination) : PEER_GCS;
+    if (destination == 0 || queued_for(local->raylet, to) < CROWDED)
+        return;
+    local->waits_for = to;
+    local->raylet->locals_waiting++;
+    frame_conn_pause(local->frames, true);
+}
+
+void locals_go_on(Raylet *raylet, PeerId to) {
+    if (raylet->locals_waiting == 0 || queued_for(raylet, to) > CROWDED / 2)
+        return;
+    LIST_EACH(item, &raylet->locals) {
+        Local *local = LIST_ITEM(item, Local, link);
+        if (local->waits_for != to)
+            continue;
+        local->waits_for = 0;
+        raylet->locals_waiting--;
+        if (local->frames)
+            frame_conn_pause(local->frames, false);
+    }
+}
+
 static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
     Local *local = ctx;
     UNUSED(frames);
@@ -371,6 +402,7 @@ static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
         return;
     }
     frame->header.source = local->peer; /* nobody speaks for another */
+    wait_if_crowded(local, frame->header.destination);
     route_in(local->raylet, local, &frame->header, frame->body);
 }
 

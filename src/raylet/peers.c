@@ -31,6 +31,7 @@ static void remote_free(Remote *remote) {
     if (raylet->by_index[remote->index] == remote)
         raylet->by_index[remote->index] = NULL;
     way_done(remote);
+    locals_go_on(raylet, peer_make(remote->index, remote->incarnation, 0));
     sched_node_done(&remote->sched);
     free(remote->address);
     free(remote->ip);

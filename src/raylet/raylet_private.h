@@ -52,6 +52,7 @@ typedef struct Local {
     char *namespace_, *config, *submission;
     FrameHeader hello; /* DRIVER: answered once gcs has numbered the job */
     bool greeted, welcomed, goodbye;
+    PeerId waits_for;  /* a raylet, or gcs: nothing is read until less waits for it; 0: none */
     usec_t welcomed_wall;
     int exit_code;
     Vec(struct Ring *) rings;
@@ -250,7 +251,7 @@ struct Raylet {
     Upstream gcs;
 
     List locals;
-    size_t locals_len;
+    size_t locals_len, locals_waiting;
     Map local_by_peer; /* PeerId -> Local */
     uint32_t last_number;
     size_t rings_len;
@@ -352,6 +353,8 @@ void local_gone(Local *local, const char *text);
 void locals_tell_dead(Raylet *raylet, const Buf *peer_dead);
 void local_on_goodbye(Raylet *raylet, RayletCall *call);
 void local_fail_hello(Local *local, StatusCode code, const char *text);
+/* `to`, a raylet or gcs, has taken more of what waited for it, or takes nothing any more. */
+void locals_go_on(Raylet *raylet, PeerId to);
 PeerId local_number(Raylet *raylet);
 
 /* ---- ring.c ---- */

@@ -222,6 +222,7 @@ static void on_welcome(Raylet *raylet, const Welcome *welcome) {
     if (r == 1) { /* another process */
         gcs->asked = gcs->registered = false;
         link_reset(gcs->link, keep_news, gcs);
+        locals_go_on(raylet, PEER_GCS);
         ways_gcs_lost(raylet);
     }
     stream_set_deadline(frame_conn_stream(gcs->frames), USEC_INFINITY);
@@ -367,6 +368,10 @@ static uint64_t on_link_progress(void *ctx) {
     return raylet->gcs.frames ? frame_progress(raylet->gcs.frames) : 0;
 }
 
+static void on_link_acknowledged(void *ctx) {
+    locals_go_on(ctx, PEER_GCS);
+}
+
 static void on_link_stalled(void *ctx) {
     log_warn("nothing moves on the connection to gcs: it is made anew");
     lost(ctx);
@@ -379,6 +384,7 @@ static void on_link_full(void *ctx) {
 static const LinkEvents link_events = { .send = on_link_send,
                                         .progress = on_link_progress,
                                         .stalled = on_link_stalled,
+                                        .acknowledged = on_link_acknowledged,
                                         .full = on_link_full };
 
 static void on_pong(void *argument, const RpcReply *reply) {

@@ -447,6 +447,11 @@ static void on_link_stalled(void *ctx) {
     way_lost(remote);
 }
 
+static void on_link_acknowledged(void *ctx) {
+    const Remote *remote = ctx;
+    locals_go_on(remote->raylet, raylet_of(remote));
+}
+
 static void on_told(void *argument, const RpcReply *reply) {
     UNUSED(argument); /* asked of each gcs until one has it in its log */
     UNUSED(reply);
@@ -466,6 +471,7 @@ static void on_link_full(void *ctx) {
 static const LinkEvents link_events = { .send = on_link_send,
                                         .progress = on_link_progress,
                                         .stalled = on_link_stalled,
+                                        .acknowledged = on_link_acknowledged,
                                         .full = on_link_full };
 
 void way_init(Remote *remote) {
