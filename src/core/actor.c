@@ -222,7 +222,15 @@ void actor_take_back(CorePending *p) {
     actor->flying--;
     actor->queued++;
     list_remove(&p->link);
-    list_push_front(&actor->queue, &p->link);
+    /* Behind those that were sent before it and have come back as well. */
+    List *before = actor->queue.next;
+    while (before != &actor->queue) {
+        const CorePending *other = LIST_ITEM(before, CorePending, link);
+        if (!other->sent_at || other->sequence > p->sequence)
+            break;
+        before = before->next;
+    }
+    list_push(before, &p->link);
 }
 
 void actor_requeue(Core *core, CorePending *p) {

@@ -41,10 +41,10 @@ enum {
 #define WINDOW_TIME    (2 * USEC_PER_MSEC)  /* work in flight to one worker, by its mean call */
 #define LINGER_TIME    (50 * USEC_PER_MSEC) /* an idle lease is kept this long */
 #define TURN_TIME      (50 * USEC_PER_MSEC) /* and one that others wait for serves that long at least */
-#define GRACE_TIME     (1 * USEC_PER_MSEC)  /* the pump leaves the rings to others this long */
-#define LONG_CALL_TIME (10 * USEC_PER_MSEC) /* after that, calls queued behind go back */
+#define GRACE_TIME     (1 * USEC_PER_MSEC)   /* the pump leaves the rings to others this long */
+#define LONG_CALL_TIME (10 * USEC_PER_MSEC)  /* after that, calls queued behind go back */
 #define SIGNAL_SLICE   (100 * USEC_PER_MSEC) /* of a wait that no signal ends */
-#define LEAD_SLICE     (1 * USEC_PER_SEC)    /* of one that a signal ends, unless it came just before */
+#define LEAD_SLICE     (1 * USEC_PER_SEC) /* of one that a signal ends, unless it came just before */
 
 /* ---- values ---- */
 
