@@ -48,8 +48,7 @@ static void conn_remove(ServerConn *conn) {
 
 static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
     ServerConn *conn = ctx;
-    if (frame->header.type == MSG_HELLO)
-        stream_set_deadline(frame_conn_stream(frames), USEC_INFINITY);
+    UNUSED(frames);
     gcs_frame(conn->server->gcs, conn->id, &frame->header, frame->body);
 }
 
@@ -62,6 +61,16 @@ static void on_closed(void *ctx, FrameConn *frames, int r) {
 }
 
 static const FrameEvents frame_events = { .frame = on_frame, .closed = on_closed };
+
+static void on_first_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
+    stream_set_deadline(frame_conn_stream(frames), USEC_INFINITY);
+    frame_conn_set_ctx(frames, &frame_events, ctx);
+    on_frame(ctx, frames, frame);
+}
+
+static const FrameEvents first_events = { .frame = on_first_frame,
+                                          .closed = on_closed,
+                                          .check = frame_check_first };
 
 static void close_later(void *ctx) {
     ServerConn *conn = ctx;
@@ -78,7 +87,7 @@ static void on_accept(void *ctx, Stream *stream) {
     conn->close_task = loop_task_new(server->loop, close_later, conn);
     stream_set_deadline(stream, loop_deadline(server->loop, HELLO_TIMEOUT));
     stream_set_output_marks(stream, 1 << 20, OUTPUT_HARD);
-    conn->frames = frame_conn_new(stream, &frame_events, conn);
+    conn->frames = frame_conn_new(stream, &first_events, conn);
     map_put(&server->conns, &conn->id, conn);
     gcs_connected(server->gcs, conn->id);
 }

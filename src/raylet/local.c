@@ -317,7 +317,6 @@ static void on_hello(Local *local, const FrameHeader *header, Slice body) {
     _cleanup_arena_ Arena arena = { 0 };
     Hello hello;
     int r = hello_decode(&hello, body.data, body.len, &arena);
-    local->greeted = true;
     local->hello = *header;
     local->hello.sequence = 0;
     stream_set_deadline(frame_conn_stream(local->frames), USEC_INFINITY);
@@ -393,10 +392,6 @@ void locals_go_on(Raylet *raylet, PeerId to) {
 static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
     Local *local = ctx;
     UNUSED(frames);
-    if (!local->greeted && frame->header.type == MSG_HELLO) {
-        on_hello(local, &frame->header, frame->body);
-        return;
-    }
     if (!local->welcomed || link_is_own(frame->header.type)) {
         loop_task_arm(local->close_task);
         return;
@@ -420,6 +415,16 @@ static void on_closed(void *ctx, FrameConn *frames, int r) {
 
 static const FrameEvents frame_events = { .frame = on_frame, .closed = on_closed };
 
+static void on_first_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
+    Local *local = ctx;
+    frame_conn_set_ctx(frames, &frame_events, local);
+    on_hello(local, &frame->header, frame->body);
+}
+
+static const FrameEvents first_events = { .frame = on_first_frame,
+                                          .closed = on_closed,
+                                          .check = frame_check_first };
+
 Local *local_new(Raylet *raylet, Stream *stream, pid_t pid) {
     Local *local = mem_new(Local);
     local->raylet = raylet;
@@ -430,7 +435,7 @@ Local *local_new(Raylet *raylet, Stream *stream, pid_t pid) {
     raylet->locals_len++;
     stream_set_deadline(stream, loop_deadline(raylet->loop, HELLO_TIMEOUT));
     stream_set_output_marks(stream, 1 << 20, (size_t)2 << 30);
-    local->frames = frame_conn_new(stream, &frame_events, local);
+    local->frames = frame_conn_new(stream, &first_events, local);
     return local;
 }
 

@@ -51,7 +51,7 @@ typedef struct Local {
     JobId job;         /* DRIVER: its job */
     char *namespace_, *config, *submission;
     FrameHeader hello; /* DRIVER: answered once gcs has numbered the job */
-    bool greeted, welcomed, goodbye;
+    bool welcomed, goodbye;
     PeerId waits_for;  /* a raylet, or gcs: nothing is read until less waits for it; 0: none */
     usec_t welcomed_wall;
     int exit_code;

@@ -377,7 +377,8 @@ static void on_incoming_closed(void *ctx, FrameConn *frames, int r) {
 }
 
 static const FrameEvents incoming_events = { .frame = on_incoming_frame,
-                                             .closed = on_incoming_closed };
+                                             .closed = on_incoming_closed,
+                                             .check = frame_check_first };
 
 static void on_accept(void *ctx, Stream *stream) {
     Raylet *raylet = ctx;

@@ -16,3 +16,10 @@ int frame_check(const FrameHeader *h) {
                             message_name(h->type), h->length, max);
     return 0;
 }
+
+int frame_check_first(const FrameHeader *h) {
+    if (h->type != MSG_HELLO)
+        return error_origin(
+            -EPROTO, "a connection begins with a Hello, not with a frame of type %u", h->type);
+    return frame_check(h);
+}

@@ -46,3 +46,6 @@ static inline FrameHeader frame_unpack(const void *in) {
 /* Checks a header that came from outside: known type, length within the type's bound. -EPROTO
  * with a sentence else. */
 _must_check_ int frame_check(const FrameHeader *h);
+/* The same for the first frame of a connection, which is a Hello: nobody is given room for more before
+ * it is known who that is. */
+_must_check_ int frame_check_first(const FrameHeader *h);
