@@ -177,6 +177,11 @@ class _Selector(selectors.DefaultSelector):
             calls = _mobula.calls_take()
         except SystemExit as e:
             _leave(e)
+        except BaseException:  # without a loop nobody would be told
+            import traceback
+
+            traceback.print_exc()
+            _leave(SystemExit(1))
         if calls:
             self._start(calls)
         return others
