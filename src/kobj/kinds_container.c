@@ -71,6 +71,14 @@ static bool has_volume(const json_t *volumes, const char *name) {
     return false;
 }
 
+/* Kubernetes tells of sub-paths at the list of mounts, not at the mount. */
+static void sub_paths_validate(Place *place, const json_t *mount) {
+    static const char *const fields[] = { "subPath", "subPathExpr" };
+
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        relative_path_validate(place, fields[i], json_object_get(mount, fields[i]));
+}
+
 static void mount_validate(Place *place, const json_t *mount, const json_t *volumes,
                            StrMap *paths) {
     const json_t *name = json_object_get(mount, "name"),
@@ -83,6 +91,10 @@ static void mount_validate(Place *place, const json_t *mount, const json_t *volu
     }
     if (!str_empty(json_string_value(path)) && strmap_put(paths, json_string_value(path), place))
         place_invalid(place, "mountPath", path, "must be unique");
+    const json_t *expression = json_object_get(mount, "subPathExpr");
+    if (!str_empty(json_string_value(expression)) && !str_empty(json_str_at(mount, "subPath")))
+        place_invalid(place, "subPathExpr", expression,
+                      "subPathExpr and subPath are mutually exclusive");
 }
 
 static void mounts_validate(Place *place, const json_t *mounts, const json_t *volumes) {
@@ -94,6 +106,7 @@ static void mounts_validate(Place *place, const json_t *mounts, const json_t *vo
         size_t at = place_index(place, i);
         mount_validate(place, mount, volumes, &paths);
         place_pop(place, at);
+        sub_paths_validate(place, mount);
     }
     place_pop(place, len);
 }

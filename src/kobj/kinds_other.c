@@ -403,10 +403,13 @@ void claim_validate(Place *place, const json_t *claim) {
             place_unsupported(place, "accessModes", mode,
                               "ReadOnlyMany,ReadWriteMany,ReadWriteOnce,ReadWriteOncePod");
     }
-    size_t at = place_key(place, "resources[storage]");
-    if (!json_at(spec, "resources", "requests", "storage"))
-        place_required(place, "", "");
-    place_pop(place, at);
+    const json_t *storage = json_at(spec, "resources", "requests", "storage");
+    Quantity asked;
+    if (!storage)
+        place_required(place, "resources[storage]", "");
+    else if (quantity_from_json(storage, &asked) == 0 &&
+             quantity_compare(asked, QUANTITY_ZERO) <= 0)
+        place_invalid(place, "resources[storage]", storage, "must be greater than zero");
     place_pop(place, len);
 }
 

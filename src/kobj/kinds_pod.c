@@ -172,35 +172,6 @@ void pod_prepare(json_t *pod) {
 
 /* --- checks --- */
 
-static void volume_validate(Place *place, const json_t *volume) {
-    /* In the order Kubernetes looks: the second one found is the fault. */
-    static const char *const sources[] = {
-        "emptyDir",  "hostPath",    "gitRepo",   "secret",    "nfs", "persistentVolumeClaim",
-        "configMap", "downwardAPI", "projected", "ephemeral", "csi", "image",
-    };
-    size_t found = 0;
-
-    for (size_t i = 0; i < ARRAY_LEN(sources); i++)
-        if (json_object_get(volume, sources[i]) && found++ > 0)
-            place_forbidden(place, sources[i], "may not specify more than 1 volume type");
-    if (json_object_get(volume, "configMap") && str_empty(json_str_at(volume, "configMap", "name")))
-        place_required(place, "configMap.name", "");
-    if (json_object_get(volume, "secret") && str_empty(json_str_at(volume, "secret", "secretName")))
-        place_required(place, "secret.secretName", "");
-}
-
-static void volumes_validate(Place *place, const json_t *volumes) {
-    size_t i, len = place_key(place, "volumes");
-    json_t *volume;
-
-    json_array_foreach((json_t *)(uintptr_t)volumes, i, volume) {
-        size_t at = place_index(place, i);
-        volume_validate(place, volume);
-        place_pop(place, at);
-    }
-    place_pop(place, len);
-}
-
 static void toleration_validate(Place *place, const json_t *item) {
     const char *key = json_str_at(item, "key"), *operator= json_str_at(item, "operator");
     const char *value = json_str_at(item, "value");

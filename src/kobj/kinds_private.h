@@ -39,6 +39,9 @@ void pod_prepare(json_t *pod);
 void pod_spec_fill(json_t *spec); /* also for a Job's template */
 void pod_validate(Place *place, const json_t *pod);
 void pod_spec_validate(Place *place, const json_t *spec);
+void volumes_validate(Place *place, const json_t *volumes);
+/* A path below a volume's root, as Kubernetes allows it. */
+void relative_path_validate(Place *place, const char *key, const json_t *path);
 void container_validate(Place *place, const json_t *container, const json_t *volumes);
 void pod_validate_update(Place *place, const json_t *pod, const json_t *old);
 void job_fill(json_t *job);

@@ -156,6 +156,119 @@ static void test_pod_updates_are_narrow(void **state) {
     CHECK_STR(faults.items[0].field, "spec");
 }
 
+/* Checks what the user is told of an object with that spec (' for "); NULL: nothing is wrong. */
+static void check_wrong(const char *kind_name, const char *spec, const char *wanted) {
+    const KindInfo *kind = kinds_find("", "v1", kind_name);
+    _cleanup_free_ char *text = str_dup(spec);
+    _cleanup_faults_ Faults faults = { 0 };
+    json_t *tree = NULL;
+
+    for (char *quote = text; (quote = strchr(quote, '\''));)
+        *quote = '"';
+    CHECK_OK(json_parse(text, strlen(text), NULL, 0, &tree));
+    _cleanup_json_ json_t *object =
+        json_pack("{s:{s:s,s:s},s:o}", "metadata", "name", "x", "namespace", "d", "spec", tree);
+    CHECK_OK(schema_check_types(kind->schema, object));
+    kinds_default(kind, object);
+    kinds_validate(kind, object, NULL, &faults);
+    _cleanup_free_ char *came = faults_text(&faults);
+    CHECK_STR(faults.len ? came : "", wanted ? wanted : "");
+}
+
+static void test_volumes_stay_within_themselves(void **state) {
+#define V     "spec.volumes[0]."
+#define MODES "must be a number between 0 and 0777 (octal), both inclusive"
+    static const struct {
+        const char *source, *wrong;
+    } cases[] = {
+        { "'hostPath':{'path':'/a/..b/c..'}", NULL },
+        { "'hostPath':{'path':'/a/../b'}",
+          V "hostPath.path: Invalid value: \"/a/../b\": must not contain '..'" },
+        { "'configMap':{'name':'m','items':[{'key':'k','path':'a/..b','mode':511}]}", NULL },
+        { "'configMap':{'name':'m','items':[{'key':'k','path':'a'},{'key':'k','path':'../x'}]}",
+          V "configMap.items[1].path: Invalid value: \"../x\": must not contain '..'" },
+        { "'configMap':{'name':'m','items':[{'key':'k','path':'/x'}]}",
+          V "configMap.items[0].path: Invalid value: \"/x\": must be a relative path" },
+        { "'configMap':{'name':'m','items':[{'key':'k','path':'..data'}]}",
+          V "configMap.items[0].path: Invalid value: \"..data\": must not start with '..'" },
+        { "'configMap':{'name':'m','defaultMode':99999}",
+          V "configMap.defaultMode: Invalid value: 99999: " MODES },
+        { "'secret':{'secretName':'s','items':[{'key':'k','path':'a/..','mode':-1}]}",
+          "[" V "secret.items[0].path: Invalid value: \"a/..\": must not contain '..', " V
+          "secret.items[0].mode: Invalid value: -1: " MODES "]" },
+        { "'secret':{'secretName':'s','defaultMode':512}",
+          V "secret.defaultMode: Invalid value: 512: " MODES },
+        { "'downwardAPI':{'defaultMode':-1}",
+          V "downwardAPI.defaultMode: Invalid value: -1: " MODES },
+        { "'downwardAPI':{'items':[{'path':'../x','fieldRef':{'fieldPath':'metadata.name'}}]}",
+          V "downwardAPI.path: Invalid value: \"../x\": must not contain '..'" },
+        { "'projected':{'defaultMode':512,'sources':["
+          "{'secret':{'name':'s','items':[{'key':'k','path':'/x'}]}},"
+          "{'configMap':{'name':'m','items':[{'key':'k','path':'x','mode':512}]}},"
+          "{'downwardAPI':{'items':[{'path':'a/../b','fieldRef':{'fieldPath':'metadata.uid'}}]}},"
+          "{'serviceAccountToken':{'path':'../t'}}]}",
+          "[" V "projected.defaultMode: Invalid value: 512: " MODES ", " V
+          "projected.sources[0].secret.items[0].path: Invalid value: \"/x\": must be a relative "
+          "path, " V "projected.sources[1].configMap.items[0].mode: Invalid value: 512: " MODES
+          ", " V
+          "projected.sources[2].downwardAPI.path: Invalid value: \"a/../b\": must not contain "
+          "'..', " V "projected.path: Invalid value: \"../t\": must not contain '..']" },
+        { "'emptyDir':{'sizeLimit':'0'}", NULL },
+        { "'emptyDir':{'sizeLimit':'-1'}",
+          V "emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *spec =
+            str_printf("{'containers':[{'name':'c','image':'i'}],'volumes':[{'name':'v',%s}]}",
+                       cases[i].source);
+        check_wrong("Pod", spec, cases[i].wrong);
+    }
+#undef V
+#undef MODES
+}
+
+static void test_mounts_stay_within_their_volume(void **state) {
+#define M "spec.containers[0].volumeMounts"
+    static const struct {
+        const char *fields, *wrong;
+    } cases[] = {
+        { "'subPath':'a/..b'", NULL },
+        { "'subPath':'../../etc'",
+          M ".subPath: Invalid value: \"../../etc\": must not contain '..'" },
+        { "'subPath':'/etc'", M ".subPath: Invalid value: \"/etc\": must be a relative path" },
+        { "'subPathExpr':'$(A)/..'",
+          M ".subPathExpr: Invalid value: \"$(A)/..\": must not contain '..'" },
+        { "'subPath':'a','subPathExpr':'b'",
+          M "[0].subPathExpr: Invalid value: \"b\": subPathExpr and subPath are mutually "
+            "exclusive" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_free_ char *spec =
+            str_printf("{'containers':[{'name':'c','image':'i','volumeMounts':[{'name':'v',"
+                       "'mountPath':'/v',%s}]}],'volumes':[{'name':'v'}]}",
+                       cases[i].fields);
+        check_wrong("Pod", spec, cases[i].wrong);
+    }
+#undef M
+}
+
+static void test_a_claim_asks_for_room(void **state) {
+    static const char SPEC[] = "{'accessModes':['ReadWriteOnce'],"
+                               "'resources':{'requests':{'storage':'%s'}}}";
+    static const char *const none[] = { "-1", "0" };
+
+    for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+        _cleanup_free_ char *spec = str_printf(SPEC, none[i]);
+        _cleanup_free_ char *wrong = str_printf(
+            "spec.resources[storage]: Invalid value: \"%s\": must be greater than zero", none[i]);
+        check_wrong("PersistentVolumeClaim", spec, wrong);
+    }
+    _cleanup_free_ char *spec = str_printf(SPEC, "1Gi");
+    check_wrong("PersistentVolumeClaim", spec, NULL);
+}
+
 static void test_ray_crds_are_structural(void **state) {
     const KindInfo *kind = kinds_find("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
     _cleanup_json_ json_t *crds = kinds_ray_crds();
@@ -193,6 +306,7 @@ static void test_tables_are_sorted(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_as_recorded), TEST(test_job_gets_its_selector),
-                    TEST(test_pod_updates_are_narrow), TEST(test_ray_crds_are_structural),
-                    TEST(test_tables_are_sorted));
+                    TEST(test_pod_updates_are_narrow), TEST(test_volumes_stay_within_themselves),
+                    TEST(test_mounts_stay_within_their_volume), TEST(test_a_claim_asks_for_room),
+                    TEST(test_ray_crds_are_structural), TEST(test_tables_are_sorted));
 }

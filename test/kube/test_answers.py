@@ -254,6 +254,20 @@ PODS = [
      "spec.volumes[0].configMap.name: Required value"),
     ({"volumes": [{"name": "v", "secret": {}}]}, {},
      "spec.volumes[0].secret.secretName: Required value"),
+    ({"volumes": [{"name": "v", "hostPath": {"path": "/a/../b"}}]}, {},
+     'spec.volumes[0].hostPath.path: Invalid value: "/a/../b": must not contain \'..\''),
+    ({"volumes": [{"name": "v", "configMap": {"name": "m", "items": [
+        {"key": "k", "path": "../x"}]}}]}, {},
+     'spec.volumes[0].configMap.items[0].path: Invalid value: "../x": must not contain \'..\''),
+    ({"volumes": [{"name": "v", "secret": {"secretName": "s", "defaultMode": 99999}}]}, {},
+     "spec.volumes[0].secret.defaultMode: Invalid value: 99999: must be a number between 0 and "
+     "0777 (octal), both inclusive"),
+    ({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "-1"}}]}, {},
+     "spec.volumes[0].emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource "
+     "quantity"),
+    ({"volumes": [{"name": "v"}]},
+     {"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "../../etc"}]},
+     'spec.containers[0].volumeMounts.subPath: Invalid value: "../../etc": must not contain'),
 ]
 
 
@@ -273,7 +287,8 @@ def test_services_and_addresses(ask, namespace):
         return status["message"] if code == 422 else code
 
     assert "must be a valid IP address" in service(clusterIP="x")
-    assert "failed to allocate IP 1.2.3.4: the provided" in service(clusterIP="1.2.3.4")
+    outside = service(clusterIP="1.2.3.4")
+    assert "failed to allocate IP 1.2.3.4: the provided" in outside and "null" not in outside
     assert "provided port is not in the valid range" in service(
         type="NodePort", ports=[{"port": 80, "nodePort": 80}])
     assert service(type="NodePort") == 201
