@@ -32,6 +32,7 @@ struct KubeManifest {
     json_t *existing;      /* as it was before; NULL: it was not there */
     bool namespace_tried;  /* made for this object: once is enough */
     bool crd_applied;      /* kinds may take a moment to be served */
+    bool too_many;         /* more than OBJECTS_MAX: none is applied */
     int r;                 /* the end, told by `finish` */
     char *message;
     KubeQuestion *question;
@@ -334,6 +335,12 @@ static void on_mapping(void *ctx, int r, const char *message, const KubeMapping 
 
 static void next(void *ctx) {
     KubeManifest *m = ctx;
+    if (m->too_many) {
+        _cleanup_free_ char *text =
+            str_printf("more than %d objects at once: apply them in parts", OBJECTS_MAX);
+        end(m, KUBE_INVALID, text);
+        return;
+    }
     if (m->at == m->objects.len) {
         end(m, 0, "");
         return;
@@ -354,14 +361,16 @@ static void flatten(KubeManifest *m, json_t *value) {
     size_t i;
     json_t *item;
     const char *kind = obj_kind(value);
-    if (json_is_null(value) || m->objects.len == OBJECTS_MAX)
+    if (json_is_null(value) || m->too_many)
         return;
     if (kind && str_ends(kind, "List") && json_is_array(json_object_get(value, "items"))) {
         json_array_foreach(json_object_get(value, "items"), i, item)
             flatten(m, item);
         return;
     }
-    vec_push(&m->objects, json_deep_copy(value));
+    m->too_many = m->objects.len == OBJECTS_MAX;
+    if (!m->too_many)
+        vec_push(&m->objects, json_deep_copy(value));
 }
 
 KubeManifest *kube_manifest_apply(KubeClient *client, KubeMapper *mapper, json_t *documents,

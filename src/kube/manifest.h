@@ -34,8 +34,8 @@ typedef struct KubeManifestEvents { /* borrowed for life */
     void (*done)(void *ctx, int r, const char *message);
 } KubeManifestEvents;
 
-/* `documents`: an array of objects (codec's yaml_parse_all()); null items are skipped. Stops at the
- * first failure. The run is gone after `done`. */
+/* `documents`: an array of objects (codec's yaml_parse_all()); null items are skipped; more than
+ * 4096 objects are refused. Stops at the first failure. The run is gone after `done`. */
 KubeManifest *kube_manifest_apply(KubeClient *client, KubeMapper *mapper, json_t *documents,
                                   const KubeManifestOptions *options,
                                   const KubeManifestEvents *events, void *ctx);
