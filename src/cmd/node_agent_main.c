@@ -114,6 +114,8 @@ int cmd_node_agent(int argc, char **argv) {
     int r = options_parse(&table, argc, argv, &first);
     if (r != 0)
         return options_exit(r);
+    if (agent->port < 0 || agent->port > UINT16_MAX)
+        return options_fail(&table, "--port: wanted 0 to 65535, got %lld", (long long)agent->port);
     log_setup("node-agent", LOG_INFO, false);
     r = launcher_start(&launcher); /* before threads and secrets */
     Loop *loop = NULL;

@@ -17,6 +17,10 @@
 
 #define POLL_PERIOD (20 * USEC_PER_MSEC)
 
+enum {
+    GRACE_MAX_S = 86400
+};
+
 static int find_processes(const char *temp_dir, PidList *out) {
     DIR *dir = opendir(temp_dir);
     if (!dir)
@@ -118,5 +122,5 @@ int ray_stop(int argc, char **argv) {
         return options_exit(r);
     say_setup(&style);
     _cleanup_free_ char *usual = cluster_temp_dir();
-    return stop(temp_dir ? temp_dir : usual, force, MAX(grace, 0));
+    return stop(temp_dir ? temp_dir : usual, force, CLAMP(grace, 0, GRACE_MAX_S));
 }

@@ -13,7 +13,7 @@ typedef struct AgentOptions {
     const char *kubeconfig, *context;
     const char *nodes;      /* "3x8cpu,32Gi" */
     const char *token_file; /* of the endpoint; NULL: STATE/agent.token */
-    int64_t port;           /* of the endpoint on loopback; 0: a free one */
+    int64_t port;           /* of the endpoint on loopback, to 65535; 0: a free one */
 } AgentOptions;
 
 typedef struct Agent Agent;

@@ -10,11 +10,16 @@ import time
 
 import pytest
 
-from conftest import Agent, container, end, leftovers, pod, tag, wait_line
+from conftest import MOBULA, Agent, container, end, leftovers, pod, tag, wait_line
 
 # "Started" says that the program runs; that it has set itself up, only the program can say.
 UP = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
 READY = r'"type":"Ready","status":"True"'
+
+
+def test_a_port_that_is_none_is_refused():
+    done = subprocess.run([MOBULA, "node-agent", "--port", "70000"], capture_output=True, text=True)
+    assert done.returncode == 2 and "--port: wanted 0 to 65535, got 70000" in done.stderr
 
 
 def test_a_pod_runs_and_reports(agent):
