@@ -19,7 +19,7 @@
 
 typedef struct ApiSettings {
     const char *state_dir;
-    const char *service_cidr; /* "10.96.0.0/16": /16 to /28 */
+    const char *service_cidr; /* "10.96.0.0/16": /8 to /28 */
     const char *issuer;       /* of service account tokens */
     usec_t event_ttl;
     usec_t node_grace;        /* a node's agent may be silent for so long */

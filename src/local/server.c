@@ -108,8 +108,7 @@ static int start(ApiServer *server) {
     Api *api = &server->api;
     int r = bootstrap_load(server->options.state_dir, loop_wall_now(server->loop), &bootstrap);
     if (r == 0)
-        r = parse_range(api, server->options.service_cidr ? server->options.service_cidr
-                                                          : "10.96.0.0/16");
+        r = parse_range(api, api->settings.service_cidr);
     if (r < 0)
         return r;
     server->client = http_client_new(server->loop);
@@ -139,6 +138,8 @@ int api_server_new(Loop *loop, const ApiServerOptions *options, ApiServer **ret_
     server->api = (Api){
         .loop = loop,
         .settings = { .state_dir = options->state_dir,
+                      .service_cidr =
+                          options->service_cidr ? options->service_cidr : "10.96.0.0/16",
                       .issuer = "https://kubernetes.default.svc.cluster.local",
                       .event_ttl = SECONDS_OF_EVENTS * USEC_PER_SEC,
                       .node_grace = options->node_grace ? options->node_grace
