@@ -31,7 +31,7 @@ static const char *const PHASES[MARK_COUNT] = {
 };
 
 typedef struct Followed {
-    char *namespace_, *name, *uid;
+    char *namespace_, *name;
     bool job;
     bool was_over;            /* had ended when it was applied: such a job is not run again */
     usec_t marks[MARK_COUNT]; /* 0: not reached */
@@ -392,7 +392,6 @@ static void add_item(Follow *follow, const json_t *object) {
     Followed item = {
         .namespace_ = str_dup(namespace_),
         .name = str_dup(obj_name(object)),
-        .uid = str_dup(obj_uid(object)),
         .job = job,
         .was_over = job && (str_eq(state, "Complete") || str_eq(state, "Failed")),
     };
@@ -439,7 +438,6 @@ Follow *follow_free(Follow *follow) {
         free(item->log_of);
         free(item->namespace_);
         free(item->name);
-        free(item->uid);
         free(item->said);
         free(item->status);
         free(item->message);

@@ -249,6 +249,10 @@ bool local_cluster_ready(const LocalCluster *cluster) {
     return cluster->ready;
 }
 
+const char *local_cluster_nodes(const LocalCluster *cluster) {
+    return cluster->nodes;
+}
+
 const char *local_cluster_kubeconfig(const LocalCluster *cluster) {
     return cluster->kubeconfig;
 }

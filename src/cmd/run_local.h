@@ -27,8 +27,9 @@ typedef struct LocalOptions { /* borrowed for life */
  * is started again. */
 _must_check_ int local_cluster_new(Loop *loop, const LocalOptions *options,
                                    LocalCluster **ret_cluster);
-bool local_cluster_adopted(const LocalCluster *cluster); /* taken over */
-bool local_cluster_ready(const LocalCluster *cluster);   /* all of it runs */
+bool local_cluster_adopted(const LocalCluster *cluster);      /* taken over */
+bool local_cluster_ready(const LocalCluster *cluster);        /* all of it runs */
+const char *local_cluster_nodes(const LocalCluster *cluster); /* those it was started with */
 const char *local_cluster_kubeconfig(const LocalCluster *cluster);
 /* Once the API server answers. */
 _must_check_ int local_cluster_join_nodes(LocalCluster *cluster);

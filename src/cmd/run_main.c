@@ -13,12 +13,21 @@
 #include "cmd/run_folder.h"
 #include "cmd/run_manifests.h"
 #include "cmd/run_session.h"
+#include "local/agent_nodes.h"
 
 static const char ABOUT[] =
     "Run manifests (RayJob, RayCluster and what they need) and wait for their end: on a Kubernetes "
     "of its own on this machine, or with --kubeconfig or --context on another cluster. FILE may be "
     "a folder, or - for standard input. The job's log comes on standard output; the exit status is "
     "0 when every job has SUCCEEDED.";
+
+/* Before there is a session that would say it. */
+static int refuse(const RunOptions *options, int r) {
+    fprintf(stderr, "mobula run: %s\n", error_text(r));
+    if (options->json)
+        run_print_summary(json_pack("{s:s}", "message", error_text(r)));
+    return 1;
+}
 
 static int run_inside(void *ctx, RootlessNet *net) {
     RunOptions *options = ctx;
@@ -37,11 +46,17 @@ static int run_without_root(RunOptions *options) {
     pid_t there = json_bool_at(record, false, "keep") ? run_record_living(record) : 0;
     options->rootless = true;
     int r = there ? rootless_join(there) : rootless_run(true, options->keep, run_inside, options);
-    if (r < 0) {
-        fprintf(stderr, "mobula run: %s\n", error_text(r));
-        return 1;
-    }
+    if (r < 0)
+        return refuse(options, r);
     return there ? run_session(options) : r;
+}
+
+static int check_nodes(const char *text) {
+    NodeShapes nodes;
+    int r = node_shapes_parse(text, &nodes);
+    if (r == 0)
+        node_shapes_done(&nodes);
+    return r;
 }
 
 int cmd_run(int argc, char **argv) {
@@ -50,7 +65,8 @@ int cmd_run(int argc, char **argv) {
     const Option options[] = {
         { "keep", OPTION_FLAG, &run.keep, "Leave the cluster running; `mobula down` ends it." },
         { "nodes", OPTION_TEXT, &run.nodes,
-          "The pretended machines of the local cluster, as 3x8cpu,32Gi.", .metavar = "NODES" },
+          "The pretended machines of the local cluster, as 3x8cpu,32Gi.", .metavar = "NODES",
+          .given = &run.nodes_given },
         { "namespace", OPTION_TEXT, &run.namespace_, "For objects that name none.", 'n' },
         { "output", OPTION_TEXT, &output, "text, or json: a summary on standard output.", 'o' },
         { "kubeconfig", OPTION_TEXT, &run.kubeconfig, "Use this cluster.", .metavar = "FILE" },
@@ -69,6 +85,10 @@ int cmd_run(int argc, char **argv) {
         return options_fail(&table, "Missing argument 'FILE...'.");
     if (!str_eq(output, "text") && !str_eq(output, "json"))
         return options_fail(&table, "--output: wanted text or json, got %s", output);
+    r = check_nodes(run.nodes);
+    if (r < 0)
+        return options_fail(&table, "%s", error_text(r));
+    run.json = str_eq(output, "json");
     log_setup("run", LOG_WARN, false);
     signal(SIGPIPE, SIG_IGN);
     _cleanup_json_ json_t *documents = json_array();
@@ -77,13 +97,10 @@ int cmd_run(int argc, char **argv) {
         r = manifests_load(argv[i], documents);
     if (r == 0 && json_array_size(documents) == 0)
         r = error_origin(-ENOENT, "there is nothing to run in it");
-    if (r < 0) {
-        fprintf(stderr, "mobula run: %s\n", error_text(r));
-        return 1;
-    }
+    if (r < 0)
+        return refuse(&run, r);
     run.documents = documents;
     run.run_dir = chosen;
-    run.json = str_eq(output, "json");
     bool outside = run.kubeconfig || run.context;
     return outside || geteuid() == 0 ? run_session(&run) : run_without_root(&run);
 }

@@ -62,9 +62,12 @@ static int add_input(json_t *documents) {
     }
 }
 
-static bool is_manifest(const char *name) {
+/* A folder below may have such a name, too: it is passed over. */
+static bool is_manifest(int folder, const char *name) {
+    struct stat info;
     return name[0] != '.' &&
-           (str_ends(name, ".yaml") || str_ends(name, ".yml") || str_ends(name, ".json"));
+           (str_ends(name, ".yaml") || str_ends(name, ".yml") || str_ends(name, ".json")) &&
+           (fstatat(folder, name, &info, 0) < 0 || !S_ISDIR(info.st_mode));
 }
 
 static int add_folder(const char *path, json_t *documents) {
@@ -73,7 +76,7 @@ static int add_folder(const char *path, json_t *documents) {
     if (!folder)
         return error_last("%s", path);
     for (struct dirent *entry; (entry = readdir(folder));)
-        if (is_manifest(entry->d_name))
+        if (is_manifest(dirfd(folder), entry->d_name))
             strlist_add(&names, entry->d_name);
     closedir(folder);
     if (names.len == 0)

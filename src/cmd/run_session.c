@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cmd/run_folder.h"
 #include "cmd/run_follow.h"
@@ -14,7 +15,10 @@
 #define START_LIMIT   (30 * USEC_PER_SEC)
 #define START_POLL    (10 * USEC_PER_MSEC)
 #define CLAIM_POLL    (50 * USEC_PER_MSEC)
+#define DEATH_TELLS   (200 * USEC_PER_MSEC)
 #define OPERATOR_NAME "ray-operator-leader"
+#define RENEW_LIMIT   (5 * USEC_PER_SEC) /* a living operator renews its Lease every 2 s */
+#define START_ONE     "Start one (`mobula operator`, or the kuberay-operator chart)"
 
 typedef struct RunSession {
     const RunOptions *options;
@@ -26,13 +30,15 @@ typedef struct RunSession {
     LocalCluster *local; /* NULL: outside */
     bool outside;
     usec_t begun, up, applied;
-    LoopTimer *poll, *claim;
+    LoopTimer *poll, *claim, *again, *failing;
+    char *renewed; /* the operator's Lease, when it seemed to have run out */
     KubeCall *call;
     KubeManifest *manifest;
     const char *const *crd; /* the one that is being applied */
     json_t *objects;        /* as applied */
     Follow *follow;
     bool leaving;
+    char *message; /* why it failed, if not by what it follows */
     int status;
 } RunSession;
 
@@ -43,7 +49,24 @@ static void finish(RunSession *session, int status) {
 
 static void fail(RunSession *session, const char *message) {
     fprintf(stderr, "mobula run: %s\n", message);
+    str_set(&session->message, message);
     finish(session, 1);
+}
+
+static void fail_now(void *ctx) {
+    RunSession *session = ctx;
+    _cleanup_free_ char *message = TAKE(session->message);
+    fail(session, message);
+}
+
+/* Where the API server gave no answer, it may have died: on_died() knows a moment later, and better. */
+static void fail_call(RunSession *session, int r, const char *message) {
+    if (r > 0 || !session->local) {
+        fail(session, message);
+        return;
+    }
+    str_set(&session->message, message);
+    loop_timer_after(session->failing, DEATH_TELLS);
 }
 
 static void on_signal(void *ctx, int signo) {
@@ -54,8 +77,10 @@ static void on_died(void *ctx, const char *name, const char *how, const char *lo
     RunSession *session = ctx;
     if (session->leaving)
         return;
-    fprintf(stderr, "mobula run: the %s ended with %s. The end of its log:\n%s\n", name, how, log);
-    finish(session, 1);
+    _cleanup_free_ char *message = str_printf("the %s ended with %s", name, how);
+    loop_timer_stop(session->failing);
+    fail(session, message);
+    fprintf(stderr, "The end of its log:\n%s\n", log);
 }
 
 static void on_done(void *ctx) {
@@ -87,7 +112,7 @@ static void on_applied(void *ctx, int r, const char *message) {
     RunSession *session = ctx;
     session->manifest = NULL;
     if (r != 0) {
-        fail(session, message);
+        fail_call(session, r, message);
         return;
     }
     session->applied = loop_now(session->loop);
@@ -117,29 +142,71 @@ static void apply(RunSession *session) {
                             &APPLY_EVENTS, session);
 }
 
-/* An operator of the cluster's own does the work there; without one nobody would. */
+/* The one that was renewed last: several namespaces may have one. NULL if nobody holds one. */
+static const json_t *held_lease(const json_t *leases) {
+    const json_t *found = NULL;
+    const char *newest = "";
+    size_t i;
+    json_t *lease;
+    json_array_foreach((json_t *)(uintptr_t)leases, i, lease) {
+        const char *renewed = json_str_at(lease, "spec", "renewTime");
+        renewed = renewed ? renewed : "";
+        if (!str_eq(json_str_at(lease, "metadata", "name"), OPERATOR_NAME) ||
+            str_empty(json_str_at(lease, "spec", "holderIdentity")) ||
+            (found && strcmp(renewed, newest) < 0))
+            continue;
+        found = lease;
+        newest = renewed;
+    }
+    return found;
+}
+
+/* Until when nobody else may take the Lease; USEC_INFINITY if it does not say. */
+static usec_t lease_end(const json_t *lease) {
+    const char *renewed = json_str_at(lease, "spec", "renewTime");
+    int64_t seconds = json_int_at(lease, 0, "spec", "leaseDurationSeconds");
+    usec_t at;
+    if (!renewed || time_parse_rfc3339(renewed, &at) < 0)
+        return USEC_INFINITY;
+    return at + CLAMP(seconds, 0, INT32_MAX) * USEC_PER_SEC;
+}
+
+static void operator_ended(RunSession *session, const json_t *lease) {
+    char end[TIME_TEXT_MAX];
+    time_format_rfc3339(lease_end(lease), end);
+    _cleanup_free_ char *message = str_printf(
+        "the Lease " OPERATOR_NAME " is of an operator that ended at %s (%s). " START_ONE, end,
+        json_str_at(lease, "spec", "holderIdentity"));
+    fail(session, message);
+}
+
+/* An operator of the cluster's own does the work there; without one nobody would. Its clock and
+ * ours may differ: a Lease that seems to have run out may still be renewed. */
 static void on_lease(void *ctx, const KubeReply *reply) {
     RunSession *session = ctx;
     session->call = NULL;
-    size_t i;
-    json_t *lease;
-    json_array_foreach(json_at(reply->body, "items"), i, lease) {
-        const char *holder = json_str_at(lease, "spec", "holderIdentity");
-        if (reply->r == 0 && str_eq(json_str_at(lease, "metadata", "name"), OPERATOR_NAME) &&
-            !str_empty(holder)) {
-            follow_say(session->loop, session->begun, "operator there: %s", holder);
-            apply(session);
-            return;
-        }
-    }
-    if (reply->r != 0)
+    const json_t *lease = reply->r == 0 ? held_lease(json_at(reply->body, "items")) : NULL;
+    const char *renewed = json_str_at(lease, "spec", "renewTime");
+    if (reply->r != 0) {
         fail(session, reply->message);
-    else
-        fail(session, "the cluster has no operator for Ray: no Lease " OPERATOR_NAME
-                      " is held. Start one (`mobula operator`, or the kuberay-operator chart)");
+    } else if (!lease) {
+        fail(session,
+             "the cluster has no operator for Ray: no Lease " OPERATOR_NAME " is held. " START_ONE);
+    } else if (lease_end(lease) > loop_wall_now(session->loop) ||
+               (session->renewed && !str_eq(renewed, session->renewed))) {
+        follow_say(session->loop, session->begun, "operator there: %s",
+                   json_str_at(lease, "spec", "holderIdentity"));
+        apply(session);
+    } else if (session->renewed) {
+        operator_ended(session, lease);
+    } else {
+        session->renewed = str_dup(renewed);
+        loop_timer_after(session->again, RENEW_LIMIT);
+    }
 }
 
-static void look_for_operator(RunSession *session) {
+static void look_for_operator(void *ctx) {
+    RunSession *session = ctx;
     KubeRequest request = {
         .verb = KUBE_GET,
         .gvr = { "coordination.k8s.io", "v1", "leases" },
@@ -159,7 +226,7 @@ static void on_crd(void *ctx, int r, const char *message) {
     }
     int joined = r == 0 && session->local ? local_cluster_join_operator(session->local) : 0;
     if (r != 0)
-        fail(session, message);
+        fail_call(session, r, message);
     else if (joined < 0)
         fail(session, error_text(joined));
     else
@@ -241,6 +308,15 @@ static void poll_local(void *ctx) {
     session->call = kube_raw(session->client, &request, on_ready, session);
 }
 
+static void say_adopted(const RunSession *session) {
+    const char *nodes = local_cluster_nodes(session->local);
+    follow_say(session->loop, session->begun, "using the cluster in %s", session->folder.dir);
+    if (session->options->nodes_given && !str_eq(session->options->nodes, nodes))
+        follow_say(session->loop, session->begun,
+                   "it keeps its nodes, %s: for other --nodes end it first, with `mobula down`",
+                   nodes);
+}
+
 static int use_folder(RunSession *session) {
     const RunOptions *options = session->options;
     LocalOptions local = {
@@ -256,7 +332,7 @@ static int use_folder(RunSession *session) {
     if (r < 0)
         return r;
     if (local_cluster_adopted(session->local))
-        follow_say(session->loop, session->begun, "using the cluster in %s", local.dir);
+        say_adopted(session);
     if (!local_cluster_ready(session->local)) {
         poll_local(session);
         return 0;
@@ -300,18 +376,25 @@ static int begin(RunSession *session) {
     return r;
 }
 
-static void report(const RunSession *session) {
-    if (!session->follow)
-        return;
-    if (session->up)
-        fprintf(stderr, "Kubernetes up in %.2f s\n",
-                (double)(session->up - session->begun) / (double)USEC_PER_SEC);
-    follow_print_phases(session->follow);
-    if (!session->options->json)
-        return;
-    _cleanup_json_ json_t *summary = follow_summary(session->follow);
+void run_print_summary(json_t *summary) {
     _cleanup_free_ char *text = json_text(summary, JSON_PRETTY4);
     printf("%s\n", text);
+    json_decref(summary);
+}
+
+static void report(const RunSession *session) {
+    if (session->follow) {
+        if (session->up)
+            fprintf(stderr, "Kubernetes up in %.2f s\n",
+                    (double)(session->up - session->begun) / (double)USEC_PER_SEC);
+        follow_print_phases(session->follow);
+    }
+    if (!session->options->json)
+        return;
+    json_t *summary = session->follow ? follow_summary(session->follow) : json_object();
+    if (session->message)
+        json_object_set_new(summary, "message", json_string(session->message));
+    run_print_summary(summary);
 }
 
 /* What we started ends with us, unless it is to stay. */
@@ -343,8 +426,12 @@ static void session_done(RunSession *session) {
     local_cluster_free(session->local);
     loop_timer_free(session->poll);
     loop_timer_free(session->claim);
+    loop_timer_free(session->again);
+    loop_timer_free(session->failing);
     run_folder_done(&session->folder);
     json_decref(session->objects);
+    free(session->renewed);
+    free(session->message);
 }
 
 int run_session(const RunOptions *options) {
@@ -362,6 +449,8 @@ int run_session(const RunOptions *options) {
         session.begun = loop_now(loop);
         session.poll = loop_timer_new(loop, poll_local, &session);
         session.claim = loop_timer_new(loop, claim_again, &session);
+        session.again = loop_timer_new(loop, look_for_operator, &session);
+        session.failing = loop_timer_new(loop, fail_now, &session);
         r = loop_signal_new(loop, SIGTERM, on_signal, &session, &term);
     }
     if (r == 0)

@@ -13,6 +13,7 @@ typedef struct RunOptions {           /* borrowed */
     const char *kubeconfig, *context; /* either: an outside cluster */
     const char *namespace_;
     const char *nodes;
+    bool nodes_given;    /* by the user: else the default */
     const char *run_dir; /* of a local cluster */
     bool rootless;       /* in namespaces of rootless.h */
     RootlessNet *net;    /* how those are connected, if they are new */
@@ -21,3 +22,6 @@ typedef struct RunOptions {           /* borrowed */
 
 /* Runs it to its end; gives the exit status. */
 int run_session(const RunOptions *options);
+
+/* For `-o json`: on standard output. Takes the reference. */
+void run_print_summary(json_t *summary);

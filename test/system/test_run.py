@@ -118,9 +118,10 @@ def test_a_kept_cluster_takes_more_jobs_until_down(run):
     first = run("run", "--keep", "-", text=MANIFEST)
     assert first.returncode == 0, said(first)
     assert f"export KUBECONFIG={run.dir}/apiserver/kubeconfig" in said(first)
-    again = run("run", "-", text=MANIFEST)
+    again = run("run", "--nodes", "1x64cpu,64Gi", "-", text=MANIFEST)
     assert again.returncode == 0, said(again)
     assert f"using the cluster in {run.dir}" in said(again)
+    assert "it keeps its nodes, 3x8cpu,32Gi" in said(again)
     assert "configmaps/rayjob-video unchanged in namespace video" in said(again)
     assert len(run.processes()) >= 3
     down = run("down")
@@ -135,6 +136,23 @@ def test_a_manifest_that_cannot_be_applied_is_refused(run):
     assert done.returncode == 1
     assert "entrypoint" in said(done)
     assert run.processes() == []
+
+
+def test_what_failed_is_in_the_summary(run):
+    done = run("run", "-o", "json", "-", text="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
+                                              "data: 7\n")
+    assert done.returncode == 1
+    message = json.loads(done.stdout)["message"]
+    assert "document 1 (ConfigMap x)" in message and message in done.stderr
+    done = run("run", "-o", "json", run.home / "gone.yaml")
+    assert done.returncode == 1
+    assert "gone.yaml" in json.loads(done.stdout)["message"]
+
+
+def test_nodes_that_make_no_sense_are_refused_at_once(run):
+    done = run("run", "--nodes", "many", "-", text=MANIFEST)
+    assert done.returncode == 2 and "--nodes many: write it like 3x8cpu,32Gi" in done.stderr
+    assert not run.dir.exists()
 
 
 def test_a_key_that_yaml_reads_as_a_boolean_is_named(run):
@@ -234,6 +252,7 @@ def test_folders_files_and_other_clusters(run, tmp_path):
     (folder / "a.yaml").write_text(config)
     (folder / "b.yml").write_text(job.replace("generateName: rayjob-video-", "name: fixed"))
     (folder / "c.txt").write_text("no manifest")
+    (folder / "d.yaml").mkdir()
     (tmp_path / "more.json").write_text(json.dumps(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}}))
     assert run("run", "--keep", tmp_path / "more.json").returncode == 0
@@ -263,3 +282,28 @@ def test_no_operator_is_brought_to_another_cluster(run, tmp_path):
     done = run("run", "--kubeconfig", kubeconfig, "-", text=MANIFEST)
     assert done.returncode == 1
     assert "no Lease ray-operator-leader is held" in said(done)
+
+
+def test_a_dead_operator_is_none(run):
+    """One that was killed has given its Lease to nobody."""
+    if not shutil.which("kubectl"):
+        pytest.skip("no kubectl here")
+    empty = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n"
+    assert run("run", "--keep", "-", text=empty).returncode == 0
+    kubeconfig = run.dir / "apiserver" / "kubeconfig"
+
+    def kubectl(*words):
+        return subprocess.run(["kubectl", "--kubeconfig", kubeconfig, *words], check=True,
+                              capture_output=True, text=True).stdout
+
+    lease = ["lease", "ray-operator-leader", "-n", "default"]
+    until(lambda: kubectl("get", *lease, "--ignore-not-found", "-o",
+                          "jsonpath={.spec.holderIdentity}"))
+    entries = json.loads((run.dir / "run.json").read_text())["processes"]
+    os.kill(next(e["pid"] for e in entries if e["name"] == "operator"), signal.SIGKILL)
+    until(lambda: not any(" operator " in line for line in run.processes()))
+    kubectl("patch", *lease, "--type=merge", "-p",
+            '{"spec": {"renewTime": "2026-01-02T03:04:05.000000Z"}}')
+    done = run("run", "--kubeconfig", kubeconfig, "-", text=empty)
+    assert done.returncode == 1
+    assert "is of an operator that ended at 2026-01-02T03:04:20Z" in said(done)
