@@ -64,7 +64,8 @@ static void on_reported(void *argument, const RpcReply *reply) {
     if (!confirmed) {
         /* A lost connection is dialled again, and then everything is told again. */
         if (reply->result == 1 && reply->status.code == STATUS_CODE_DEAD)
-            job_give_up(job, "The job was given up with the node it ran on.");
+            job_give_up(job, "The job was given up with the node it ran on, whose raylet died or "
+                             "was silent for too long.");
         else if (reply->result == 1)
             log_warn("report refused: %.*s", (int)reply->status.text.len, reply->status.text.data);
         return;
