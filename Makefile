@@ -4,8 +4,9 @@ export BUILD ?= build
 
 PREFIX ?= /usr/local
 RUNS ?= 100000
+KILLS ?= 20
 
-.PHONY: help build run test check bench sanitize coverage asan peer fuzz image install test-kube fresh
+.PHONY: help build run test kills check bench sanitize coverage asan peer fuzz image install test-kube fresh
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -29,6 +30,9 @@ run: ## install what is missing, build, run the example RayJob on this machine
 
 test: build ## unit and system tests; the last line is the sum
 	@tools/test
+
+kills: build ## every process of the main job killed at KILLS moments each, as root
+	KILLS=$(KILLS) tools/test test/system/kill
 
 check: build ## format, layers, headers, file rules
 	@tools/check

@@ -91,11 +91,11 @@ class Embedded:
         return subprocess.run([MOBULA, *words], input=text, capture_output=True, text=True,
                               env=dict(self.env, **(env or {})), timeout=timeout)
 
-    def start(self, *words, output):
-        """Standard output and error go to the file `output`."""
-        with open(output, "w") as file:
-            return subprocess.Popen([MOBULA, *words], stdin=subprocess.DEVNULL, stdout=file,
-                                    stderr=file, env=self.env)
+    def start(self, *words, output, errors=None):
+        """Standard output goes to the file `output`, and so do errors unless they have their own."""
+        with open(output, "w") as out, open(errors or os.devnull, "w") as err:
+            return subprocess.Popen([MOBULA, *words], stdin=subprocess.DEVNULL, stdout=out,
+                                    stderr=err if errors else out, env=self.env)
 
     def run_json(self, text, **more):
         """Runs a manifest; how it ended, and the summary of its one RayJob."""

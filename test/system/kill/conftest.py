@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KILLS=20 kills each process at that many moments; a handful of moments otherwise."""
+"""`make kills` kills each process at KILLS=20 moments; a test run else at one."""
 import os
 import pathlib
 import sys
