@@ -2,11 +2,10 @@
 """The peer's own client against our head: same words, same answers."""
 import json
 import os
-import pathlib
 import re
 import subprocess
 
-from conftest import lines, peer_text
+from conftest import TOP, lines, peer_text
 
 
 def stock(peer, cluster, *words, timeout=90):
@@ -77,9 +76,8 @@ print("client ok")
 
 
 def test_the_counter_script(peer, shared_cluster):
-    scripts = pathlib.Path(__file__).parent / "scripts"
-    done = stock(peer, shared_cluster, "submit", "--working-dir", scripts, "--runtime-env-json",
-                 '{"env_vars": {"A": "1"}}', "--", "python", "my_script.py", timeout=120)
+    done = stock(peer, shared_cluster, "submit", "--working-dir", TOP / "examples", "--", "python",
+                 "my_script.py", timeout=120)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    assert [line for line in done.stdout.splitlines() if line.startswith("count ")] == [
-        f"count {n}" for n in range(1, 10001)]
+    assert [line for line in done.stdout.splitlines() if line.startswith("test_counter got ")] == [
+        f"test_counter got {n}" for n in range(1, 10001)]
