@@ -408,15 +408,28 @@ int yaml_parse_all_noting(const void *data, size_t len, const YamlLimits *limits
     return 0;
 }
 
-int yaml_parse(const void *data, size_t len, const YamlLimits *limits, json_t **ret_value) {
+static int parse_one(const void *data, size_t len, const YamlLimits *limits, bool or_none,
+                     json_t **ret_value) {
     _cleanup_json_ json_t *documents = NULL;
 
     int r = yaml_parse_all(data, len, limits, &documents);
     if (r < 0)
         return r;
-    if (json_array_size(documents) != 1)
-        return error_origin(-EINVAL, "one YAML document was expected, the text has %zu",
-                            json_array_size(documents));
+    size_t count = json_array_size(documents);
+    if (count == 0 && or_none) {
+        *ret_value = json_null();
+        return 0;
+    }
+    if (count != 1)
+        return error_origin(-EINVAL, "one YAML document was expected, the text has %zu", count);
     *ret_value = json_incref(json_array_get(documents, 0));
     return 0;
+}
+
+int yaml_parse(const void *data, size_t len, const YamlLimits *limits, json_t **ret_value) {
+    return parse_one(data, len, limits, false, ret_value);
+}
+
+int yaml_parse_or_null(const void *data, size_t len, const YamlLimits *limits, json_t **ret_value) {
+    return parse_one(data, len, limits, true, ret_value);
 }

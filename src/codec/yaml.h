@@ -34,6 +34,10 @@ _must_check_ int yaml_parse_all_noting(const void *data, size_t len, const YamlL
 /* Parses a stream of exactly one document; -EINVAL for none or more. */
 _must_check_ int yaml_parse(const void *data, size_t len, const YamlLimits *limits,
                             json_t **ret_value);
+/* The same, where nothing at all is an answer: of no document, as in an empty text or one of
+ * comments, null is made. */
+_must_check_ int yaml_parse_or_null(const void *data, size_t len, const YamlLimits *limits,
+                                    json_t **ret_value);
 
 /* Appends the value as `kubectl -o yaml` prints it: sorted keys, lists not indented, literal
  * blocks for text with newlines, quotes only where a plain scalar would read as another type. */

@@ -44,6 +44,16 @@ static void test_documents(void **state) {
     check_reads("{\"a\": [1, \"b\\u00e9\"]}", "[{\"a\":[1,\"b\xc3\xa9\"]}]");
     json_t *value = NULL;
     CHECK_INT(yaml_parse("a\n---\nb\n", 8, NULL, &value), -EINVAL);
+    CHECK_INT(yaml_parse("# nothing\n", 10, NULL, &value), -EINVAL);
+    CHECK_INT(yaml_parse_or_null("a\n---\nb\n", 8, NULL, &value), -EINVAL);
+    CHECK(value == NULL);
+    CHECK_OK(yaml_parse_or_null("# nothing\n", 10, NULL, &value));
+    CHECK(json_is_null(value));
+    CHECK_OK(yaml_parse_or_null("", 0, NULL, &value));
+    CHECK(json_is_null(value));
+    CHECK_OK(yaml_parse_or_null("a # one\n", 8, NULL, &value));
+    CHECK_STR(json_string_value(value), "a");
+    json_decref(value);
 }
 
 static void test_anchors_and_merges(void **state) {
