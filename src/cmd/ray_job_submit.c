@@ -62,10 +62,11 @@ static char *join_words(int argc, char **argv) {
     return buf_steal(&out);
 }
 
-static int parse_object(const char *text, const char *option, json_t **ret_object) {
+/* `or_null`: null is as good, and is what it gives then. */
+static int parse_object(const char *text, const char *option, bool or_null, json_t **ret_object) {
     _cleanup_json_ json_t *value = NULL;
     int r = json_parse(text, strlen(text), NULL, 0, &value);
-    if (r < 0 || !json_is_object(value))
+    if (r < 0 || !(json_is_object(value) || (or_null && json_is_null(value))))
         return error_origin(-EINVAL, "`--%s=%s` is not a valid JSON string%s%s", option, text,
                             r < 0 ? ", detailed error: " : " of an object",
                             r < 0 ? error_text(r) : "");
@@ -77,7 +78,7 @@ static int read_env_file(const char *path, json_t **ret_env) {
     _cleanup_buf_ Buf text = { 0 };
     int r = file_read(path, ENV_FILE_MAX, &text);
     if (r == 0)
-        r = yaml_parse(text.data ? text.data : "", text.len, NULL, ret_env);
+        r = yaml_parse_or_null(text.data ? text.data : "", text.len, NULL, ret_env);
     return r < 0 ? error_context(r, "--runtime-env %s", path) : 0;
 }
 
@@ -90,7 +91,7 @@ static int gather_env(const SubmitArgs *args, json_t **ret_env) {
     if (args->runtime_env)
         r = read_env_file(args->runtime_env, &env);
     else if (args->runtime_env_json)
-        r = parse_object(args->runtime_env_json, "runtime-env-json", &env);
+        r = parse_object(args->runtime_env_json, "runtime-env-json", true, &env);
     if (r < 0)
         return r;
     if (!env || json_is_null(env)) {
@@ -214,11 +215,11 @@ static int make_request(const SubmitArgs *args, const char *entrypoint, json_t *
     _cleanup_json_ json_t *request = json_object(), *metadata = NULL, *resources = NULL,
                           *labels = NULL;
     const char *id = args->submission_id ? args->submission_id : args->job_id;
-    int r = args->metadata ? parse_object(args->metadata, "metadata-json", &metadata) : 0;
+    int r = args->metadata ? parse_object(args->metadata, "metadata-json", false, &metadata) : 0;
     if (r == 0 && args->resources)
-        r = parse_object(args->resources, "entrypoint-resources", &resources);
+        r = parse_object(args->resources, "entrypoint-resources", false, &resources);
     if (r == 0 && args->labels)
-        r = parse_object(args->labels, "entrypoint-label-selector", &labels);
+        r = parse_object(args->labels, "entrypoint-label-selector", false, &labels);
     if (r < 0)
         return r;
     json_object_set_new(request, "entrypoint", json_string(entrypoint));

@@ -198,6 +198,16 @@ def test_py_modules_and_ignored_files(shared_cluster, home):
     assert "42 ['.gitignore']" in done.stdout, done.stdout + done.stderr
 
 
+def test_an_empty_runtime_env_is_none(shared_cluster, home):
+    """As KubeRay's operator sends it for comments alone, and as a file in which all is commented out."""
+    (home / "env.yaml").write_text("# pip: [nothing]\n")
+    (home / "empty.yaml").write_text("")
+    for words in (("--runtime-env-json", "null"), ("--runtime-env", home / "env.yaml"),
+                  ("--runtime-env", home / "empty.yaml")):
+        done = submit(shared_cluster, *words, "--", "echo", "it runs")
+        assert done.returncode == 0 and "it runs" in lines(done.stdout), done.stdout + done.stderr
+
+
 def test_a_broken_runtime_env_fails_the_job(shared_cluster):
     done = submit(shared_cluster, "--runtime-env-json",
                   '{"working_dir": "gcs://_ray_pkg_0000000000000000.zip"}', "--", "true")
