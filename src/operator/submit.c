@@ -42,14 +42,15 @@ static void add_json_option(Buf *out, const char *option, const json_t *value) {
     add_quoted(out, text);
 }
 
+/* NULL where nothing is asked for: no text, only comments, or null. */
 static int runtime_env(const json_t *job, json_t **ret_env) {
     const char *yaml = json_str_at(job, "spec", "runtimeEnvYAML");
-    if (str_empty(yaml)) {
-        *ret_env = NULL;
-        return 0;
-    }
-    int r = yaml_parse(yaml, strlen(yaml), NULL, ret_env);
-    return r < 0 ? error_context(r, "spec.runtimeEnvYAML") : 0;
+    _cleanup_json_ json_t *env = NULL;
+    int r = str_empty(yaml) ? 0 : yaml_parse_or_null(yaml, strlen(yaml), NULL, &env);
+    if (r < 0)
+        return error_context(r, "spec.runtimeEnvYAML");
+    *ret_env = json_is_null(env) ? NULL : TAKE(env);
+    return 0;
 }
 
 static int check_metadata(const json_t *job) {

@@ -27,7 +27,7 @@ const char *cluster_warning(const json_t *cluster, Arena *arena);
 
 /* The checks of a RayCluster's spec alone; `object` has the annotations. NULL when it is good. */
 const char *spec_check(const json_t *spec, const json_t *object, Arena *arena);
-/* runtimeEnvYAML has to be a YAML mapping. NULL when it is good. */
+/* runtimeEnvYAML has to be a YAML mapping, or nothing. NULL when it is good. */
 const char *runtime_env_check(const char *yaml, Arena *arena);
 /* shutdownAfterJobFinishes, ttlSecondsAfterFinished, deletionStrategy. NULL when they are good. */
 const char *deletion_check(const json_t *job_spec, Arena *arena);

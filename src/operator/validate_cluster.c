@@ -158,6 +158,22 @@ static const char *check_worker(const json_t *worker, const json_t *spec, Arena 
     return check_priority(group, worker, spec, arena);
 }
 
+/* Pods are told apart by their group's name: of two groups of one name each would take the other's
+ * for its own. */
+static const char *check_group_names(const json_t *spec, Arena *arena) {
+    const json_t *groups = json_at(spec, "workerGroupSpecs");
+    size_t i;
+    json_t *group;
+    json_array_foreach(groups, i, group) {
+        const char *name = json_str_at(group, "groupName");
+        for (size_t k = 0; name && k < i; k++)
+            if (str_eq(json_str_at(json_array_get(groups, k), "groupName"), name))
+                return arena_printf(
+                    arena, "worker group names must be unique, got %s more than once", name);
+    }
+    return NULL;
+}
+
 static const char *check_redis_options(const json_t *spec, const json_t *object) {
     const json_t *head = spec_head_container(spec);
     const json_t *options = json_at(spec, "gcsFaultToleranceOptions");
@@ -300,6 +316,7 @@ const char *spec_check(const json_t *spec, const json_t *object, Arena *arena) {
     json_t *worker;
     json_array_foreach(json_at(spec, "workerGroupSpecs"), i, worker)
         CHECK_FIRST(check_worker(worker, spec, arena));
+    CHECK_FIRST(check_group_names(spec, arena));
     CHECK_FIRST(check_fault_tolerance(spec, object));
     CHECK_FIRST(check_autoscaling(spec, arena));
     if (json_at(spec, "historyServerOptions"))

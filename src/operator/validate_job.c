@@ -39,7 +39,7 @@ const char *runtime_env_check(const char *yaml, Arena *arena) {
     if (str_empty(yaml))
         return NULL;
     _cleanup_json_ json_t *env = NULL;
-    int r = yaml_parse(yaml, strlen(yaml), NULL, &env);
+    int r = yaml_parse_or_null(yaml, strlen(yaml), NULL, &env);
     if (r < 0)
         return arena_printf(arena,
                             "failed to unmarshal RuntimeEnvYAML: %s: error converting YAML to "
@@ -95,6 +95,31 @@ static const char *check_cluster(const json_t *spec, const json_t *job, Arena *a
     return said ? arena_printf(arena, SPEC "%s", said) : NULL;
 }
 
+static const char *check_resources(const json_t *spec, Arena *arena) {
+    const char *text = json_str_at(spec, "entrypointResources");
+    if (str_empty(text))
+        return NULL;
+    _cleanup_json_ json_t *amounts = NULL;
+    int r = json_parse(text, strlen(text), NULL, 0, &amounts);
+    if (r < 0)
+        return arena_printf(arena, SPEC "entrypointResources must be a JSON object of numbers: %s",
+                            error_text(r));
+    if (!json_is_object(amounts))
+        return arena_printf(arena,
+                            SPEC "entrypointResources must be a JSON object of numbers, got %s",
+                            json_type_name(amounts));
+    const char *name;
+    json_t *amount;
+    json_object_foreach(amounts, name, amount) {
+        if (!json_is_number(amount))
+            return arena_printf(arena,
+                                SPEC "entrypointResources must be a JSON object of numbers, got %s "
+                                     "for %s",
+                                json_type_name(amount), name);
+    }
+    return NULL;
+}
+
 static const char *check_numbers(const json_t *spec) {
     if (json_int_at(spec, 1, "activeDeadlineSeconds") <= 0)
         return SPEC "activeDeadlineSeconds must be a positive integer";
@@ -121,6 +146,7 @@ static const char *check_spec(const json_t *job, Arena *arena) {
     CHECK_FIRST(check_mode(spec, job));
     CHECK_FIRST(check_cluster(spec, job, arena));
     CHECK_FIRST(runtime_env_check(json_str_at(spec, "runtimeEnvYAML"), arena));
+    CHECK_FIRST(check_resources(spec, arena));
     if (json_at(spec, "submitterPodTemplate") &&
         !pod_ray_container(json_at(spec, "submitterPodTemplate")))
         return SPEC "submitterPodTemplate should have at least one container";

@@ -8,6 +8,7 @@
 #include "base/test.h"
 #include "operator/object.h"
 #include "operator/spec.h"
+#include "operator/submit.h"
 
 /* Where the sentence ends in the words of a Go library, only its beginning is compared. */
 static bool same_sentence(const char *key, const char *wanted, const char *got) {
@@ -59,6 +60,10 @@ static void test_invalid(void **state) {
         check_case(key, item);
 }
 
+#define GROUP(name)                                                                                \
+    "{'groupName':'" name "','minReplicas':0,'maxReplicas':1,"                                     \
+    "'template':{'spec':{'containers':[{'name':'w'}]}}}"
+
 /* What KubeRay's API server refuses before its operator sees it, and what never came up there. */
 static void test_unseen(void **state) {
     static const struct {
@@ -72,6 +77,15 @@ static void test_unseen(void **state) {
         { "{'clusterSelector':{'ray.io/cluster':'b'},'submitterPodTemplate':{'spec':{"
           "'containers':[]}}}",
           "The RayJob spec is invalid: submitterPodTemplate should have at least one container" },
+        { "{'clusterSelector':{'ray.io/cluster':'b'},'entrypointResources':'[1]'}",
+          "The RayJob spec is invalid: entrypointResources must be a JSON object of numbers, got "
+          "array" },
+        { "{'clusterSelector':{'ray.io/cluster':'b'},'entrypointResources':'{\\'a\\':\\'1\\'}'}",
+          "The RayJob spec is invalid: entrypointResources must be a JSON object of numbers, got "
+          "string for a" },
+        { "{'rayClusterSpec':{'headGroupSpec':{'template':{'spec':{'containers':[{'name':'h'}]}}},"
+          "'workerGroupSpecs':[" GROUP("a") "," GROUP("b") "," GROUP("a") "]}}",
+          "The RayJob spec is invalid: worker group names must be unique, got a more than once" },
         { "{'clusterSelector':{'ray.io/cluster':'b'},'preRunningDeadlineSeconds':0}",
           "The RayJob spec is invalid: preRunningDeadlineSeconds must be a positive integer" },
     };
@@ -91,6 +105,25 @@ static void test_unseen(void **state) {
     }
 }
 
+/* What says nothing is as good as nothing. */
+static void test_empty(void **state) {
+    static const char *const YAMLS[] = { "", "# pip: [x]\n", "null", "---\n" };
+    for (size_t i = 0; i < ARRAY_LEN(YAMLS); i++) {
+        Arena arena = { 0 };
+        _cleanup_json_ json_t *job = object_make("ray.io/v1", "RayJob", "default", "j");
+        _cleanup_json_ json_t *body = NULL;
+        Invalid invalid = { 0 };
+        json_set_at(job, json_string("b"), "spec", "clusterSelector", "ray.io/cluster");
+        json_set_at(job, json_string(YAMLS[i]), "spec", "runtimeEnvYAML");
+        json_set_at(job, json_string("{\"a\": 1.5}"), "spec", "entrypointResources");
+        CHECK_INT(rayjob_validate(job, &arena, &invalid), 0);
+        CHECK_OK(submit_build_request(job, &body));
+        CHECK(!json_object_get(body, "runtime_env"));
+        CHECK(json_real_value(json_at(body, "entrypoint_resources", "a")) == 1.5);
+        arena_done(&arena);
+    }
+}
+
 int main(void) {
-    return TEST_RUN(TEST(test_invalid), TEST(test_unseen));
+    return TEST_RUN(TEST(test_invalid), TEST(test_unseen), TEST(test_empty));
 }
