@@ -167,7 +167,8 @@ static void plan_head_service(ClusterWork *work) {
     json_array_foreach(work->view->services, i, service)
         count += service_is_head_of(service, work->cluster);
     if (count > 1)
-        work->plan->trouble = arena_printf(arena, "%zu head service found", count);
+        plan_trouble(work->plan, "TooManyHeadServices",
+                     arena_printf(arena, "%zu head service found", count));
     else if (count == 0)
         create_service(work, service_build_head(work->cluster, work->settings, arena), true);
 }
@@ -187,7 +188,7 @@ static void plan_services(ClusterWork *work) {
     json_t *serve = NULL;
     int r = service_build_serve(work->cluster, arena, &serve);
     if (r < 0)
-        work->plan->trouble = arena_str(arena, error_text(r));
+        plan_trouble(work->plan, "FailedToCreateService", error_text(r));
     else
         create_service(work, serve, false);
 }

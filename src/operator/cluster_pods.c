@@ -214,8 +214,9 @@ static bool plan_head(ClusterWork *work) {
         }
     }
     if (live > 1) {
-        work->plan->trouble = arena_printf(
-            arena, "%zu head pods found [%s]. Please delete extra head pods", live, names.data);
+        plan_trouble(work->plan, "TooManyHeadPods",
+                     arena_printf(arena, "%zu head pods found [%s]. Please delete extra head pods",
+                                  live, names.data));
         return false;
     }
     if (head && pod_has_failed(head)) {

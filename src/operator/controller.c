@@ -20,6 +20,7 @@ typedef struct Subject {
     json_t *seen;      /* the object that the run is for */
     json_t *status;    /* that the run writes, or NULL */
     char *trouble;     /* told once */
+    bool blocked;      /* by what the last plan found: it is not over when a run went well */
 } Subject;
 
 struct Controller {
@@ -95,11 +96,21 @@ static usec_t queue_time(const Controller *controller, usec_t wall) {
     return loop_deadline(controller->loop, MAX(delay, 0));
 }
 
-/* A sentence for the log when it is a new one. */
-static void tell_trouble(Subject *subject, const char *trouble) {
-    if (!str_eq(trouble, subject->trouble))
+/* A sentence for the log when it is a new one; says whether it is. */
+static bool tell_trouble(Subject *subject, const char *trouble) {
+    bool same = str_eq(trouble, subject->trouble);
+    if (!same)
         log_warn("%s %s: %s", kind_of(subject->controller), subject->key, trouble);
     str_set(&subject->trouble, trouble);
+    return !same;
+}
+
+/* What a plan cannot go on with; the user, who reads no logs of ours, learns of it too. */
+static void tell_blocked(Subject *subject, const json_t *object, const Plan *plan) {
+    subject->blocked = plan->trouble != NULL;
+    if (subject->blocked && tell_trouble(subject, plan->trouble))
+        event_record(subject->controller->doors.events, object, NULL, EVENT_WARNING,
+                     plan->trouble_reason, "Reconcile", "%s", plan->trouble);
 }
 
 /* The key is free again; a change while it was worked on brings it back by itself. */
@@ -112,7 +123,8 @@ static void look_ended(Subject *subject, bool failed) {
     } else {
         controller->done++;
         work_queue_forget(controller->queue, subject->key);
-        subject->trouble = mem_free(subject->trouble);
+        if (!subject->blocked)
+            subject->trouble = mem_free(subject->trouble);
     }
     controller->active--;
     work_queue_done(controller->queue, subject->key);
@@ -133,7 +145,7 @@ static void on_run(void *ctx, const RunResult *result) {
     Controller *controller = subject->controller;
     subject->run = NULL;
     if (result->failed)
-        tell_trouble(subject, result->failed);
+        (void)tell_trouble(subject, result->failed);
     if (result->conflict)
         controller->conflicts++;
     else if (!result->failed && subject->status && controller->on_status)
@@ -170,14 +182,11 @@ static void carry_out(Subject *subject, json_t *object, Plan *plan) {
     Controller *controller = subject->controller;
     if (plan->due != USEC_INFINITY)
         work_queue_add_at(controller->queue, subject->key, queue_time(controller, plan->due));
+    tell_blocked(subject, object, plan);
     if (plan->actions.len == 0 && !plan->status) {
-        if (plan->trouble)
-            tell_trouble(subject, plan->trouble);
         look_ended(subject, plan->trouble != NULL);
         return;
     }
-    if (plan->trouble)
-        tell_trouble(subject, plan->trouble);
     start_run(subject, object, plan, on_run);
 }
 

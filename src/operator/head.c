@@ -5,13 +5,16 @@
 #include "operator/names.h"
 #include "operator/stock.h"
 
-#define ASK_PERIOD     (250 * USEC_PER_MSEC) /* while the head answers */
-#define ASK_PERIOD_MAX (3 * USEC_PER_SEC)    /* while it does not */
-#define STRAIGHT_LIMIT (2 * USEC_PER_SEC)
-#define PROXY_LIMIT    (10 * USEC_PER_SEC)
+#define ASK_PERIOD       (250 * USEC_PER_MSEC) /* while the head answers */
+#define ASK_PERIOD_MAX   (3 * USEC_PER_SEC)    /* while it does not */
+#define SUBMIT_PAUSE     USEC_PER_SEC          /* after one that failed; twice as long each time */
+#define SUBMIT_PAUSE_MAX (30 * USEC_PER_SEC)
+#define STRAIGHT_LIMIT   (2 * USEC_PER_SEC)
+#define PROXY_LIMIT      (10 * USEC_PER_SEC)
 
 enum {
-    ANSWER_MAX = 4 << 20
+    ANSWER_MAX = 4 << 20,
+    COMPLAINT_MAX = 600 /* bytes of an answer that are shown */
 };
 
 struct Heads {
@@ -35,7 +38,7 @@ struct HeadWatch {
     char *token;
     bool on;
     LoopTimer *timer;
-    usec_t period;
+    usec_t period, submit_pause;
     HeadCall ask, act;
     KubeCall *secret_call;
     HeadDoneFn *act_fn;
@@ -171,12 +174,25 @@ static bool is_status(const json_t *answer) {
     return str_eq(json_str_at(answer, "kind"), "Status");
 }
 
+/* Of a Python traceback, which Ray's own dashboard answers with, the last line says what is wrong. */
+static Slice essential_text(Slice body) {
+    static const char TRACEBACK[] = "Traceback ";
+    while (body.len && strchr(" \r\n", body.data[body.len - 1]))
+        body.len--;
+    if (body.len < strlen(TRACEBACK) || memcmp(body.data, TRACEBACK, strlen(TRACEBACK)) != 0)
+        return body;
+    const char *line = memrchr(body.data, '\n', body.len);
+    size_t before = line ? (size_t)(line + 1 - body.data) : 0;
+    return (Slice){ body.data + before, body.len - before };
+}
+
 /* A short sentence from an answer that is none of what was wanted. */
 static char *complaint(int status, Slice body, const char *message) {
     if (message && *message && status == 0)
         return str_dup(message);
-    return str_printf("HTTP status %d: %.*s", status, (int)MIN(body.len, (size_t)200),
-                      body.data ? body.data : "");
+    Slice text = essential_text(body);
+    return str_printf("HTTP status %d: %.*s", status, (int)MIN(text.len, (size_t)COMPLAINT_MAX),
+                      text.data ? text.data : "");
 }
 
 static void ask_later(HeadWatch *watch, bool answered) {
@@ -251,7 +267,11 @@ static void on_timer(void *ctx) {
 
 HeadWatch *head_watch_new(Heads *heads, LoopFn *changed, void *ctx) {
     HeadWatch *watch = mem_new(HeadWatch);
-    *watch = (HeadWatch){ .heads = heads, .changed = changed, .ctx = ctx, .period = ASK_PERIOD };
+    *watch = (HeadWatch){ .heads = heads,
+                          .changed = changed,
+                          .ctx = ctx,
+                          .period = ASK_PERIOD,
+                          .submit_pause = SUBMIT_PAUSE };
     watch->timer = loop_timer_new(kube_client_loop(heads->client), on_timer, watch);
     return watch;
 }
@@ -263,6 +283,7 @@ static void forget(HeadWatch *watch) {
     watch->job = NULL;
     watch->answer = HEAD_UNASKED;
     watch->error = mem_free(watch->error);
+    watch->submit_pause = SUBMIT_PAUSE;
     if (watch->token)
         mem_wipe(watch->token, strlen(watch->token));
     watch->token = mem_free(watch->token);
@@ -329,16 +350,47 @@ static bool is_there_already(Slice body) {
     return body.data && memmem(body.data, body.len, SAYS, strlen(SAYS));
 }
 
+/* The head itself says that something is wrong with the job; trying again would not mend it. */
+static bool is_refusal(int status, Slice body) {
+    if (status != 400 && status != 413 && status != 422)
+        return false;
+    _cleanup_json_ json_t *answer = NULL;
+    return json_parse(body.data ? body.data : "", body.len, NULL, 0, &answer) < 0 ||
+           !is_status(answer);
+}
+
+/* An answer to an earlier question must not make the job absent again, and so submitted again. */
+static void stop_asking(HeadWatch *watch) {
+    call_cancel(&watch->ask);
+    watch->secret_call = kube_call_free(watch->secret_call);
+    loop_timer_stop(watch->timer);
+}
+
+static void pause_submission(HeadWatch *watch) {
+    stop_asking(watch);
+    if (watch->on)
+        loop_timer_after(watch->timer, watch->submit_pause);
+    watch->submit_pause = MIN(watch->submit_pause * 2, SUBMIT_PAUSE_MAX);
+}
+
 static void on_submitted(HeadWatch *watch, int r, int status, Slice body, const char *message) {
     if (r == 0 && ((status >= 200 && status < 300) || is_there_already(body))) {
         call_cancel(&watch->ask);
         watch->answer = HEAD_UNASKED; /* what was absent is there now */
+        watch->submit_pause = SUBMIT_PAUSE;
         loop_timer_after(watch->timer, 0);
         act_done(watch, 0, NULL);
         return;
     }
+    bool refused = r == 0 && is_refusal(status, body);
+    if (refused)
+        stop_asking(watch);
+    else
+        pause_submission(watch);
+    if (status == 401 || status == 403)
+        watch->token = mem_free(watch->token); /* read it again */
     _cleanup_free_ char *error = complaint(status, body, message);
-    report(watch, HEAD_SILENT, NULL, error);
+    report(watch, refused ? HEAD_REFUSED : HEAD_BUSY, NULL, error);
     act_done(watch, r < 0 ? r : -EPROTO, error);
 }
 
@@ -361,7 +413,13 @@ int head_watch_submit(HeadWatch *watch, const json_t *body, HeadDoneFn *fn, void
     _cleanup_buf_ Buf text = { 0 };
     json_encode(body, 0, &text);
     watch->act.fn = on_submitted;
-    return act(watch, "/api/jobs/", buf_slice(&text), fn, ctx);
+    int r = act(watch, "/api/jobs/", buf_slice(&text), fn, ctx);
+    if (r < 0) {
+        watch->answer = HEAD_BUSY;
+        str_set(&watch->error, error_text(r));
+        pause_submission(watch);
+    }
+    return r;
 }
 
 int head_watch_stop(HeadWatch *watch, const char *job_id, HeadDoneFn *fn, void *ctx) {

@@ -40,9 +40,11 @@ void head_watch_ask(HeadWatch *watch, bool on);
 HeadReport head_watch_report(const HeadWatch *watch);
 
 /* Answers: 0, or negative with a sentence. One at a time for a watch; freeing it cancels. A call
- * that returns negative itself is not answered. */
+ * that returns negative itself is not answered, and `changed` not called. */
 typedef void HeadDoneFn(void *ctx, int r, const char *message);
-/* POST /api/jobs/. A failure also becomes the report (HEAD_SILENT); success asks anew at once. */
+/* POST /api/jobs/. A failure also becomes the report: HEAD_REFUSED, and the head is not asked any
+ * more, or HEAD_BUSY, and it is asked again after a while, a longer one each time. Success asks anew
+ * at once. */
 _must_check_ int head_watch_submit(HeadWatch *watch, const json_t *body, HeadDoneFn *fn, void *ctx);
 _must_check_ int head_watch_stop(HeadWatch *watch, const char *job_id, HeadDoneFn *fn, void *ctx);
 /* The submission or stop under way gets no answer. */

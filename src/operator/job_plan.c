@@ -117,7 +117,7 @@ bool job_plan_cluster(JobWork *work) {
     json_t *cluster;
     int r = job_build_cluster(work->job, name, work->settings, &plan->arena, &cluster);
     if (r < 0) {
-        plan->trouble = arena_str(&plan->arena, error_text(r));
+        plan_trouble(plan, "FailedToCreateRayCluster", error_text(r));
         return false;
     }
     Action *action = plan_add(plan, ACTION_CREATE, RESOURCE_RAYCLUSTERS, STAGE_FIRST, cluster);
@@ -134,15 +134,17 @@ bool job_plan_submitter(JobWork *work) {
         return true;
     if (there) {
         if (!obj_is_deleting(there))
-            plan->trouble = arena_printf(
-                &plan->arena, "Kubernetes Job %s is there and is not this RayJob's", where);
+            plan_trouble(plan, "FailedToCreateRayJobSubmitter",
+                         arena_printf(&plan->arena,
+                                      "Kubernetes Job %s is there and is not this RayJob's",
+                                      where));
         return false; /* one that goes makes room */
     }
     json_t *submitter;
     int r =
         submit_build_job(work->job, work->view->cluster, work->settings, &plan->arena, &submitter);
     if (r < 0) {
-        plan->trouble = arena_str(&plan->arena, error_text(r));
+        plan_trouble(plan, "FailedToCreateRayJobSubmitter", error_text(r));
         return false;
     }
     Action *action = plan_add(plan, ACTION_CREATE, RESOURCE_JOBS, STAGE_FIRST, submitter);
@@ -175,9 +177,8 @@ static bool find_dashboard(JobWork *work) {
     const json_t *service = work->view->head_service;
     int64_t port = service_port(service, "dashboard");
     if (port == 0) {
-        work->plan->trouble =
-            arena_printf(&work->plan->arena, "%s",
-                         service ? "dashboard port is not found" : "the head Service is not found");
+        plan_trouble(work->plan, "DashboardNotFound",
+                     service ? "dashboard port is not found" : "the head Service is not found");
         return false;
     }
     json_set_printf(work->status, "dashboardURL", "%s.%s.svc.%s:%" PRId64, object_name(service),

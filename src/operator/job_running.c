@@ -129,6 +129,13 @@ static bool check_silence(JobWork *work) {
         plan_due(work->plan, since + timeout);
         return false;
     }
+    if (work->view->report.answer == HEAD_ABSENT && job_is_mode(work->job, "HTTPMode"))
+        return false; /* it answers; whether it takes the job is about to be seen */
+    if (work->view->report.answer == HEAD_BUSY) {
+        job_fail(work, "SubmissionFailed", "Job submission has been failing since %s: %s",
+                 job_time_text(work, since, false), work->view->report.error);
+        return true;
+    }
     job_fail(work, "JobStatusCheckTimeoutExceeded",
              "Job status checks have been failing since %s; exceeded timeout of %llds",
              job_time_text(work, since, false), (long long)(timeout / USEC_PER_SEC));
@@ -206,13 +213,21 @@ static void take_report(JobWork *work, const Submitter *submitter) {
 }
 
 static void submit_by_http(JobWork *work) {
+    const char *id = json_str_at(work->status, "jobId");
     json_t *body;
     int r = submit_build_request(work->job, &body);
     if (r < 0) {
-        work->plan->trouble = arena_str(&work->plan->arena, error_text(r));
+        plan_trouble(work->plan, "FailedToSubmitRayJob", error_text(r));
         return;
     }
-    plan_add(work->plan, ACTION_SUBMIT, RESOURCE_COUNT, STAGE_LAST, body);
+    Action *action = plan_add(work->plan, ACTION_SUBMIT, RESOURCE_COUNT, STAGE_LAST, body);
+    action->failed = (PlanEvent){
+        .warning = true,
+        .reason = "FailedToSubmitRayJob",
+        .action = "Submit",
+        .note = arena_printf(&work->plan->arena,
+                             "Failed to submit the Ray job %s to the head:", id ? id : ""),
+    };
 }
 
 static void use_report(JobWork *work, const Submitter *submitter) {
@@ -227,7 +242,12 @@ static void use_report(JobWork *work, const Submitter *submitter) {
         if (job_is_mode(work->job, "HTTPMode"))
             submit_by_http(work);
         break;
+    case HEAD_REFUSED:
+        job_fail(work, "SubmissionFailed", "The head refused the job: %s",
+                 work->view->report.error);
+        break;
     case HEAD_SILENT:
+    case HEAD_BUSY:
         if (!json_object_get(work->status, "jobStatusCheckFailureStartTime")) {
             json_object_set_new(work->status, "jobStatusCheckFailureStartTime",
                                 object_time_text(work->now));

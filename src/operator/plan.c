@@ -40,6 +40,11 @@ void plan_tell(Plan *plan, bool warning, const char *reason, const char *action,
         (PlanEvent){ .warning = warning, .reason = reason, .action = action, .note = note };
 }
 
+void plan_trouble(Plan *plan, const char *reason, const char *sentence) {
+    plan->trouble = arena_str(&plan->arena, sentence);
+    plan->trouble_reason = reason;
+}
+
 Action *plan_delete(Plan *plan, Resource resource, unsigned stage, const json_t *object) {
     Action *action = plan_add(plan, ACTION_DELETE, resource, stage, NULL);
     action->name = arena_str(&plan->arena, object_name(object));

@@ -68,7 +68,8 @@ typedef struct Plan {
     json_t *status;      /* the whole new status, or NULL: leave it */
     usec_t due;          /* wall clock: plan again then, even if nothing is seen to change */
     bool ask_head;       /* keep asking the head for the RayJob's job */
-    const char *trouble; /* what a human has to mend; NULL: nothing */
+    const char *trouble; /* what a human has to mend; NULL: nothing. See plan_trouble() */
+    const char *trouble_reason;
 } Plan;
 
 enum {
@@ -86,6 +87,9 @@ void plan_due(Plan *plan, usec_t wall);
 /* Appends an action; the result is good until the next one is appended. Takes `object`. */
 Action *plan_add(Plan *plan, ActionType type, Resource resource, unsigned stage, json_t *object);
 void plan_tell(Plan *plan, bool warning, const char *reason, const char *action, const char *note);
+/* What stands in the way of the plan until a human mends it: a Warning event of this reason and a
+ * line of the log, once for as long as it stays the same. `sentence` is copied. */
+void plan_trouble(Plan *plan, const char *reason, const char *sentence);
 /* Deletes exactly this object. */
 Action *plan_delete(Plan *plan, Resource resource, unsigned stage, const json_t *object);
 /* The object with or without a finalizer. */
@@ -132,16 +136,18 @@ json_t *cluster_status(const ClusterView *view, const PlanFailure *failure, usec
 /* What the head last said about the RayJob's job. */
 typedef enum HeadAnswer {
     HEAD_UNASKED,
-    HEAD_JOB,    /* `job` is its record */
-    HEAD_ABSENT, /* it answers and knows no such job */
-    HEAD_SILENT, /* it does not answer, or not sensibly; or a submission failed */
+    HEAD_JOB,     /* `job` is its record */
+    HEAD_ABSENT,  /* it answers and knows no such job */
+    HEAD_SILENT,  /* it does not answer, or not sensibly */
+    HEAD_BUSY,    /* it did not take the job this time; it is asked again later */
+    HEAD_REFUSED, /* it will not take the job, however often it is sent */
 } HeadAnswer;
 
 typedef struct HeadReport {
     HeadAnswer answer;
-    usec_t asked; /* when what it answers was asked */
+    usec_t asked;      /* when what it answers was asked */
     const json_t *job;
-    const char *error;
+    const char *error; /* why it is none of the others; NULL for those */
 } HeadReport;
 
 typedef struct JobView {

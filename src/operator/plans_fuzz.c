@@ -79,10 +79,12 @@ static void try_job(const json_t *input, const json_t *pods, const json_t *servi
     plan_init(&plan);
     if (!json_is_object(view.job))
         return;
-    view.report.answer = json_is_object(view.report.job) ? HEAD_JOB
-                         : json_is_null(view.report.job) ? HEAD_ABSENT
-                                                         : HEAD_SILENT;
-    view.report.error = view.report.answer == HEAD_SILENT ? "no route" : NULL;
+    view.report.answer = json_is_object(view.report.job)  ? HEAD_JOB
+                         : json_is_null(view.report.job)  ? HEAD_ABSENT
+                         : json_is_true(view.report.job)  ? HEAD_REFUSED
+                         : json_is_false(view.report.job) ? HEAD_BUSY
+                                                          : HEAD_SILENT;
+    view.report.error = view.report.answer >= HEAD_SILENT ? "no route" : NULL;
     settings_default(&settings);
     if (rayjob_validate(view.job, &arena, &invalid) != 0)
         ASSERT(invalid.message && invalid.reason);

@@ -64,10 +64,10 @@ static void tell(PlanRun *run, const Action *action, const PlanEvent *event, con
 static void step_end(Step *step, StepState state, const char *error) {
     PlanRun *run = step->run;
     step->state = state;
-    str_set(&step->error, error);
+    str_set(&step->error, error); /* may be what it is already */
     run->active--;
     if (state == STEP_FAILED)
-        tell(run, step->action, &step->action->failed, error);
+        tell(run, step->action, &step->action->failed, step->error);
     loop_task_arm(run->task);
 }
 
@@ -162,8 +162,10 @@ static void on_head(void *ctx, int r, const char *message) {
     Step *step = ctx;
     if (r == 0 || step->action->type == ACTION_STOP)
         step_succeed(step, NULL);
-    else /* it is in the head's report; the next plan deals with it */
+    else { /* it is in the head's report; the next plan deals with it */
+        tell(step->run, step->action, &step->action->failed, message);
         step_end(step, STEP_CONFLICT, message);
+    }
 }
 
 static void step_head(Step *step) {

@@ -8,6 +8,8 @@
  * and in the end the cluster is as asked and the job has run once.
  */
 
+#include <limits.h>
+
 #include "base/clock.h"
 #include "base/test.h"
 #include "operator/object.h"
@@ -18,6 +20,9 @@ typedef struct World {
     json_t *objects[RESOURCE_COUNT]; /* arrays */
     json_t *head_jobs;               /* submission id: {"status", "runs"} */
     const char *job_end;             /* the status in which jobs end */
+    const char *refusal;             /* what the head says to every submission; NULL: it takes it */
+    unsigned busy;                   /* so many submissions fail before one is taken */
+    unsigned submissions;            /* by HTTP, that were tried */
     HeadReport report;               /* the operator's, as old as it happens to be */
     json_t *reported;
     usec_t now;
@@ -131,6 +136,22 @@ static int world_replace(World *world, Resource resource, const json_t *changed)
     return 0;
 }
 
+static int world_submit(World *world, const Action *action) {
+    const char *id = json_str_at(action->object, "submission_id");
+    bool busy = world->submissions++ < world->busy;
+    if (world->refusal || busy) {
+        CHECK(action->failed.warning && action->failed.reason);
+        world->report = (HeadReport){ .answer = busy ? HEAD_BUSY : HEAD_REFUSED,
+                                      .asked = world->now,
+                                      .error = busy ? "HTTP status 503: busy" : world->refusal };
+        return -EPROTO;
+    }
+    if (!json_object_get(world->head_jobs, id))
+        json_object_set_new(world->head_jobs, id,
+                            json_pack("{s:s,s:i}", "status", "PENDING", "runs", 0));
+    return 0;
+}
+
 static int world_act(World *world, const Action *action) {
     json_t *there = action->name && action->resource < RESOURCE_COUNT
                         ? world_find(world, action->resource, action->name)
@@ -149,13 +170,8 @@ static int world_act(World *world, const Action *action) {
             world_delete(world, action->resource, there);
         }
         return 0;
-    case ACTION_SUBMIT: {
-        const char *id = json_str_at(action->object, "submission_id");
-        if (!json_object_get(world->head_jobs, id))
-            json_object_set_new(world->head_jobs, id,
-                                json_pack("{s:s,s:i}", "status", "PENDING", "runs", 0));
-        return 0;
-    }
+    case ACTION_SUBMIT:
+        return world_submit(world, action);
     default:
         return there || action->type != ACTION_REQUIRE ? 0 : -ENOENT;
     }
@@ -276,7 +292,7 @@ static void reconcile_job(World *world, json_t *job) {
     };
     if (!str_eq(json_str_at(seen, "status", "jobDeploymentStatus"), "Running"))
         world->report = (HeadReport){ 0 };
-    else if (chance(world, 50))
+    else if (world->report.answer != HEAD_REFUSED && chance(world, 50))
         ask_head(world, seen, view.head_pod);
     view.report = world->report;
     _cleanup_plan_ Plan plan;
@@ -585,6 +601,68 @@ static void test_a_job_that_fails(void **state) {
     }
 }
 
+static void add_http_job(World *world, int retries) {
+    _cleanup_free_ char *text =
+        str_printf("{'apiVersion':'ray.io/v1','kind':'RayJob','metadata':{'name':'j',"
+                   "'namespace':'default'},'spec':{'entrypoint':'python x.py',"
+                   "'submissionMode':'HTTPMode','shutdownAfterJobFinishes':true,"
+                   "'backoffLimit':%d,'rayClusterSpec':%s}}",
+                   retries, SMALL_SPEC);
+    add(world, RESOURCE_RAYJOBS, text);
+}
+
+static void check_end(World *world, const char *state, const char *reason, const char *message) {
+    const json_t *status = json_at(world_find(world, RESOURCE_RAYJOBS, "j"), "status");
+    const char *said = json_str_at(status, "message");
+    CHECK_STR(json_str_at(status, "jobDeploymentStatus"), state);
+    CHECK(str_eq(json_str_at(status, "reason"), reason));
+    if (message && (!said || !strstr(said, message)))
+        fail_msg("'%s' does not say '%s'", said ? said : "", message);
+}
+
+/* Once for each try, with the head's own words, and none of them runs. */
+static void test_a_job_that_is_refused(void **state) {
+    for (uint64_t seed = 1; seed <= seeds(); seed++) {
+        World world;
+        world_init(&world, seed);
+        world.refusal = "HTTP status 400: conda is not supported";
+        add_http_job(&world, 1);
+        calm(&world, 2 * CALM_STEPS);
+        check_end(&world, "Failed", "SubmissionFailed",
+                  "The head refused the job: HTTP status 400: conda is not supported");
+        CHECK_INT(json_int_at(world_find(&world, RESOURCE_RAYJOBS, "j"), 0, "status", "failed"), 2);
+        CHECK_INT(world.submissions, 2);
+        CHECK_INT(json_object_size(world.head_jobs), 0);
+        CHECK_INT(json_array_size(world.objects[RESOURCE_RAYCLUSTERS]), 0);
+        world_done(&world);
+    }
+}
+
+/* It is tried again, and taken in the end; or the time for it is over, and that is the reason. */
+static void test_a_head_that_takes_no_job(void **state) {
+    for (uint64_t seed = 1; seed <= seeds(); seed++) {
+        World world;
+        world_init(&world, seed);
+        world.busy = 3;
+        add_http_job(&world, 0);
+        calm(&world, 2 * CALM_STEPS);
+        check_end(&world, "Complete", NULL, NULL);
+        CHECK(world.submissions >= 4); /* an old report may have it sent twice */
+        CHECK_INT(json_object_size(world.head_jobs), 1);
+        const json_t *run = json_object_iter_value(json_object_iter(world.head_jobs));
+        CHECK_INT(json_int_at(run, 0, "runs"), 1);
+        world_done(&world);
+        world_init(&world, seed);
+        world.busy = UINT_MAX;
+        world.settings.job_check_timeout = 10 * USEC_PER_SEC;
+        add_http_job(&world, 0);
+        calm(&world, 2 * CALM_STEPS);
+        check_end(&world, "Failed", "SubmissionFailed", "HTTP status 503: busy");
+        CHECK_INT(json_object_size(world.head_jobs), 0);
+        world_done(&world);
+    }
+}
+
 /* Between any two effects of a whole life, from the finalizer to the last deletion. */
 static void test_a_crash_between_any_two_steps(void **state) {
     static const char *const MODES[] = { "K8sJobMode", "HTTPMode" };
@@ -598,5 +676,6 @@ static void test_a_crash_between_any_two_steps(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_cluster_converges), TEST(test_job_runs_once),
-                    TEST(test_a_job_that_fails), TEST(test_a_crash_between_any_two_steps));
+                    TEST(test_a_job_that_fails), TEST(test_a_job_that_is_refused),
+                    TEST(test_a_head_that_takes_no_job), TEST(test_a_crash_between_any_two_steps));
 }

@@ -185,6 +185,52 @@ def test_invalid_job(kubectl, namespace, operator):
     wait_state(kubectl, namespace, "j", "Initializing")
 
 
+def test_what_stands_in_the_way_is_told(kubectl, namespace, operator):
+    """To the user, in an event, and once."""
+    spec = job_spec(metadata={"k": "v"})
+    spec["rayClusterSpec"]["rayVersion"] = "2.5.0"
+    create(kubectl, namespace, "RayJob", "j", spec)
+    status = wait_for(lambda: (s := get(kubectl, namespace, "rayjob", "j")) and
+                      s.get("rayClusterName") and s)
+    bring_up(kubectl, namespace, status["rayClusterName"], 1)
+
+    def told():
+        return kubectl.json("get", "events", "-n", namespace, "--field-selector",
+                            "reason=FailedToCreateRayJobSubmitter")["items"]
+    event, = wait_for(told)
+    assert event["type"] == "Warning" and "at least 2.6.0" in event["message"]
+    kubectl("patch", "rayjob", "j", "-n", namespace, "--type=merge", "-p",
+            '{"spec":{"metadata":null}}')
+    wait_state(kubectl, namespace, "j", "Running")
+    assert len(told()) == 1 and not told()[0].get("series")
+
+
+def test_a_submitter_of_somebody_else(kubectl, namespace, operator):
+    kubectl("create", "job", "j", "-n", namespace, "--image=local/none:1")
+    create(kubectl, namespace, "RayJob", "j", job_spec())
+    status = wait_for(lambda: (s := get(kubectl, namespace, "rayjob", "j")) and
+                      s.get("rayClusterName") and s)
+    bring_up(kubectl, namespace, status["rayClusterName"], 1)
+
+    def told():
+        return kubectl.json("get", "events", "-n", namespace, "--field-selector",
+                            "reason=FailedToCreateRayJobSubmitter")["items"]
+    event, = wait_for(told)
+    assert event["type"] == "Warning" and f"{namespace}/j" in event["message"]
+    assert "already exists" in event["message"] or "is not this RayJob's" in event["message"]
+    kubectl("delete", "job", "j", "-n", namespace)
+    wait_state(kubectl, namespace, "j", "Running")
+
+
+def test_group_names_are_unique(kubectl, namespace, operator):
+    spec = cluster_spec()
+    spec["workerGroupSpecs"] *= 2
+    create(kubectl, namespace, "RayCluster", "c", spec)
+    wait_for(lambda: "worker group names must be unique" in
+             kubectl("get", "events", "-n", namespace))
+    assert not pods(kubectl, namespace, "c")
+
+
 class FakeHead:
     """The Jobs API of a Ray head, as far as the operator asks."""
 
@@ -210,6 +256,8 @@ class FakeHead:
                     head.stopped.append(self.path.split("/")[3])
                     return self.answer(200, {"stopped": True})
                 head.submissions.append(body)
+                if head.refusals:
+                    return self.answer(*head.refusals.pop(0))
                 head.jobs[body["submission_id"]] = {"status": "PENDING", "message": "waits"}
                 self.answer(200, {"job_id": body["submission_id"]})
 
@@ -217,6 +265,7 @@ class FakeHead:
                 pass
 
         self.jobs, self.submissions, self.stopped, self.asked = {}, [], [], 0
+        self.refusals = []  # (status, body) of the next submissions
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -275,6 +324,32 @@ def test_http_mode_failure_and_retry(kubectl, namespace, operator, head):
     status = wait_for(lambda: (s := get(kubectl, namespace, "rayjob", "j")) and
                       s.get("failed") == 1 and s.get("jobId") not in (None, job_id) and s)
     assert status["jobDeploymentStatus"] == "Initializing"
+
+
+@pytest.mark.embedded
+def test_http_mode_refused(kubectl, namespace, operator, head):
+    """What the head says against a job is the RayJob's message, and it is not sent again."""
+    head.refusals = [(400, "conda is not supported")] * 9
+    submit_by_http(kubectl, namespace, head)
+    status = wait_state(kubectl, namespace, "j", "Failed")
+    assert status["reason"] == "SubmissionFailed"
+    assert status["message"].startswith("The head refused the job: HTTP status 400")
+    assert "conda is not supported" in status["message"]
+    assert len(head.submissions) == 1
+    wait_for(lambda: "FailedToSubmitRayJob" in kubectl("get", "events", "-n", namespace))
+
+
+@pytest.mark.embedded
+def test_http_mode_busy(kubectl, namespace, operator, head):
+    """Other failures are told and tried again, not at once."""
+    head.refusals = [(500, "not now")]
+    submit_by_http(kubectl, namespace, head)
+    wait_for(lambda: "not now" in kubectl("get", "events", "-n", namespace))
+    job_id = wait_for(lambda: head.jobs and list(head.jobs))[0]
+    head.jobs[job_id] = {"status": "SUCCEEDED"}
+    status = wait_state(kubectl, namespace, "j", "Complete")
+    assert "jobStatusCheckFailureStartTime" not in status
+    assert len(head.submissions) == 2
 
 
 @pytest.mark.embedded
