@@ -388,8 +388,11 @@ int local_end(const char *dir, bool remove) {
     int r = purge_pods(dir);
     end_entry(run_record_find(record, ROLE_NAMES[LOCAL_API]));
     end_entry(run_record_find(record, HELPER));
+    if (r < 0) /* the record stays: without it nobody would find what is left */
+        return error_context(r,
+                             "pods, mounts or networks of the cluster in %s are left; mend what is "
+                             "in the way and run `mobula down --run-dir %s` again",
+                             dir, dir);
     run_record_remove(dir);
-    if (r < 0)
-        return r;
     return remove ? dir_remove(dir) : 0;
 }

@@ -40,7 +40,8 @@ LocalCluster *local_cluster_free(LocalCluster *cluster);
 DEFINE_CLEANUP(LocalCluster *, local_cluster_free);
 
 /* Ends what runs in the folder: operator, pods, node agent, API server; blocks some seconds at
- * most. `remove`: the folder goes too. Positive LOCAL_NONE: nothing was there. */
+ * most. `remove`: the folder goes too. Positive LOCAL_NONE: nothing was there. After a failure the
+ * folder and its record stay, so that it can be called again. */
 enum {
     LOCAL_NONE = 2
 };
