@@ -6,7 +6,7 @@
 #define AGAIN (300 * USEC_PER_MSEC)
 
 enum {
-    TRIES = 20 /* in a row, without anything new */
+    TRIES = 20 /* failures in a row, without anything new */
 };
 
 struct RunLog {
@@ -15,6 +15,7 @@ struct RunLog {
     char *path;
     bool head;      /* answers are {"logs": all so far} */
     bool finishing, ended;
+    bool last;      /* the present answer was asked for when the job had ended */
     size_t written; /* bytes of the log on our output */
     size_t seen;    /* bytes of the present answer */
     unsigned tries;
@@ -54,11 +55,13 @@ static void on_end(void *ctx, const KubeRawReply *reply) {
     bool well = reply->r == 0;
     if (well && log->head)
         take_answer(log, reply->body);
-    bool complete = well && (!log->head || log->finishing);
-    if (complete || (log->finishing && !well) || ++log->tries > TRIES)
+    if (well)
+        log->tries = 0; /* a job may be silent as long as it likes */
+    bool complete = well && (!log->head || log->last);
+    if (complete || (log->last && !well) || ++log->tries > TRIES)
         log->ended = true;
     else
-        loop_timer_after(log->timer, AGAIN);
+        loop_timer_after(log->timer, log->finishing ? 0 : AGAIN);
 }
 
 static void begin(void *ctx) {
@@ -72,6 +75,7 @@ static void begin(void *ctx) {
         .chunk = log->head ? NULL : on_chunk,
     };
     log->seen = 0;
+    log->last = log->finishing;
     log->call = kube_raw(log->client, &request, on_end, log);
 }
 
@@ -100,7 +104,7 @@ void run_log_finish(RunLog *log) {
     if (log->finishing)
         return;
     log->finishing = true;
-    if (log->head && !log->call && !log->ended)
+    if (!log->call && !log->ended)
         begin(log);
 }
 

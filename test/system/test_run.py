@@ -130,6 +130,44 @@ def test_a_kept_cluster_takes_more_jobs_until_down(run):
     assert run.processes() == []
 
 
+def test_what_cannot_be_ended_is_not_forgotten(run):
+    """`down` says what remains, and the next one ends it."""
+    assert run("run", "--keep", "-", text="apiVersion: v1\nkind: Namespace\n"
+                                          "metadata: {name: one}\n").returncode == 0
+    lock = run.dir / "node-agent" / "agent.lock"
+    lock.unlink()
+    lock.mkdir()
+    down = run("down")
+    assert down.returncode == 1, said(down)
+    assert f"of the cluster in {run.dir} are left" in said(down) and "agent.lock" in said(down)
+    assert (run.dir / "run.json").exists()
+    lock.rmdir()
+    down = run("down")
+    assert down.returncode == 0 and "Ended the cluster" in said(down), said(down)
+    assert not run.dir.exists()
+
+
+HTTP = MANIFEST.replace("\nspec:\n", "\nspec:\n  submissionMode: HTTPMode\n", 1)
+
+
+def test_the_log_without_a_submitter(run):
+    """To its last line, however long nothing comes: the head is asked once more at the end."""
+    text = HTTP.replace("entrypoint: python /home/ray/samples/sample_code.py",
+                        "entrypoint: sh -c 'echo first; sleep 8; echo and last'")
+    assert "sleep 8" in text and "HTTPMode" in text
+    done = run("run", "-", text=text)
+    assert done.returncode == 0, said(done)
+    assert re.search(r"^first$", done.stdout, re.M) and re.search(r"^and last$", done.stdout, re.M)
+
+
+def test_a_job_that_the_head_refuses_says_why(run):
+    text = re.sub(r"(runtimeEnvYAML: \|\n)( +)", r"\1\2conda: [x]\n\2", HTTP, 1)
+    assert "conda" in text and "HTTPMode" in text
+    done = run("run", "-", text=text)
+    assert done.returncode == 1, said(done)
+    assert "SubmissionFailed: The head refused the job: " in said(done) and "conda" in said(done)
+
+
 def test_a_manifest_that_cannot_be_applied_is_refused(run):
     done = run("run", "-", text="apiVersion: ray.io/v1\nkind: RayJob\nmetadata:\n  name: x\n"
                                 "spec:\n  entrypoint: 7\n")
