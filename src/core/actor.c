@@ -419,7 +419,7 @@ void actor_create_ready(Core *core, CorePending *p) {
     if (t->runtime_env)
         memcpy(&m.env_hash, env_hash.byte, sizeof(m.env_hash));
     actor_create_encode(&m, &body);
-    submit_give_back(core);
+    leases_give_back(core);
     actor_ask(core, &actor->id, MSG_ACTOR_CREATE, &body);
     p->state = PENDING_SENT;
 }

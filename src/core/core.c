@@ -229,7 +229,7 @@ static usec_t pump_timers(Core *core) {
     while (core->unreachable.len)
         rpc_peer_lost(core->rpc, vec_pop(&core->unreachable));
     usec_t next = rpc_expire(core->rpc, now);
-    submit_tick(core, now);
+    leases_tick(core, now);
     execute_tick(core, now);
     events_tick(core, now);
     core_run_actions(core);
@@ -495,7 +495,7 @@ static void core_destroy(Core *core) {
     core_run_actions(core);
     rpc_free(core->rpc); /* while what its callbacks know is still there */
     core->rpc = NULL;
-    submit_done(core);
+    leases_done(core);
     peers_done(core);
     large_done(core);
     sock_done(&core->sock);

@@ -423,10 +423,7 @@ void submit_fail(Core *core, CorePending *p, const ErrorInfo *error);
 void submit_end(Core *core, CorePending *p);
 void submit_on_result(Core *core, CorePeer *from, const Result *m);
 void submit_on_taken_back(Core *core, CorePeer *from, const TakenBack *m);
-void submit_on_recall(Core *core, const LeaseRecall *m);
-void submit_give_back(Core *core);
 void submit_worker_dead(Core *core, CoreWorker *worker, const PeerDead *dead);
-void submit_tick(Core *core, usec_t now);
 void submit_cancel_children(Core *core, const TaskId *parent, bool force);
 /* What a call is part of: its parent's id and depth; zero outside of calls. */
 void pending_set_parent(Core *core, CorePending *p, const TaskId *parent);
@@ -437,7 +434,15 @@ CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint
 CorePending *pending_returning(Core *core, CoreTemplate *t, const CoreArgs *args,
                                const TaskId *task, CoreRef **ret_refs);
 void pending_encode(Core *core, CorePending *p, PeerId to, Arena *arena, Buf *out);
-void submit_done(Core *core);
+
+/* lease.c */
+/* Sends what waits to the workers that there are, and asks for more or fewer. */
+void class_pump(Core *core, CoreClass *c);
+void worker_free(Core *core, CoreWorker *w, bool give_back);
+void lease_on_recall(Core *core, const LeaseRecall *m);
+void leases_give_back(Core *core);
+void leases_tick(Core *core, usec_t now);
+void leases_done(Core *core); /* no call is left */
 
 /* stream.c */
 void yields_begin(CoreRef *whole);
@@ -537,6 +542,12 @@ void actors_done(Core *core);
 
 /* serve.c: something happened while a loop serves; holding the lock */
 void serve_tell(Core *core);
+
+/* argument.c */
+void run_values(RunTask *run);
+/* Large arguments in place before the call runs: 0 all are, 1 some are on their way, -ENOENT a
+ * task's are gone: its submitter has them made again. */
+int run_localize(Core *core, RunTask *run);
 
 /* execute.c */
 void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body);

@@ -601,7 +601,7 @@ static void test_a_recalled_lease_goes_back_while_calls_wait(void **state) {
     const CorePeer *peer = peer_find(core, w.core->info.peer);
     CHECK(peer && peer->leased);
     LeaseRecall recall = { .lease = peer->leased->lease, .worker = peer->id };
-    submit_on_recall(core, &recall);
+    lease_on_recall(core, &recall);
     core_unlock(core);
     for (int i = 1; i < N; i++)
         check_echo(core, refs[i], "z", 1);

@@ -95,7 +95,7 @@ int core_group_create(Core *core, const GroupInfo *info, usec_t timeout) {
     m.info.job = core->info.job;
     group_create_encode(&m, &body);
     core_lock(core);
-    submit_give_back(core);
+    leases_give_back(core);
     group_add(core, info, info->name.len ? NULL : &body);
     core_unlock(core);
     if (!info->name.len)

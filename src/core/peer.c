@@ -433,7 +433,7 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
     }
     case MSG_LEASE_RECALL: {
         DECODED(LeaseRecall, lease_recall, m)
-        submit_on_recall(core, &m);
+        lease_on_recall(core, &m);
         break;
     }
     case MSG_TAKE_BACK: {
