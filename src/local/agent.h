@@ -4,7 +4,7 @@
 /*
  * The node agent as a client of an API server: registers its nodes and keeps their leases, runs the
  * pods bound to them, reports, keeps service addresses and names working, and serves logs, exec and
- * port-forward (local/README.md, "Agent endpoint").
+ * port-forward (local/agent_endpoint.h).
  */
 
 #include "local/agent_host.h"

@@ -3,7 +3,7 @@
 
 /*
  * From a pod to the node agent that runs it: which URL, and whether the request makes sense at all.
- * The paths are those of src/local/README.md.
+ * The paths are those of local/agent_endpoint.h.
  */
 
 #include "local/server_private.h"
