@@ -131,6 +131,11 @@ def rows(ray):
         a = Async.remote()
         return rate(lambda: ray.get([a.arg.remote(i) for i in range(1000)]), 1000)
 
+    def async_n_n():
+        servers = [Async.remote() for _ in range(2)]
+        clients = [Client.remote(servers) for _ in range(2)]
+        return rate(lambda: ray.get([c.batch.remote(250) for c in clients]), 1000)
+
     def get_calls():
         ref = ray.put(0)
         return rate(lambda: ray.get(ref))
