@@ -492,6 +492,8 @@ void actor_lease_end(Lease *lease, const char *text);
 void actors_registered(Raylet *raylet, const KeptActor *kept, size_t len);
 
 /* ---- upstream.c ---- */
+/* The Hello that this raylet says on the link, to gcs or to another raylet. */
+void upstream_hello(const Raylet *raylet, const Link *on, Buf *body);
 void upstream_init(Raylet *raylet); /* and dials */
 void upstream_done(Raylet *raylet);
 /* Sends, or keeps it until the connection is back. */

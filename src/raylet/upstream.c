@@ -125,8 +125,8 @@ void upstream_report_anew(Raylet *raylet) {
 
 /* ---- registration ---- */
 
-static void send_hello(Raylet *raylet) {
-    LinkHello link = link_hello(raylet->gcs.link);
+void upstream_hello(const Raylet *raylet, const Link *on, Buf *body) {
+    LinkHello link = link_hello(on);
     Hello hello = { .version_low = WIRE_VERSION_LOW,
                     .version_high = WIRE_VERSION_HIGH,
                     .role = ROLE_RAYLET,
@@ -135,8 +135,12 @@ static void send_hello(Raylet *raylet) {
                     .link = link.id,
                     .link_other = link.other,
                     .link_received = link.received };
+    hello_encode(&hello, body);
+}
+
+static void send_hello(Raylet *raylet) {
     _cleanup_buf_ Buf body = { 0 };
-    hello_encode(&hello, &body);
+    upstream_hello(raylet, raylet->gcs.link, &body);
     FrameHeader header = { .type = MSG_HELLO, .flags = FRAME_CALL, .destination = PEER_GCS };
     frame_send(raylet->gcs.frames, &header, buf_slice(&body));
 }

@@ -180,17 +180,8 @@ static const FrameEvents remote_events = { .frame = on_frame, .closed = on_close
 
 static void say_hello(Remote *remote) {
     const Raylet *raylet = remote->raylet;
-    LinkHello link = link_hello(remote->link);
-    Hello hello = { .version_low = WIRE_VERSION_LOW,
-                    .version_high = WIRE_VERSION_HIGH,
-                    .role = ROLE_RAYLET,
-                    .token = buf_slice(&raylet->token),
-                    .node = raylet->id,
-                    .link = link.id,
-                    .link_other = link.other,
-                    .link_received = link.received };
     _cleanup_buf_ Buf body = { 0 };
-    hello_encode(&hello, &body);
+    upstream_hello(raylet, remote->link, &body);
     FrameHeader header = { .type = MSG_HELLO, .flags = FRAME_CALL, .source = raylet->self };
     say(remote, remote->frames, remote->way_name, &header, &body);
     loop_timer_after(remote->timer, ASK_WAIT);

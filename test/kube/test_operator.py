@@ -185,6 +185,11 @@ def test_invalid_job(kubectl, namespace, operator):
     wait_state(kubectl, namespace, "j", "Initializing")
 
 
+def submitter_events(kubectl, namespace):
+    return kubectl.json("get", "events", "-n", namespace, "--field-selector",
+                        "reason=FailedToCreateRayJobSubmitter")["items"]
+
+
 def test_what_stands_in_the_way_is_told(kubectl, namespace, operator):
     """To the user, in an event, and once."""
     spec = job_spec(metadata={"k": "v"})
@@ -193,16 +198,13 @@ def test_what_stands_in_the_way_is_told(kubectl, namespace, operator):
     status = wait_for(lambda: (s := get(kubectl, namespace, "rayjob", "j")) and
                       s.get("rayClusterName") and s)
     bring_up(kubectl, namespace, status["rayClusterName"], 1)
-
-    def told():
-        return kubectl.json("get", "events", "-n", namespace, "--field-selector",
-                            "reason=FailedToCreateRayJobSubmitter")["items"]
-    event, = wait_for(told)
+    event, = wait_for(lambda: submitter_events(kubectl, namespace))
     assert event["type"] == "Warning" and "at least 2.6.0" in event["message"]
     kubectl("patch", "rayjob", "j", "-n", namespace, "--type=merge", "-p",
             '{"spec":{"metadata":null}}')
     wait_state(kubectl, namespace, "j", "Running")
-    assert len(told()) == 1 and not told()[0].get("series")
+    event, = submitter_events(kubectl, namespace)
+    assert not event.get("series")
 
 
 def test_a_submitter_of_somebody_else(kubectl, namespace, operator):
@@ -211,11 +213,7 @@ def test_a_submitter_of_somebody_else(kubectl, namespace, operator):
     status = wait_for(lambda: (s := get(kubectl, namespace, "rayjob", "j")) and
                       s.get("rayClusterName") and s)
     bring_up(kubectl, namespace, status["rayClusterName"], 1)
-
-    def told():
-        return kubectl.json("get", "events", "-n", namespace, "--field-selector",
-                            "reason=FailedToCreateRayJobSubmitter")["items"]
-    event, = wait_for(told)
+    event, = wait_for(lambda: submitter_events(kubectl, namespace))
     assert event["type"] == "Warning" and f"{namespace}/j" in event["message"]
     assert "already exists" in event["message"] or "is not this RayJob's" in event["message"]
     kubectl("delete", "job", "j", "-n", namespace)
