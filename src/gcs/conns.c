@@ -107,6 +107,24 @@ bool conn_take(GcsConn *conn, const FrameHeader *header) {
     return false;
 }
 
+void conns_on_progress(Gcs *gcs, GcsCall *call) {
+    LinkProgress message;
+    GCS_DECODE(gcs, call, link_progress_decode, &message);
+    const GcsConn *conn = conns_to(gcs, message.peer);
+    if (!conn) {
+        gcs_reply_status(gcs, call, STATUS_CODE_DEAD, "there is no such node");
+        return;
+    }
+    message.progress = conn->carrier ? gcs->port.progress(gcs->port.ctx, conn->carrier) : 0;
+    _cleanup_buf_ Buf body = { 0 };
+    link_progress_encode(&message, &body);
+    gcs_reply(gcs, call, MSG_LINK_PROGRESS, &body);
+}
+
+uint64_t conn_arriving(const GcsConn *conn) {
+    return conn->carrier ? conn->gcs->port.arriving(conn->gcs->port.ctx, conn->carrier) : 0;
+}
+
 static void on_link_send(void *ctx, NetBytes *frame) {
     FrameHeader header = frame_unpack(frame->data);
     carrier_send(ctx, &header,

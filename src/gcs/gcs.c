@@ -200,6 +200,8 @@ static Handler *handler_of(unsigned type) {
     switch (type) {
     case MSG_PING:
         return on_ping;
+    case MSG_LINK_PROGRESS:
+        return conns_on_progress;
     case MSG_PEER_DEAD:
         return on_peer_dead;
     case MSG_NODE_REGISTER:
@@ -330,6 +332,8 @@ void gcs_frame(Gcs *gcs, GcsConnId id, const FrameHeader *header, Slice body) {
     }
     if (!conn_take(conn, header))
         return;
+    if (conn->node)
+        nodes_heard(gcs, conn->node);
     if (!conn->node && seen.source == 0)
         seen.source = conn->peer;
     if (!source_is_true(conn, &seen)) {
@@ -339,8 +343,6 @@ void gcs_frame(Gcs *gcs, GcsConnId id, const FrameHeader *header, Slice body) {
         rpc_reply(gcs->rpc, header, body.data);
         gcs_arm_rpc(gcs);
     } else if (header->destination == PEER_GCS || header->destination == 0) {
-        if (conn->node)
-            nodes_heard(gcs, conn->node);
         on_call(gcs, &call);
     } else {
         relay(gcs, &call);

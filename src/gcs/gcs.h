@@ -25,6 +25,9 @@ typedef struct GcsPort {
     void (*send)(void *ctx, GcsConnId conn, const FrameHeader *header, Slice body);
     /* Closes after what was sent; gcs_disconnected() does not come. */
     void (*close)(void *ctx, GcsConnId conn);
+    /* frame_progress() and frame_arriving() of that connection. */
+    uint64_t (*progress)(void *ctx, GcsConnId conn);
+    uint64_t (*arriving)(void *ctx, GcsConnId conn);
     /* The store failed: nothing can be promised any more. The process ends. */
     void (*broken)(void *ctx, int r);
 } GcsPort;

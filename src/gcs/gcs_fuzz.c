@@ -60,13 +60,19 @@ static void port_close(void *ctx, GcsConnId conn) {
     ASSERT(conn <= CONNS);
 }
 
+/* So much is under way, more with each frame that came. */
+static uint64_t port_progress(void *ctx, GcsConnId conn) {
+    ASSERT(conn <= CONNS);
+    return ends[conn].sent;
+}
+
 static void port_broken(void *ctx, int r) {
     ASSERT(false); /* memory does not break */
 }
 
 static Gcs *gcs_start(Loop *loop, Kv *kv) {
     GcsOptions options = { .session_name = "session_fuzz" };
-    GcsPort port = { NULL, port_send, port_close, port_broken };
+    GcsPort port = { NULL, port_send, port_close, port_progress, port_progress, port_broken };
     Gcs *gcs;
     int r = gcs_new(loop, kv, &options, &port, &gcs);
     ASSERT(r == 0);

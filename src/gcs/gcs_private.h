@@ -61,8 +61,9 @@ typedef struct GcsNode {
     SchedNode sched; /* id, resources, labels */
     uint16_t index, incarnation;
     NodeState state;
-    GcsConn *conn;   /* NULL: not registered with this process yet */
-    usec_t deadline; /* of the next sign of life */
+    GcsConn *conn;     /* NULL: not registered with this process yet */
+    usec_t deadline;   /* of the next sign of life */
+    uint64_t arriving; /* of a frame, when that was looked at last */
     char *address, *ip, *hostname, *name, *raylet_socket, *death_reason;
     bool head;
     uint32_t agent_port, metrics_port;
@@ -270,6 +271,9 @@ GcsConn *conns_to(const Gcs *gcs, PeerId peer);
 void conn_send(GcsConn *conn, const FrameHeader *header, Slice body);
 /* Whether a frame that came on its carrier is to be looked at. */
 bool conn_take(GcsConn *conn, const FrameHeader *header);
+/* How far a frame is that has begun to come from there; 0: there is none. */
+uint64_t conn_arriving(const GcsConn *conn);
+void conns_on_progress(Gcs *gcs, GcsCall *call);
 /* After what was sent. */
 void conn_close(GcsConn *conn);
 

@@ -99,6 +99,47 @@ static void test_node_life(void **state) {
     world_done(&w);
 }
 
+/* On a slow line its keep-alives are behind a frame that takes its time. */
+static void test_a_long_frame_is_a_sign_of_life(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true), b = join(&w, 2, false);
+    for (int i = 0; i < 20; i++) {
+        w.arriving[1] += 100000;
+        pass(&w, 3 * USEC_PER_SEC);
+        FrameHeader header = { .type = MSG_CALL, .source = b, .destination = a };
+        give(&w, 2, &header, NULL); /* what is for others as well */
+    }
+    CHECK_INT(state_of(&w, 1), NODE_STATE_ALIVE);
+    CHECK_INT(state_of(&w, 2), NODE_STATE_ALIVE);
+    for (int i = 0; i < 20; i++) { /* it does not move any more */
+        pass(&w, USEC_PER_SEC);
+        feed(&w, 2, b, MSG_PING, FRAME_CALL, NULL);
+    }
+    CHECK_INT(state_of(&w, 1), NODE_STATE_DEAD);
+    CHECK_INT(state_of(&w, 2), NODE_STATE_ALIVE);
+    world_done(&w);
+}
+
+static void test_progress(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true), b = join(&w, 2, false);
+    w.progress[2] = 12345;
+    ASK(&w, 1, a, MSG_LINK_PROGRESS, link_progress_encode, &(LinkProgress){ .peer = b });
+    LinkProgress progress;
+    ANSWER(&w, MSG_LINK_PROGRESS, link_progress_decode, &progress);
+    CHECK_INT(progress.progress, 12345);
+    gcs_disconnected(w.gcs, 2);
+    ASK(&w, 1, a, MSG_LINK_PROGRESS, link_progress_encode, &(LinkProgress){ .peer = b });
+    ANSWER(&w, MSG_LINK_PROGRESS, link_progress_decode, &progress);
+    CHECK_INT(progress.progress, 0);
+    PeerId nobody = peer_make(7, 1, 0);
+    ASK(&w, 1, a, MSG_LINK_PROGRESS, link_progress_encode, &(LinkProgress){ .peer = nobody });
+    check_status(&w, STATUS_CODE_DEAD);
+    world_done(&w);
+}
+
 static void test_lost_connection(void **state) {
     World w;
     world_init(&w);
@@ -366,7 +407,8 @@ static void test_charges(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_hello), TEST(test_bad_bodies), TEST(test_relay_and_false_source),
-                    TEST(test_node_life), TEST(test_lost_connection), TEST(test_link_goes_on),
+                    TEST(test_node_life), TEST(test_a_long_frame_is_a_sign_of_life),
+                    TEST(test_progress), TEST(test_lost_connection), TEST(test_link_goes_on),
                     TEST(test_link_rules), TEST(test_deaths_are_heard), TEST(test_unreachable),
                     TEST(test_jobs), TEST(test_space), TEST(test_publish), TEST(test_charges));
 }

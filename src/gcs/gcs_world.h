@@ -35,6 +35,7 @@ typedef struct World {
     Arena arena;
     uint32_t stream;
     uint64_t last_name;
+    uint64_t progress[CONNS_MAX], arriving[CONNS_MAX];
     End ends[CONNS_MAX];
 } World;
 
@@ -57,13 +58,21 @@ static inline void port_close(void *ctx, GcsConnId conn) {
     vec_push(&w->closed, conn);
 }
 
+static inline uint64_t port_progress(void *ctx, GcsConnId conn) {
+    return ((World *)ctx)->progress[conn];
+}
+
+static inline uint64_t port_arriving(void *ctx, GcsConnId conn) {
+    return ((World *)ctx)->arriving[conn];
+}
+
 static inline void port_broken(void *ctx, int r) {
     fail_msg("the store broke: %d", r);
 }
 
 static inline void gcs_up(World *w) {
     GcsOptions options = { .session_name = "session_x", .token = SLICE("secret") };
-    GcsPort port = { w, port_send, port_close, port_broken };
+    GcsPort port = { w, port_send, port_close, port_progress, port_arriving, port_broken };
     CHECK_OK(gcs_new(w->loop, w->kv, &options, &port, &w->gcs));
 }
 

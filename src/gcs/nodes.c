@@ -282,6 +282,13 @@ static void node_seen(Gcs *gcs, GcsNode *node, usec_t patience) {
         nodes_tick_at(gcs, node->deadline);
 }
 
+/* Its keep-alives may be behind a long frame, on a slow line: that this moves is a sign of life, too. */
+static bool arrives(GcsNode *node) {
+    uint64_t former = node->arriving;
+    node->arriving = node->conn ? conn_arriving(node->conn) : 0;
+    return node->arriving && node->arriving != former;
+}
+
 /* Looks at every node's deadline and sets the timer to the next one. */
 static void nodes_tick(void *ctx) {
     Gcs *gcs = ctx;
@@ -300,6 +307,8 @@ static void nodes_tick(void *ctx) {
         MAP_EACH(&gcs->nodes, pos, node) {
             if (node->state == NODE_STATE_DEAD)
                 continue;
+            if (node->deadline <= now && arrives(node))
+                node->deadline = loop_deadline(gcs->loop, gcs->keepalive);
             if (node->deadline <= now) {
                 node_die(gcs, node,
                          node->conn && node->conn->carrier

@@ -106,6 +106,18 @@ static void port_close(void *ctx, GcsConnId id) {
         loop_task_arm(conn->close_task);
 }
 
+static uint64_t port_progress(void *ctx, GcsConnId id) {
+    const GcsServer *server = ctx;
+    const ServerConn *conn = map_get(&server->conns, &id);
+    return conn && conn->frames ? frame_progress(conn->frames) : 0;
+}
+
+static uint64_t port_arriving(void *ctx, GcsConnId id) {
+    const GcsServer *server = ctx;
+    const ServerConn *conn = map_get(&server->conns, &id);
+    return conn && conn->frames ? frame_arriving(conn->frames) : 0;
+}
+
 static void port_broken(void *ctx, int r) {
     GcsServer *server = ctx;
     log_error("the store failed, nothing can be promised any more: %s", error_text(r));
@@ -124,7 +136,12 @@ int gcs_server_new(Loop *loop, const GcsServerOptions *options, GcsServer **ret_
     int r = kv_open(loop, &kv_options, &server->kv);
     if (r < 0)
         return r;
-    GcsPort port = { .ctx = server, .send = port_send, .close = port_close, .broken = port_broken };
+    GcsPort port = { .ctx = server,
+                     .send = port_send,
+                     .close = port_close,
+                     .progress = port_progress,
+                     .arriving = port_arriving,
+                     .broken = port_broken };
     r = gcs_new(loop, server->kv, &options->gcs, &port, &server->gcs);
     if (r < 0)
         return r;

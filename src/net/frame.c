@@ -16,6 +16,7 @@ struct FrameConn {
     const FrameEvents *events;
     void *ctx;
     LoopTask *more; /* frames are left in the input after the budget or a pause */
+    uint64_t taken; /* bytes of whole frames */
     bool paused, closed;
     int depth;      /* of callbacks; memory goes when it is 0 */
     bool freed;
@@ -130,8 +131,10 @@ static int take_one(FrameConn *conn) {
         conn->events->frame(conn->ctx, conn, &frame);
     }
     close_fds(fds, frame.fd_count);
-    if (!conn->freed)
+    if (!conn->freed) {
         stream_consume(conn->stream, size);
+        conn->taken += size;
+    }
     return r < 0 ? r : 1;
 }
 
@@ -224,8 +227,17 @@ int frame_send_fds(FrameConn *conn, const FrameHeader *header, Slice body, const
     return 0;
 }
 
+uint64_t frame_arriving(const FrameConn *conn) {
+    size_t begun = stream_input(conn->stream).len;
+    return begun ? conn->taken + begun : 0;
+}
+
 uint64_t frame_progress(const FrameConn *conn) {
-    return stream_queued(conn->stream) ? stream_sent(conn->stream) : 0;
+    size_t under_way = stream_under_way(conn->stream);
+    uint64_t out = 0;
+    if (under_way)
+        out = stream_sent(conn->stream) + stream_queued(conn->stream) - under_way;
+    return out + frame_arriving(conn);
 }
 
 bool frame_congested(const FrameConn *conn) {

@@ -50,7 +50,10 @@ void frame_send_packed(FrameConn *conn, NetBytes *frame);
 /* `fds` are duplicated; at most STREAM_FDS_SEND_MAX. -ENOTSUP where it is no unix socket. */
 _must_check_ int frame_send_fds(FrameConn *conn, const FrameHeader *header, Slice body,
                                 const int *fds, size_t fd_count);
-/* How far the output is while some of it waits here; 0 when the kernel has all. */
+/* How far that is what has begun to come and is no whole frame yet; 0 when there is nothing of it. */
+uint64_t frame_arriving(const FrameConn *conn);
+/* Changes while anything moves that is under way: output until the other machine has it, and a frame that
+ * comes (what the other side says of our output may be behind it). */
 uint64_t frame_progress(const FrameConn *conn);
 bool frame_congested(const FrameConn *conn);
 /* Frames wait (in the kernel, at last at the sender) while paused. */

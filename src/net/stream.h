@@ -85,6 +85,8 @@ _must_check_ int stream_write_fds(Stream *stream, const void *data, size_t len, 
                                   size_t fd_count);
 size_t stream_queued(const Stream *stream); /* bytes not yet taken by the kernel */
 uint64_t stream_sent(const Stream *stream); /* bytes the kernel took so far: is there progress? */
+/* Bytes on their way to the other machine, queued here or with our kernel, which keeps megabytes. */
+size_t stream_under_way(const Stream *stream);
 bool stream_congested(const Stream *stream);
 /* Congested above `high` (256 KiB unless set), drained at `high` / 4. */
 void stream_set_output_marks(Stream *stream, size_t high, size_t hard);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The output side of streams: a queue of chunks, gathered into few system calls. */
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,6 +68,13 @@ size_t stream_queued(const Stream *stream) {
 
 uint64_t stream_sent(const Stream *stream) {
     return stream->sent;
+}
+
+size_t stream_under_way(const Stream *stream) {
+    int kept = 0;
+    if (stream->fd < 0 || !stream->is_socket || ioctl(stream->fd, SIOCOUTQ, &kept) < 0)
+        kept = 0;
+    return stream_out_queued(stream) + (size_t)MAX(kept, 0);
 }
 
 bool stream_congested(const Stream *stream) {

@@ -429,6 +429,10 @@ WRAPPED(uint64_t, frame_progress, const FrameConn *conn) {
     return 0;
 }
 
+WRAPPED(uint64_t, frame_arriving, const FrameConn *conn) {
+    return 0;
+}
+
 WRAPPED(int, stream_credentials, const Stream *stream, pid_t *ret_pid, uid_t *ret_uid,
         gid_t *ret_gid) {
     *ret_pid = stream->conn.pid;
