@@ -91,38 +91,52 @@ static int bundle_reserve(RayletGroup *group, const Bundle *bundle) {
     return 0;
 }
 
-static void end_leases_of(Raylet *raylet, const RayletGroup *group, const HeldBundle *held) {
+static void end_granted(Lease *lease, bool removed) {
+    Worker *worker = lease->worker;
+    _cleanup_free_ char *text =
+        str_printf("%sDestroying worker since its placement group was %s. Placement group id: "
+                   "%s, bundle index: %d, lease id: %s, actor id: %s, worker id: %s",
+                   lease->birth && removed
+                       ? "The actor is dead because its worker process has died. Worker exit "
+                         "type: INTENDED_SYSTEM_EXIT Worker exit detail: "
+                       : "",
+                   removed ? "removed" : "rescheduled by the head", ID_HEX(&lease->group),
+                   lease->bundle, ID_HEX(&lease->id), ID_HEX(&lease->actor), ID_HEX(&worker->id));
+    lease_free(lease);
+    worker_end(worker, true, removed, text);
+}
+
+/* `removed`: with the whole group; else it will have bundles again, here or elsewhere. */
+static void end_lease(Lease *lease, bool removed) {
+    if (lease->state == LEASE_GRANTED)
+        end_granted(lease, removed);
+    else if (lease->birth)
+        lease_refuse(lease, STATUS_CODE_BUSY, "the bundle was taken back");
+    else if (removed)
+        lease_refuse(lease, STATUS_CODE_REMOVED, "the placement group was removed");
+    else if (lease->spilled > 0)
+        lease_refuse(lease, STATUS_CODE_BUSY, "the bundle was taken back");
+    else
+        lease_wait_again(lease);
+}
+
+static void end_leases_of(Raylet *raylet, const HeldBundle *held, bool removed) {
     for (bool again = true; again;) {
         again = false;
         LIST_EACH(item, &raylet->granted) {
             Lease *lease = LIST_ITEM(item, Lease, link);
             if (lease->held != held)
                 continue;
-            Worker *worker = lease->state == LEASE_GRANTED ? lease->worker : NULL;
-            _cleanup_free_ char *text = str_printf(
-                "%sDestroying worker since its placement group was removed. Placement group id: "
-                "%s, bundle index: %d, lease id: %s, actor id: %s, worker id: %s",
-                lease->birth ? "The actor is dead because its worker process has died. Worker exit "
-                               "type: INTENDED_SYSTEM_EXIT Worker exit detail: "
-                             : "",
-                ID_HEX(&group->id), lease->bundle, ID_HEX(&lease->id), ID_HEX(&lease->actor),
-                worker ? ID_HEX(&worker->id) : "");
-            if (worker) {
-                lease_free(lease);
-                worker_end(worker, true, true, text);
-            } else {
-                lease_refuse(lease, lease->birth ? STATUS_CODE_BUSY : STATUS_CODE_REMOVED,
-                             "the placement group was removed");
-            }
+            end_lease(lease, removed);
             again = true; /* the list has changed */
             break;
         }
     }
 }
 
-static void bundle_return(RayletGroup *group, size_t i) {
+static void bundle_return(RayletGroup *group, size_t i, bool removed) {
     HeldBundle *held = group->held.items[i];
-    end_leases_of(group->raylet, group, held);
+    end_leases_of(group->raylet, held, removed);
     vec_remove_swap(&group->held, i);
     bundle_free(group->raylet, held);
     upstream_report_anew(group->raylet); /* gcs has counted it in, be it reported or not */
@@ -202,11 +216,11 @@ void bundles_on_return(Raylet *raylet, RayletCall *call) {
     if (!group)
         return;
     for (size_t i = group->held.len; i-- > 0;) {
-        bool named = message.indexes_len == 0;
+        bool all = message.indexes_len == 0, named = all; /* all: the group is removed */
         for (size_t k = 0; k < message.indexes_len && !named; k++)
             named = message.indexes[k] == group->held.items[i]->index;
         if (named)
-            bundle_return(group, i);
+            bundle_return(group, i, all);
     }
     group_let_go(group);
 }
@@ -217,7 +231,7 @@ static void group_removed(RayletGroup *group) {
     Raylet *raylet = group->raylet;
     group->known = true; /* it stays until its leases are gone */
     for (size_t i = group->held.len; i-- > 0;)
-        bundle_return(group, i);
+        bundle_return(group, i, true);
     for (bool again = true; again;) {
         again = false;
         LIST_EACH(item, &raylet->waiting) {
@@ -300,7 +314,7 @@ void bundles_registered(Raylet *raylet, const KeptBundle *kept, size_t len) {
         group = map_get(&raylet->groups, id);
         for (size_t i = group->held.len; i-- > 0;)
             if (!PLANTED(12) && !is_kept(group, group->held.items[i]->index, kept, len))
-                bundle_return(group, i);
+                bundle_return(group, i, false);
         if (group->known)
             group_ask(group);
         else

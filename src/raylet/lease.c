@@ -199,6 +199,16 @@ void lease_worker_failed(Lease *lease, StatusCode code, const char *text) {
     lease_refuse(lease, code, text);
 }
 
+void lease_wait_again(Lease *lease) {
+    if (lease->worker)
+        lease->worker->lease = NULL; /* it will be idle */
+    lease->worker = NULL;
+    resources_release(lease);
+    lease->state = LEASE_WAITING;
+    list_remove(&lease->link);
+    list_push_front(&lease->raylet->waiting, &lease->link);
+}
+
 void lease_worker_gone(Lease *lease) {
     lease->worker = NULL;
     if (lease->state == LEASE_GRANTED) { /* who holds it hears of the worker's death */
@@ -207,10 +217,7 @@ void lease_worker_gone(Lease *lease) {
         lease_free(lease);
         return;
     }
-    resources_release(lease);
-    lease->state = LEASE_WAITING;
-    list_remove(&lease->link);
-    list_push_front(&lease->raylet->waiting, &lease->link);
+    lease_wait_again(lease);
 }
 
 /* ---- placing ---- */

@@ -136,6 +136,10 @@ WRAPPED(int, stream_write_fds, Stream *stream, const void *data, size_t len, con
     return 0;
 }
 
+WRAPPED(size_t, stream_under_way, const Stream *stream) {
+    return 0;
+}
+
 WRAPPED(size_t, stream_queued, const Stream *stream) {
     return 0;
 }

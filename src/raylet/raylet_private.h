@@ -188,7 +188,10 @@ typedef struct Remote {
     Way way;
     FrameConn *frames;  /* DIALLED, DIRECT */
     uint32_t way_name;  /* ASKED, GCS */
-    LoopTimer *timer;   /* NONE: the next attempt; DIALLED, ASKED: the end of this one */
+    uint32_t look_call; /* GCS: to gcs, whether what is sent moves; 0: none */
+    uint64_t relayed;   /* what that has told */
+    LoopTimer *
+        timer; /* NONE: the next attempt; DIALLED, ASKED: the end of this one; GCS: the next look */
     usec_t retry;       /* the pause before the next attempt */
     usec_t direct_at;   /* not dialled before: it could not be */
     usec_t direct_wait; /* the last time for that */
@@ -440,6 +443,8 @@ void leases_node_dead(Raylet *raylet, const Remote *remote);
 void lease_worker_ready(Lease *lease, Worker *worker);
 void lease_worker_failed(Lease *lease, StatusCode code, const char *text);
 void lease_worker_gone(Lease *lease);
+/* What it had been given while its worker starts is taken back: it waits anew. */
+void lease_wait_again(Lease *lease);
 /* Ends it; the worker goes back to the pool or is ended by the caller. */
 void lease_free(Lease *lease);
 _must_check_ int lease_add(Raylet *raylet, const LeaseRequest *request, const FrameHeader *call,

@@ -19,6 +19,7 @@
 #define RETRY_MAX    (1 * USEC_PER_SEC)
 #define DIRECT_MIN   (30 * USEC_PER_SEC) /* after it could not be dialled */
 #define DIRECT_MAX   (16 * 60 * USEC_PER_SEC)
+#define LOOK_PAUSE   (LINK_PATIENCE / 4) /* at what moves at gcs */
 #define HELLO_WAIT   (10 * USEC_PER_SEC) /* of who dials us */
 
 enum {
@@ -75,9 +76,16 @@ static void on_link_send(void *ctx, NetBytes *frame) {
 
 static void way_ask(Remote *remote);
 
+static void look_forget(Remote *remote) {
+    if (remote->look_call)
+        raylet_forget(remote->raylet, remote->look_call);
+    remote->look_call = 0;
+}
+
 static void way_leave(Remote *remote) {
     remote->frames = frame_conn_free(remote->frames);
     remote->way = WAY_NONE;
+    look_forget(remote);
     link_down(remote->link);
     loop_timer_stop(remote->timer);
 }
@@ -99,6 +107,31 @@ static void not_direct(Remote *remote, const char *why) {
     way_ask(remote);
 }
 
+/* Through gcs what is sent may move where we can't see it: gcs is asked, as long as something waits. */
+static void look_later(Remote *remote) {
+    if (link_bytes(remote->link) > 0 && !remote->look_call && !loop_timer_armed(remote->timer))
+        loop_timer_after(remote->timer, LOOK_PAUSE);
+}
+
+static void on_looked(void *argument, const RpcReply *reply) {
+    Remote *remote = argument;
+    _cleanup_arena_ Arena arena = { 0 };
+    LinkProgress message;
+    remote->look_call = 0;
+    if (reply->result == -ECANCELED)
+        return;
+    if (reply->result == 0 && link_progress_decode(&message, reply->body, reply->len, &arena) == 0)
+        remote->relayed = message.progress;
+    look_later(remote);
+}
+
+static void look(Remote *remote) {
+    _cleanup_buf_ Buf body = { 0 };
+    link_progress_encode(&(LinkProgress){ .peer = raylet_of(remote) }, &body);
+    remote->look_call = raylet_call(remote->raylet, PEER_GCS, MSG_LINK_PROGRESS, &body,
+                                    USEC_INFINITY, on_looked, remote);
+}
+
 static void way_is(Remote *remote, Way way, const LinkHello *theirs) {
     remote->way = way;
     remote->retry = 0;
@@ -106,6 +139,8 @@ static void way_is(Remote *remote, Way way, const LinkHello *theirs) {
         remote->direct_wait = remote->direct_at = 0;
     loop_timer_stop(remote->timer);
     link_up(remote->link, theirs);
+    if (way == WAY_GCS)
+        look_later(remote);
 }
 
 /* ---- frames that come ----------------------------------------------------------------------------- */
@@ -235,6 +270,8 @@ static void on_timer(void *ctx) {
         not_direct(remote, "it does not answer");
     else if (remote->way == WAY_ASKED)
         way_lost(remote);
+    else if (remote->way == WAY_GCS && link_bytes(remote->link) > 0)
+        look(remote);
     else if (remote->way == WAY_NONE && link_bytes(remote->link) > 0)
         way_ask(remote);
 }
@@ -246,6 +283,8 @@ void way_wanted(Remote *remote) {
         way_leave(remote);
         way_ask(remote);
     }
+    if (remote->way == WAY_GCS)
+        look_later(remote);
 }
 
 /* ---- they ask ------------------------------------------------------------------------------------- */
@@ -430,7 +469,10 @@ void ways_gcs_lost(Raylet *raylet) {
 
 static uint64_t on_link_progress(void *ctx) {
     const Remote *remote = ctx;
-    return remote->frames ? frame_progress(remote->frames) : 0;
+    const FrameConn *gcs = remote->raylet->gcs.frames;
+    if (remote->way == WAY_DIRECT)
+        return frame_progress(remote->frames);
+    return remote->relayed + (gcs ? frame_progress(gcs) : 0);
 }
 
 static void on_link_stalled(void *ctx) {
@@ -472,6 +514,7 @@ void way_init(Remote *remote) {
 }
 
 void way_done(Remote *remote) {
+    look_forget(remote);
     frame_conn_free(remote->frames);
     link_free(remote->link);
     loop_timer_free(remote->timer);

@@ -5,21 +5,24 @@ import random
 import socket
 import struct
 import threading
+import time
 
 
 class Way:
     """One connection: two sockets and a thread for each direction."""
 
-    def __init__(self, near, far, silent=False):
+    def __init__(self, near, far, silent=False, rate=None):
         self.sockets = near, far
-        self.silent, self.over = silent, False
+        self.silent, self.over, self.rate = silent, False, rate
         self.lock = threading.Lock()
         for source, target in ((near, far), (far, near)):
             threading.Thread(target=self.pump, args=(source, target), daemon=True).start()
 
     def pump(self, source, target):
         with contextlib.suppress(OSError):
-            while data := source.recv(65536):
+            while data := source.recv(65536 if not self.rate else 4096):
+                if self.rate:
+                    time.sleep(len(data) / self.rate)
                 if not self.silent:
                     target.sendall(data)
         if not self.silent:  # else neither side hears of the other's end
@@ -39,11 +42,13 @@ class Way:
 
 
 class Proxy:
-    """Listens at `address` for `target`, until it is closed."""
+    """Listens at `address` for `target`, until it is closed; lets `rate` bytes a second through."""
 
-    def __init__(self, address, target):
-        self.target, self.ways, self.dark = target, [], False
+    def __init__(self, address, target, rate=None):
+        self.target, self.rate, self.ways, self.dark = target, rate, [], False
         self.listener = socket.create_server(address, backlog=64)
+        if rate:  # before it is connected, or what is under way is megabytes
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         self.address = self.listener.getsockname()
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -52,13 +57,20 @@ class Proxy:
             while True:
                 near, _ = self.listener.accept()
                 try:
-                    far = socket.create_connection(self.target)
+                    far = self.dial()
                 except OSError:
                     near.close()
                     continue
                 for end in (near, far):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self.ways = [way for way in self.ways if not way.over] + [Way(near, far, self.dark)]
+                self.ways = [way for way in self.ways if not way.over] + [Way(near, far, self.dark, self.rate)]
+
+    def dial(self):
+        far = socket.socket()
+        if self.rate:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        far.connect(self.target)
+        return far
 
     def some(self, choice: random.Random):
         alive = [way for way in self.ways if not way.over and not way.silent]
