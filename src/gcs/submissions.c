@@ -312,6 +312,17 @@ static json_t *text_json(Slice text) {
     return memchr(text.data, 0, text.len) ? NULL : json_stringn(text.data, text.len);
 }
 
+/* To a job-run that is late: why nobody waits for its job any more. NULL: it was deleted. */
+static void refuse_ended(Gcs *gcs, const GcsCall *call, const GcsSubmission *s) {
+    const char *status = s ? json_str_at(s->record, "status") : NULL;
+    const char *message = s ? json_str_at(s->record, "message") : NULL;
+    if (!s)
+        gcs_reply_status(gcs, call, STATUS_CODE_DEAD, "The job was deleted.");
+    else
+        gcs_reply_status(gcs, call, STATUS_CODE_DEAD, "To the cluster the job is %s already: %s",
+                         status, message ? message : "");
+}
+
 void submissions_on_state(Gcs *gcs, GcsCall *call) {
     JobRunState state;
     GCS_DECODE(gcs, call, job_run_state_decode, &state);
@@ -325,7 +336,7 @@ void submissions_on_state(Gcs *gcs, GcsCall *call) {
      * them is told so; its end is taken, since the reporter repeats itself until then. */
     if (!s || submission_ended(s)) {
         if (slice_eq_str(state.status, "PENDING") || slice_eq_str(state.status, "RUNNING"))
-            gcs_reply_status(gcs, call, STATUS_CODE_DEAD, "the job has been given up");
+            refuse_ended(gcs, call, s);
         else
             gcs_ok_logged(gcs, call, KV_SYNCED);
         return;

@@ -70,6 +70,10 @@ static void test_submission(void **state) {
     run_state(&w, raylet, "FAILED", 3);
     report_state(&w, raylet, "RUNNING", 0); /* over is over */
     check_status(&w, STATUS_CODE_DEAD);
+    Status late;
+    ANSWER(&w, MSG_STATUS, status_decode, &late);
+    _cleanup_free_ char *why = str_dup_slice(late.text);
+    CHECK(str_starts(why, "To the cluster the job is FAILED already: "));
     const char *text = record(&w, "j1");
     CHECK(strstr(text, "\"status\":\"FAILED\"") && strstr(text, "\"driver_exit_code\":3"));
     stop(&w);

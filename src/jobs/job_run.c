@@ -50,7 +50,7 @@ typedef struct JobRunner {
 
     LoopChild *driver;
     bool stopping;
-    const char *given_up; /* why, when nobody asked for the stop; else NULL */
+    char *given_up; /* why, when nobody asked for the stop; else NULL */
 } JobRunner;
 
 /* ------------------------------------------------------------------------------- reports */
@@ -63,11 +63,12 @@ static void on_reported(void *argument, const RpcReply *reply) {
         reply->result == 0 || (reply->result == 1 && reply->status.code == STATUS_CODE_OK);
     if (!confirmed) {
         /* A lost connection is dialled again, and then everything is told again. */
-        if (reply->result == 1 && reply->status.code == STATUS_CODE_DEAD)
-            job_give_up(job, "The job was given up with the node it ran on, whose raylet died or "
-                             "was silent for too long.");
-        else if (reply->result == 1)
+        if (reply->result == 1 && reply->status.code == STATUS_CODE_DEAD) {
+            _cleanup_free_ char *why = str_dup_slice(reply->status.text);
+            job_give_up(job, why);
+        } else if (reply->result == 1) {
             log_warn("report refused: %.*s", (int)reply->status.text.len, reply->status.text.data);
+        }
         return;
     }
     if (!job_status_terminal(job->state.status))
@@ -370,7 +371,7 @@ static void job_give_up(JobRunner *job, const char *why) {
     if (job->stopping || job_status_terminal(job->state.status))
         return;
     log_warn("job %s is ended: %s", job->submission, why);
-    job->given_up = why;
+    job->given_up = str_dup(why);
     job_stop(job);
 }
 
@@ -401,6 +402,7 @@ static void job_done(JobRunner *job) {
     fd_close(job->env_answer);
     fd_close(job->log);
     free(job->log_path);
+    free(job->given_up);
     job_state_done(&job->state);
     loop_free(job->loop);
 }

@@ -25,6 +25,7 @@ typedef struct Fake {
     FrameConn *conn;
     StrList statuses;    /* "STATUS: message" */
     const char *stop_at; /* status at which a stop is sent */
+    const char *dead_at; /* status that is answered by DEAD */
     pid_t pid;
 } Fake;
 
@@ -50,7 +51,10 @@ static void on_state(Fake *fake, const FrameIn *frame) {
                    (int)state.message.len, state.message.data);
     if (fake->stop_at && slice_eq_str(state.status, fake->stop_at))
         send_stop(fake);
-    FrameHeader header = rpc_answer_status(&frame->header, STATUS_CODE_OK, "", &body);
+    bool dead = fake->dead_at && slice_eq_str(state.status, fake->dead_at);
+    FrameHeader header =
+        dead ? rpc_answer_status(&frame->header, STATUS_CODE_DEAD, "The job was deleted.", &body)
+             : rpc_answer_status(&frame->header, STATUS_CODE_OK, "", &body);
     frame_send(fake->conn, &header, buf_slice(&body));
 }
 
@@ -182,6 +186,16 @@ static void test_a_stop_ends_every_process(void **state) {
     CHECK_STR(last_status(&fake), "STOPPED: Job was intentionally stopped.");
 }
 
+static void test_a_job_that_is_given_up_says_why(void **state) {
+    _cleanup_(fake_done) Fake fake;
+    fake_init(&fake);
+    fake.dead_at = JOB_STATE_RUNNING;
+    fake_run(&fake, record_of("sleep 1000"));
+    CHECK_STR(last_status(&fake), "FAILED: The job was deleted.");
+    _cleanup_free_ char *log = job_log(&fake);
+    CHECK(strstr(log, "The job was deleted.\n") && !strstr(log, "raylet"));
+}
+
 static void with_env_setup(const Fake *fake, const char *script) {
     CHECK_OK(file_write_atomic(fake->program, script, strlen(script), 0755));
 }
@@ -223,9 +237,9 @@ static void test_a_stop_reaches_the_environment(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_success), TEST(test_a_failure_carries_the_log),
-                    TEST(test_a_signal_is_a_negative_code), TEST(test_a_stop_ends_every_process),
-                    TEST(test_the_environment_comes_first),
-                    TEST(test_a_broken_environment_fails_the_job),
-                    TEST(test_a_stop_reaches_the_environment));
+    return TEST_RUN(
+        TEST(test_success), TEST(test_a_failure_carries_the_log),
+        TEST(test_a_signal_is_a_negative_code), TEST(test_a_stop_ends_every_process),
+        TEST(test_a_job_that_is_given_up_says_why), TEST(test_the_environment_comes_first),
+        TEST(test_a_broken_environment_fails_the_job), TEST(test_a_stop_reaches_the_environment));
 }
