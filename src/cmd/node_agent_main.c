@@ -57,10 +57,12 @@ static int run(AgentCommand *command, Loop *loop, int launcher) {
         r = serve(&host, &command->agent);
     if (r < 0)
         log_error("%s", error_text(r));
-    if (command->purge || command->end_pods || (command->once.file && !command->once.keep))
-        agent_host_purge(&host);
+    bool purge = command->purge || command->end_pods || (command->once.file && !command->once.keep);
+    int left = purge ? agent_host_purge(&host) : 0;
+    if (left < 0)
+        log_error("%s", error_text(left));
     agent_host_done(&host);
-    return r < 0 ? 1 : status;
+    return r < 0 || left < 0 ? 1 : status;
 }
 
 int cmd_node_agent(int argc, char **argv) {
@@ -104,7 +106,8 @@ int cmd_node_agent(int argc, char **argv) {
         { "keep", OPTION_FLAG, &command.once.keep, "With --pod: leave pods as they are." },
         { "end-pods", OPTION_FLAG, &command.end_pods,
           "End all pods when the agent ends; else they go on." },
-        { "purge", OPTION_FLAG, &command.purge, "End all pods of the state folder, then exit." },
+        { "purge", OPTION_FLAG, &command.purge,
+          "End all pods of the state folder, then exit; status 1 if something of one is left." },
     };
     const OptionTable table = { .command = "mobula node-agent",
                                 .about = "Run the pods of one machine as isolated processes.",

@@ -435,17 +435,29 @@ static bool nobody(void *ctx, const char *uid) {
     return false;
 }
 
-void agent_host_purge(AgentHost *host) {
-    agent_pods_sweep(&host->pods, nobody, NULL);
-    if (host->has_network)
-        network_remove(&host->network);
+static int remove_cgroup(const AgentHost *host) {
     CgroupHost cgroups;
     Cgroup group;
-    if (cgroup_host_init(&cgroups) < 0)
-        return;
+    int r = cgroup_host_init(&cgroups);
+    if (r < 0)
+        return r;
     if (cgroup_open(&cgroups, host->cgroup_root, &group) == 0) {
-        (void)!cgroup_remove(&group);
+        r = cgroup_remove(&group);
         cgroup_done(&group);
     }
     cgroup_host_done(&cgroups);
+    return r;
+}
+
+int agent_host_purge(AgentHost *host) {
+    size_t left = agent_pods_sweep(&host->pods, nobody, NULL);
+    if (host->has_network)
+        network_remove(&host->network);
+    int r = remove_cgroup(host);
+    if (left)
+        return error_origin(-EBUSY,
+                            "of %zu pods in %s something is left (see above): mend what is in the "
+                            "way and run `mobula node-agent --state %s --purge`",
+                            left, host->state_dir, host->state_dir);
+    return r;
 }

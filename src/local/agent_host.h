@@ -37,5 +37,6 @@ typedef struct AgentHost {
 _must_check_ int agent_host_init(Loop *loop, int launcher, const HostOptions *options,
                                  AgentHost *ret_host);
 void agent_host_done(AgentHost *host);
-/* Ends every pod under the state folder and removes network and cgroups: for `--purge`. */
-void agent_host_purge(AgentHost *host);
+/* Ends every pod under the state folder and removes network and cgroups: for `--purge`. -EBUSY: a pod, or
+ * something of one, is left. */
+_must_check_ int agent_host_purge(AgentHost *host);

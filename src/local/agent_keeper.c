@@ -15,7 +15,8 @@
 #include "local/agent_packet.h"
 
 enum {
-    LAUNCH_WAIT_MSEC = 5000
+    LAUNCH_WAIT_MSEC = 5000,
+    COMM_MAX = 64,
 };
 
 struct Keeper {
@@ -199,6 +200,42 @@ int keeper_stop(Keeper *keeper) {
     return send_take(keeper, json_pack("{s:s}", "op", "stop"), NULL, 0);
 }
 
+/* 0: it has ended. 1: it has not by then. */
+static int await_end(int fd, usec_t deadline) {
+    for (;;) {
+        usec_t left = deadline - time_mono_now();
+        struct pollfd wait = { .fd = fd, .events = POLLIN };
+        if (left <= 0)
+            return 1;
+        if (poll(&wait, 1, (int)(left / 1000 + 1)) < 0 && errno != EINTR)
+            return error_last("wait for a keeper");
+        json_t *event = NULL;
+        int fds[PACKET_FDS];
+        int got = packet_receive(fd, &event, fds);
+        if (got == PACKET_NONE)
+            continue;
+        if (got != 0)
+            return 0;
+        json_decref(event);
+        for (int i = 0; i < PACKET_FDS; i++)
+            fd_close(fds[i]);
+    }
+}
+
+/* It does not obey. When it is gone the kernel takes all of its pod away. */
+static int kill_keeper(int fd) {
+    struct ucred who;
+    socklen_t len = sizeof(who);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+        return error_last("ask which process a keeper is");
+    _cleanup_free_ char *path = str_printf("/proc/%d/comm", (int)who.pid);
+    _cleanup_buf_ Buf comm = { 0 };
+    int r = file_read(path, COMM_MAX, &comm);
+    if (r < 0 || !str_starts(comm.data ? comm.data : "", KEEPER_COMM))
+        return error_origin(-ESRCH, "the keeper's process %d is no keeper", (int)who.pid);
+    return kill(who.pid, SIGKILL) < 0 && errno != ESRCH ? error_last("kill a keeper") : 0;
+}
+
 int keeper_end_now(const char *pod_dir, usec_t timeout) {
     _cleanup_close_ int fd = -1;
     int r = open_socket(pod_dir, &fd);
@@ -208,21 +245,13 @@ int keeper_end_now(const char *pod_dir, usec_t timeout) {
         return r;
     _cleanup_json_ json_t *stop = json_pack("{s:s}", "op", "stop");
     r = packet_send(fd, stop, NULL, 0);
-    usec_t deadline = time_mono_now() + timeout;
-    while (r == 0) {
-        usec_t left = deadline - time_mono_now();
-        struct pollfd wait = { .fd = fd, .events = POLLIN };
-        if (left <= 0)
-            return error_origin(-ETIMEDOUT, "the keeper in %s does not end", pod_dir);
-        if (poll(&wait, 1, (int)(left / 1000 + 1)) < 0 && errno != EINTR)
-            return error_last("wait for a keeper");
-        json_t *event = NULL;
-        int fds[PACKET_FDS];
-        int got = packet_receive(fd, &event, fds);
-        if (got == 0)
-            json_decref(event);
-        else if (got != PACKET_NONE)
-            return 0;
-    }
-    return r == -EPIPE ? 0 : r;
+    if (r == 0)
+        r = await_end(fd, time_mono_now() + timeout);
+    if (r == 1)
+        r = kill_keeper(fd);
+    else
+        return r == -EPIPE ? 0 : r;
+    if (r == 0)
+        r = await_end(fd, time_mono_now() + timeout);
+    return r == 1 ? error_origin(-ETIMEDOUT, "the keeper in %s does not end", pod_dir) : r;
 }

@@ -38,6 +38,8 @@ _must_check_ int launcher_start(int *ret_fd);
 /* Starts a keeper for a pod whose pod.json is written. */
 _must_check_ int launcher_launch(int launcher, const char *pod_dir);
 
+#define KEEPER_COMM "mobula-pod" /* a keeper's name in lists of processes */
+
 typedef struct Keeper Keeper;
 
 typedef struct KeeperEvents {
@@ -71,5 +73,5 @@ _must_check_ int keeper_socket(Keeper *keeper, uint64_t id);
 _must_check_ int keeper_stop(Keeper *keeper);
 
 /* Without a loop: ends the keeper of `pod_dir` if one lives there, and waits for that up to
- * `timeout`. For cleaning up. */
+ * `timeout`; then it is killed, and waited for as long again. For cleaning up. */
 _must_check_ int keeper_end_now(const char *pod_dir, usec_t timeout);

@@ -24,7 +24,8 @@
 enum {
     POLL_MAX = 3 + KEEPER_CONTAINERS_MAX * 5 + KEEPER_EXECS_MAX + KEEPER_ATTACHED_MAX * 3,
     STOP_ROUND_MSEC = 20,
-    ALONE_ROUND_MSEC = 5000
+    ALONE_ROUND_MSEC = 5000,
+    LISTEN_BACKLOG = 8
 };
 
 void keeper_tell(KeeperProcess *keeper, json_t *event, int fd) {
@@ -311,7 +312,8 @@ static int pod_load(const char *dir, json_t **ret_pod) {
 
 _noreturn_ static void keeper_main(const char *dir, int listener) {
     setsid();
-    prctl(PR_SET_NAME, "mobula-pod");
+    prctl(PR_SET_NAME, KEEPER_COMM);
+    (void)!listen(listener, LISTEN_BACKLOG); /* again: whoever connects sees which process we are */
     KeeperProcess keeper = { .dir = dir, .listener = listener, .connection = -1, .signals = -1 };
     list_init(&keeper.containers);
     list_init(&keeper.execs);
@@ -343,7 +345,8 @@ static int listen_at(const char *dir, int *ret_fd) {
         return error_last("enter %s", dir);
     unlink("keeper.sock");
     snprintf(address.sun_path, sizeof(address.sun_path), "keeper.sock");
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 8) < 0)
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(fd, LISTEN_BACKLOG) < 0)
         return error_last("listen at %s/keeper.sock", dir);
     *ret_fd = fd;
     fd = -1;

@@ -103,5 +103,6 @@ void agent_pod_socket_cancel(AgentPod *pod, uint64_t id);
 
 /* Takes the addresses of all pods that are on disk, before new ones are handed out. */
 void agent_pods_reserve(const PodHost *host);
-/* Ends keepers and removes folders of pods that `known` does not name. */
-void agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx);
+/* Ends keepers and removes folders of pods that `known` does not name; says of how many something is
+ * left, and logs what. */
+size_t agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx);

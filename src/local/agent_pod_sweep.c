@@ -3,8 +3,12 @@
 /* Pods of former agents, found on disk. */
 
 #include <dirent.h>
+#include <errno.h>
 
+#include "base/clock.h"
+#include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "local/agent_file.h"
 #include "local/agent_pod.h"
 
@@ -57,34 +61,55 @@ typedef struct Sweep {
     bool (*known)(void *ctx, const char *uid);
     void *ctx;
     CgroupHost cgroups;
+    size_t left;
 } Sweep;
 
-static void sweep_cgroup(const Sweep *sweep, const PodHost *host, const char *uid) {
+static int sweep_cgroup(const Sweep *sweep, const PodHost *host, const char *uid) {
     Cgroup group;
     _cleanup_free_ char *name = str_printf("%s/pod%s", host->cgroup_root, uid);
     if (cgroup_open(&sweep->cgroups, name, &group) < 0)
-        return;
-    if (cgroup_kill(&group) == 0)
-        (void)!cgroup_remove(&group);
+        return 0; /* it has none */
+    int r;
+    usec_t deadline = time_mono_now() + SWEEP_WAIT;
+    do /* a killed process is there until it has been reaped */
+        r = cgroup_kill(&group);
+    while (r == -EBUSY && time_mono_now() < deadline);
+    if (r == 0)
+        r = cgroup_remove(&group);
     cgroup_done(&group);
+    return r;
+}
+
+static bool failed(const char *uid, int r) {
+    if (r < 0)
+        log_warn("pod %s is not all gone: %s", uid, error_text(r));
+    return r < 0;
+}
+
+/* False: something of it is left. Its folder, too, then: by that its keeper is found again. */
+static bool end_pod(const Sweep *sweep, const PodHost *host, const char *uid, const char *dir) {
+    bool left = failed(uid, keeper_end_now(dir, SWEEP_WAIT));
+    left |= failed(uid, sweep_cgroup(sweep, host, uid));
+    return !left && !failed(uid, dir_remove(dir));
 }
 
 static void sweep_one(const PodHost *host, const char *uid, const char *dir, void *ctx) {
-    const Sweep *sweep = ctx;
+    Sweep *sweep = ctx;
     if (sweep->known(sweep->ctx, uid))
         return;
     _cleanup_free_ char *address = disk_address(dir);
-    (void)!keeper_end_now(dir, SWEEP_WAIT);
-    sweep_cgroup(sweep, host, uid);
-    (void)!dir_remove(dir);
-    if (address && host->network.bridge)
+    if (!end_pod(sweep, host, uid, dir))
+        sweep->left++;
+    else if (address && host->network.bridge)
         host->network.release(host->network.ctx, address);
 }
 
-void agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx) {
+size_t agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx) {
     Sweep sweep = { .known = known, .ctx = ctx };
-    if (cgroup_host_init(&sweep.cgroups) < 0)
-        return;
+    int r = cgroup_host_init(&sweep.cgroups);
+    if (r < 0)
+        log_warn("cgroups are left as they are: %s", error_text(r));
     each_pod(host, sweep_one, &sweep);
     cgroup_host_done(&sweep.cgroups);
+    return sweep.left;
 }

@@ -368,6 +368,28 @@ def test_a_killed_keeper_ends_the_pod_cleanly(agent):
     end(process)
 
 
+def test_purge_ends_a_keeper_that_does_not_obey(agent):
+    process = agent.start(pod("p", container("sleep 300")), keep=True)
+    wait_line(process, r'"phase":"Running"')
+    end(process, signal.SIGKILL)
+    keeper, = (p for p in os.listdir("/proc") if p.isdigit() and _comm(p) == "mobula-pod"
+               and agent.state.encode() in open(f"/proc/{p}/cmdline", "rb").read())
+    os.kill(int(keeper), signal.SIGSTOP)
+    agent.purge()
+    assert leftovers(agent.state) == []
+
+
+def test_purge_says_when_something_of_a_pod_is_left(agent):
+    held = agent.folder / "state" / "pods" / "uid" / "held"
+    held.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", held], check=True)
+    try:
+        done = subprocess.run(agent.command("--purge"), text=True, stderr=subprocess.PIPE)
+        assert done.returncode == 1 and "pod uid is not all gone" in done.stderr
+    finally:
+        subprocess.run(["umount", held], check=True)
+
+
 def _comm(pid):
     try:
         return open(f"/proc/{pid}/comm").read().strip()
