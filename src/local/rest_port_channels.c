@@ -49,6 +49,7 @@ static void send_on(PortChannels *channels, uint8_t channel, Slice data) {
 static void port_end(PortChannel *port, const char *why) {
     PortChannels *channels = port->owner;
     port->agent = websocket_free(port->agent);
+    websocket_pause(channels->client, false); /* it may have waited for this one */
     if (!str_empty(why))
         send_on(channels, port->error, slice_str(why));
     if (--channels->live == 0)

@@ -70,6 +70,7 @@ static void conn_end(ForwardConn *conn, const char *why) {
         spdy_data(spdy, conn->data_stream, nothing, true);
     if (conn->error_stream)
         spdy_data(spdy, conn->error_stream, why ? slice_str(why) : nothing, true);
+    websocket_pause(conn->forward->client, false); /* it may have waited for this one */
     conn_free(conn);
 }
 
