@@ -124,6 +124,13 @@ class Embedded:
         host = network_of("self")
         return [pid for pid in self.processes() if network_of(pid) not in (None, host)]
 
+    def of_another(self, pid):
+        """Whether it runs for another folder: the kernel gives a network's number out again."""
+        state = re.search(rb"--state\0([^\0]+)", read(PROC / str(pid) / "cmdline"))
+        group = re.search(rb"/mobula-([0-9a-f]{8})/", read(PROC / str(pid) / "cgroup"))
+        return (state is not None and state[1] != str(self.state).encode()
+                or group is not None and group[1] != self.tag.encode())
+
     def look(self):
         """Remembers names that say nothing about their owner once it is gone."""
         self.networks |= {network_of(pid) for pid in self.pod_processes()} - {None}
@@ -135,7 +142,7 @@ class Embedded:
         """What pods have on this machine."""
         found = [f"process {pid}: {command(pid)}" for pid in self.pod_processes()]
         mine, nets = f"{self.state}/pods/", self.networks
-        for pid in pids():
+        for pid in (pid for pid in pids() if not self.of_another(pid)):
             if network_of(pid) in nets:
                 found.append(f"process {pid} in a pod's network: {command(pid)}")
             mounts = read(PROC / str(pid) / "mountinfo").decode(errors="replace")
