@@ -6,6 +6,8 @@
 #include "host/session.h"
 #include "loop/loop.h"
 
+#define LINK_TIMEOUT (10 * USEC_PER_SEC)
+
 char *cluster_temp_dir(void) {
     const char *dir = getenv("RAY_TMPDIR");
     return str_empty(dir) ? str_dup(SESSION_TEMP_DEFAULT) : str_printf("%s/ray", dir);
@@ -66,6 +68,24 @@ int cluster_link(const char *address, usec_t timeout, ClusterLink *ret_link) {
     if (r < 0)
         cluster_link_done(ret_link);
     return r;
+}
+
+int cluster_dashboard(const char *option, char **ret_url) {
+    _cleanup_free_ char *gcs = NULL;
+    _cleanup_(cluster_link_done) ClusterLink link = { 0 };
+    int r = cluster_address(option, NULL, &gcs);
+    if (r == 0)
+        r = cluster_link(gcs, LINK_TIMEOUT, &link);
+    if (r < 0)
+        return r;
+    if (str_empty(link.dashboard_url))
+        return error_origin(-ENOENT,
+                            "Couldn't obtain the API server address from GCS: the cluster "
+                            "at %s runs without a dashboard.",
+                            gcs);
+    *ret_url = strstr(link.dashboard_url, "://") ? str_dup(link.dashboard_url)
+                                                 : str_printf("http://%s", link.dashboard_url);
+    return 0;
 }
 
 void cluster_link_done(ClusterLink *link) {

@@ -23,3 +23,7 @@ typedef struct ClusterLink {
 } ClusterLink;
 _must_check_ int cluster_link(const char *address, usec_t timeout, ClusterLink *ret_link);
 void cluster_link_done(ClusterLink *link);
+
+/* The URL of the dashboard, as the gcs of the cluster that `option` means tells it. Owned. -ENOENT
+ * when the cluster runs without one. */
+_must_check_ int cluster_dashboard(const char *option, char **ret_url);

@@ -16,7 +16,6 @@ enum {
     CA_MAX = 4 * 1024 * 1024,
     STATUS_UNAVAILABLE = 503,
 };
-#define LINK_TIMEOUT   (10 * USEC_PER_SEC)
 #define CALL_TIMEOUT   (60 * USEC_PER_SEC)
 #define UPLOAD_TIMEOUT (3600 * USEC_PER_SEC)
 #define AGAIN_PATIENCE (15 * USEC_PER_SEC)
@@ -24,30 +23,11 @@ enum {
 
 /* ---------------------------------------------------------------------------------- open */
 
-/* A cluster's gcs knows where its dashboard is. */
-static int address_from_gcs(const char *option, char **ret_address) {
-    _cleanup_free_ char *gcs = NULL;
-    _cleanup_(cluster_link_done) ClusterLink link = { 0 };
-    int r = cluster_address(option, NULL, &gcs);
-    if (r == 0)
-        r = cluster_link(gcs, LINK_TIMEOUT, &link);
-    if (r < 0)
-        return r;
-    if (str_empty(link.dashboard_url))
-        return error_origin(-ENOENT,
-                            "Couldn't obtain the API server address from GCS: the cluster "
-                            "at %s runs without a dashboard.",
-                            gcs);
-    *ret_address = strstr(link.dashboard_url, "://") ? str_dup(link.dashboard_url)
-                                                     : str_printf("http://%s", link.dashboard_url);
-    return 0;
-}
-
 static int find_address(const char *option, char **ret_address) {
     const char *api = getenv("RAY_API_SERVER_ADDRESS"), *ray = getenv("RAY_ADDRESS");
     const char *wanted = !str_empty(api) ? api : !str_empty(ray) ? ray : option;
     if (!wanted || !strstr(wanted, "://"))
-        return address_from_gcs(wanted, ret_address);
+        return cluster_dashboard(wanted, ret_address);
     if (str_starts(wanted, "ray://"))
         return error_origin(-EINVAL,
                             "%s: ray:// addresses can't take jobs; use the dashboard's "

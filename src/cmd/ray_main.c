@@ -39,6 +39,7 @@ int cmd_ray(int argc, char **argv) {
         { "memory", ray_memory, "Print object references held in a Ray cluster." },
         { "timeline", ray_timeline, "Take a Chrome tracing timeline for a Ray cluster." },
         { "get-auth-token", ray_get_auth_token, "Prints the Ray authentication token to stdout." },
+        { "dashboard-url", ray_dashboard_url, NULL }, /* for our Python */
         { "health-check", ray_health_check,
           "Check a head: waits up to 30 s for it; exit status 0 is healthy." },
     };

@@ -121,3 +121,22 @@ int ray_get_auth_token(int argc, char **argv) {
     fputs(auth.token, stdout); /* no newline: it is read by $(…) and by files */
     return 0;
 }
+
+int ray_dashboard_url(int argc, char **argv) {
+    const char *address = NULL;
+    _cleanup_free_ char *url = NULL;
+    const Option options[] = {
+        { "address", OPTION_TEXT, &address, "The address of the cluster's gcs." },
+    };
+    const OptionTable table = { "ray dashboard-url", NULL,
+                                "Prints where the dashboard of a cluster is.", options,
+                                ARRAY_LEN(options) };
+    int first, r = options_parse(&table, argc, argv, &first);
+    if (r > 0)
+        return options_exit(r);
+    r = cluster_dashboard(address, &url);
+    if (r < 0)
+        return say_error("%s", error_text(r));
+    puts(url);
+    return 0;
+}

@@ -6,3 +6,4 @@
 int ray_status(int argc, char **argv);
 int ray_health_check(int argc, char **argv);
 int ray_get_auth_token(int argc, char **argv);
+int ray_dashboard_url(int argc, char **argv);

@@ -60,6 +60,25 @@ def node_ip():
             return "127.0.0.1"
 
 
+def dashboard_url(address):
+    """Where the dashboard of a cluster is that this process is not connected to."""
+    import subprocess
+
+    from ray._private.cluster import binary
+
+    asked = subprocess.run(
+        ["ray", "dashboard-url", "--address", address],
+        executable=binary(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if asked.returncode:
+        raise ConnectionError(asked.stderr.strip())
+    return asked.stdout.strip()
+
+
 def describe_owner(owner_address, where):
     """(text about the owner, where its logs are) for OwnerDiedError."""
     if len(owner_address) != 36:

@@ -38,11 +38,11 @@ _ID_COLUMNS = {
 
 def ray_address_to_api_server_url(address):
     """The dashboard's URL: an http(s) address itself; of the cluster this process is connected to;
-    of RAY_API_SERVER_ADDRESS; else at the usual port of the head that is meant."""
+    of RAY_API_SERVER_ADDRESS; else as the gcs that is meant tells it."""
     import os
 
     from ray import _mobula
-    from ray._private.address import resolve
+    from ray._private.address import dashboard_url
 
     address = address or os.environ.get("RAY_API_SERVER_ADDRESS")
     if address and "://" in address:
@@ -54,15 +54,13 @@ def ray_address_to_api_server_url(address):
             if not url:
                 raise ServerUnavailable("The cluster runs without a dashboard.")
             return url if "://" in url else f"http://{url}"
-    found = resolve(address or os.environ.get("RAY_ADDRESS") or "auto")
-    host = found.rpartition(":")[0]
-    return f"http://{host}:8265"
+    return dashboard_url(address or os.environ.get("RAY_ADDRESS") or "auto")
 
 
 def _request(url, timeout):
     from ray._private import auth
 
-    token = auth.find()
+    token = auth.for_requests()
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     return opener.open(urllib.request.Request(url, headers=headers), timeout=timeout)
