@@ -59,6 +59,16 @@ def _mode():
     return mode if mode is None else mode.lower()
 
 
+def for_requests():
+    """The token that a request to a dashboard carries, where there is one and tokens are not disabled."""
+    return None if _mode() == "disabled" else find()
+
+
+def required():
+    """Did the user say that clusters have tokens?"""
+    return _mode() == "token"
+
+
 def for_new_cluster():
     """The token of a cluster that init() starts: on unless the user said otherwise."""
     if _mode() is None:

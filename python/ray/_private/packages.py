@@ -4,33 +4,38 @@ a zip named by its content, in pieces, its number of pieces last."""
 import fnmatch
 import hashlib
 import os
+import types
 
 _SPACE = "packages"
 _PIECE = 4 * 1024 * 1024
 _SIZE_MAX = 512 * 1024 * 1024
 _DEFAULT_EXCLUDES = ".git,.venv,venv,__pycache__"
-
-
 _ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar.xz")
+_NO_DIRECTORY = (
+    "directory {} must be an existing directory or a supported archive "
+    f"({', '.join(_ARCHIVES)})"
+)
+_NO_MODULE = "py_modules entry must be a .py file, a directory, or a .whl file; got {}"
 
 
 class Package:
-    """One directory or archive: its name, and what it takes to put it there."""
+    """One directory, archive or module: its name, and what it takes to put it there."""
 
-    def __init__(self, path, excludes, top):
+    def __init__(self, path, excludes, module):
         self.path = os.path.abspath(os.path.expanduser(path))
-        self._archive = None
-        ending = next((e for e in (*_ARCHIVES, *((".whl",) if top else ())) if path.endswith(e)), None)
-        if ending and os.path.isfile(self.path):
+        self._archive, self._prefix = None, ""
+        endings = (".whl", *_ARCHIVES) if module else _ARCHIVES
+        ending = next((ending for ending in endings if path.endswith(ending)), None)
+        if os.path.isdir(self.path):
+            self._files = list(_files(self.path, excludes))
+            self._prefix = os.path.basename(self.path) + "/" if module else ""
+        elif ending and os.path.isfile(self.path):
             self._take_archive(ending)
             return
-        if not os.path.isdir(self.path):
-            raise ValueError(
-                f"directory {self.path} must be an existing directory or a supported archive "
-                f"({', '.join(_ARCHIVES)})"
-            )
-        self._files = list(_files(self.path, excludes))
-        self._prefix = os.path.basename(self.path) + "/" if top else ""
+        elif module and path.endswith(".py") and os.path.isfile(self.path):
+            self._files = [(self.path, os.path.basename(self.path))]
+        else:
+            raise ValueError(_NO_MODULE.format(path) if module else _NO_DIRECTORY.format(path))
         self.uri = f"gcs://{_name(self._files, self._prefix)}"
 
     def _take_archive(self, ending):
@@ -43,15 +48,17 @@ class Package:
         name = os.path.basename(self.path) if ending == ".whl" else f"_ray_pkg_{digest}{ending}"
         self.uri = f"gcs://{name}"
 
+    def data(self):
+        """The bytes of the archive."""
+        return _zip(self._files, self._prefix) if self._archive is None else self._archive
+
     def put(self):
         """Uploads it, unless the cluster has that content already."""
         from ray import _mobula
 
         if _mobula.kv_get(_SPACE, self.uri.encode()) is not None:
             return
-        data = self._archive
-        if data is None:
-            data = _zip(self._files, self._prefix)
+        data = self.data()
         pieces = [data[at : at + _PIECE] for at in range(0, len(data), _PIECE)]
         for number, piece in enumerate(pieces):
             _mobula.kv_put(_SPACE, f"{self.uri}#{number:06d}".encode(), piece, True)
@@ -64,16 +71,16 @@ def named(env):
     env, packages = dict(env), []
     excludes = list(env.pop("excludes", None) or ())  # the packages are without them
 
-    def pack(path, top):
+    def pack(path, module):
         if not _is_local(path):
             return path
-        packages.append(Package(path, excludes, top))
+        packages.append(Package(path, excludes, module))
         return packages[-1].uri
 
     if env.get("working_dir"):
-        env["working_dir"] = pack(env["working_dir"], False)
+        env["working_dir"] = pack(_path_of_directory(env["working_dir"]), False)
     if env.get("py_modules"):
-        env["py_modules"] = [pack(_path_of_module(m), True) for m in env["py_modules"]]
+        env["py_modules"] = [pack(_path_of_module(m), True) for m in _list(env["py_modules"])]
     return env, packages
 
 
@@ -85,14 +92,44 @@ def upload(env):
     return env
 
 
+def _path_of_directory(path):
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            "working_dir must be a string or Path (either a local path "
+            f"or remote URI), got {type(path)}."
+        )
+    return os.fspath(path)
+
+
+def _list(modules):
+    if not isinstance(modules, list):
+        raise TypeError(
+            "py_modules must be a List of local paths, imported modules, or "
+            f"URIs, got {type(modules)}."
+        )
+    return modules
+
+
 def _path_of_module(module):
-    """py_modules may name a module object: then its directory."""
-    path = getattr(module, "__path__", None)
-    return list(path)[0] if path else module
+    """Of a path, or of an imported module: its directory, or its file."""
+    if isinstance(module, (str, os.PathLike)):
+        return os.fspath(module)
+    if not isinstance(module, types.ModuleType):
+        raise TypeError(
+            "py_modules must be a list of file paths, URIs, "
+            f"or imported modules, got {type(module)}."
+        )
+    folders = list(getattr(module, "__path__", ()))
+    if len(folders) > 1:
+        raise ValueError(
+            "py_modules only supports modules whose __path__"
+            " has length 1 or those who are single-file."
+        )
+    return folders[0] if folders else module.__file__
 
 
 def _is_local(path):
-    return isinstance(path, str) and "://" not in path and path != ""
+    return "://" not in path
 
 
 class _Ignored:

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JobSubmissionClient of our own Python against our head."""
+import subprocess
+import sys
+import textwrap
+
+from conftest import Cluster
+
+BEGIN = """
+import asyncio, json, os, pathlib, sys, time
+from ray.job_submission import JobStatus, JobSubmissionClient
+URL = {url!r}
+
+def ended(client, job):
+    deadline = time.monotonic() + 60
+    while not client.get_job_status(job).is_terminal():
+        assert time.monotonic() < deadline, client.get_job_info(job)
+        time.sleep(0.05)
+    return client.get_job_info(job)
+
+async def tail(client, job):
+    return "".join([text async for text in client.tail_job_logs(job)])
+"""
+
+
+def run(cluster, script, code=0, **environment):
+    env = {**cluster.env, **environment}
+    env.pop("RAY_ADDRESS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN.format(url=cluster.url) + textwrap.dedent(script)],
+        env=env, capture_output=True, text=True, timeout=120, cwd=cluster.home)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_job_from_its_submission_to_its_end(shared_cluster):
+    run(shared_cluster, """
+        client = JobSubmissionClient(URL)
+        assert client.get_version() == "4" and client.get_address() == URL
+        job = client.submit_job(entrypoint="echo one; sleep 1; echo zwölf; exit 3", metadata={"a": "b"})
+        assert job in [details.submission_id for details in client.list_jobs()]
+        text = asyncio.run(tail(client, job))  # while it runs: and it waits for the end
+        assert text.endswith("one\\nzwölf\\n"), text
+        details = ended(client, job)
+        assert details.status is JobStatus.FAILED and details.driver_exit_code == 3
+        assert details.metadata == {"a": "b"} and client.get_job_logs(job) == text
+        assert client.delete_job(job) is True
+        try:
+            client.get_job_info(job)
+        except RuntimeError as e:
+            assert str(e) == f"Request failed with status code 404: Job {job} does not exist."
+    """)
+
+
+def test_what_is_local_is_uploaded(shared_cluster, home):
+    folder, module = home / "wd", home / "package"
+    folder.mkdir()
+    module.mkdir()
+    (folder / "main.py").write_text(
+        "import glob, one_file, package\n"
+        "print('saw', one_file.value, package.value, sorted(glob.glob('*')))\n")
+    (folder / "left.out").write_text("no")
+    (module / "__init__.py").write_text("value = 2\n")
+    (home / "one_file.py").write_text("value = 1\n")
+    out = run(shared_cluster, f"""
+        home = pathlib.Path({str(home)!r})
+        sys.path.insert(0, str(home))
+        import package
+        client = JobSubmissionClient(URL)
+        env = {{"working_dir": home / "wd", "excludes": ["*.out"],
+               "py_modules": [package, str(home / "one_file.py")]}}
+        for _ in range(2):  # the second time everything is there already
+            job = client.submit_job(entrypoint="python main.py", runtime_env=env)
+            assert ended(client, job).status == "SUCCEEDED", client.get_job_logs(job)
+            print(client.get_job_logs(job))
+        assert env["working_dir"] == home / "wd"  # the caller's own is as it was
+        assert client.get_job_info(job).runtime_env["excludes"] == ["*.out"]
+    """)
+    assert out.count("saw 1 2 ['main.py']\n") == 2, out
+    assert out.count("Uploading package") == 3 and out.count("skipping upload") == 3, out
+
+
+def test_addresses(shared_cluster):
+    """Of the dashboard, of gcs, of the cluster that runs here: also where the port is not 8265."""
+    run(shared_cluster, f"""
+        for address in (URL + "/", "127.0.0.1:{shared_cluster.port}", "auto", None):
+            assert JobSubmissionClient(address).get_address() == URL, address
+        os.environ["RAY_ADDRESS"] = "127.0.0.1:{shared_cluster.port}"
+        assert JobSubmissionClient("http://127.0.0.1:1").get_address() == URL
+        try:
+            JobSubmissionClient("127.0.0.1:1")
+        except ConnectionError:
+            sys.exit(7)
+    """.replace('JobSubmissionClient("127.0.0.1:1")',
+                'os.environ.pop("RAY_ADDRESS"); JobSubmissionClient("127.0.0.1:1")'), code=7)
+
+
+def test_a_log_that_nobody_can_follow(shared_cluster):
+    run(shared_cluster, """
+        from ray._private.websocket import HandshakeError
+        client = JobSubmissionClient(URL)
+        try:
+            asyncio.run(tail(client, "no such job"))
+        except HandshakeError as e:
+            assert e.status == 404 and "no such job" in str(e), e
+            sys.exit(7)
+    """, code=7)
+
+
+def test_tokens(home):
+    cluster = Cluster(home, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="s3cret")
+    cluster.start()
+    try:
+        run(cluster, """
+            from ray.exceptions import AuthenticationError
+            client = JobSubmissionClient(URL)
+            job = client.submit_job(entrypoint="echo with a token")
+            assert "with a token" in asyncio.run(tail(client, job))
+            os.environ["RAY_AUTH_MODE"] = "disabled"
+            for headers, words in ((None, "Authentication required"),
+                                   ({"Authorization": "Bearer no"}, "Authentication failed")):
+                try:
+                    JobSubmissionClient(URL, headers=headers)
+                    raise SystemExit(1)
+                except AuthenticationError as e:
+                    assert words in str(e), e
+            JobSubmissionClient(URL, cookies={"ray-authentication-token": "s3cret"}).list_jobs()
+            JobSubmissionClient(URL, headers={"X-Ray-Authorization": "Bearer s3cret"}).list_jobs()
+        """)
+    finally:
+        cluster.stop()
