@@ -23,7 +23,8 @@ class ActorMethod(_mobula.ActorMethod):
         return self.options(**options).remote(*(args or ()), **(kwargs or {}))
 
     def bind(self, *args, **kwargs):
-        raise NotImplementedError("Task graphs (.bind) are not supported by Mobula yet.")
+        """A node of a task graph: see ray.dag."""
+        return actor_methods.bind(self._handle, self._call.spec, args, kwargs)
 
     def __reduce__(self):
         return getattr, (self._handle, self._call.spec.name)
@@ -431,7 +432,14 @@ class ActorClass:
         return creation.remote(*(args or ()), **(kwargs or {}))
 
     def bind(self, *args, **kwargs):
-        raise NotImplementedError("Task graphs (.bind) are not supported by Mobula yet.")
+        """A node of a task graph: see ray.dag."""
+        return self._node(args, kwargs, self._default_options, self)
+
+    def _node(self, args, kwargs, options, creator):
+        from ray.dag import ClassNode
+
+        modified_class = self.__ray_metadata__.modified_class
+        return ClassNode(modified_class, args, kwargs, options, actor_class=creator)
 
     def __reduce__(self):
         original = self.__ray_metadata__.modified_class.__ray_actor_class__
@@ -450,7 +458,7 @@ class _ActorClassWithOptions:
         return self._create(args, kwargs)
 
     def bind(self, *args, **kwargs):
-        return self._actor_class.bind(*args, **kwargs)
+        return self._actor_class._node(args, kwargs, self._options, self)
 
     def __reduce__(self):
         return _ActorClassWithOptions, (self._actor_class, self._options)

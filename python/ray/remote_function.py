@@ -141,7 +141,13 @@ class RemoteFunction:
         return call.remote(*(args or ()), **(kwargs or {}))
 
     def bind(self, *args, **kwargs):
-        raise NotImplementedError("Task graphs (.bind) are not supported by Mobula yet.")
+        """A node of a task graph: see ray.dag."""
+        return self._node(args, kwargs, self._default_options, self)
+
+    def _node(self, args, kwargs, options, sender):
+        from ray.dag import FunctionNode
+
+        return FunctionNode(self._function, args, kwargs, options, remote_function=sender)
 
     def __getstate__(self):
         state = self.__dict__.copy()
@@ -165,7 +171,7 @@ class _FunctionWithOptions:
         self.remote = remote_function._submitter(options)
 
     def bind(self, *args, **kwargs):
-        return self._remote_function.bind(*args, **kwargs)
+        return self._remote_function._node(args, kwargs, self._options, self)
 
     def __reduce__(self):
         return _FunctionWithOptions, (self._remote_function, self._options)

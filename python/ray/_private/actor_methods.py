@@ -169,6 +169,9 @@ class _DecoratedMethod:
     def options(self, **options):
         return self._plain.options(**options)
 
+    def bind(self, *args, **kwargs):
+        return self._plain.bind(*args, **kwargs)
+
     def __call__(self, *args, **kwargs):
         return self._plain(*args, **kwargs)
 
@@ -190,7 +193,7 @@ class PlainMethod:
         return PlainMethod(self._handle, self._spec.with_options(check_options(options)))
 
     def bind(self, *args, **kwargs):
-        raise NotImplementedError("Task graphs (.bind) are not supported by Mobula yet.")
+        return bind(self._handle, self._spec, args, kwargs)
 
     def __call__(self, *args, **kwargs):
         refuse_direct_call(self._spec.name)
@@ -202,6 +205,13 @@ def _refuse_transport(name):
     if name.upper() not in ("CUDA_IPC", "GLOO", "NCCL", "NIXL"):
         raise ValueError(f"Invalid tensor transport: {name.upper()}")
     raise NotImplementedError("Tensor transports are not supported by Mobula yet.")
+
+
+def bind(handle, spec, args, kwargs):
+    """What `handle.method.bind(...)` gives."""
+    from ray.dag.class_node import bind_method
+
+    return bind_method(handle, spec, args, kwargs)
 
 
 def refuse_direct_call(name):

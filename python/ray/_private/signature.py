@@ -25,14 +25,23 @@ class Signature:
         if len(self.names) < 64:
             call.signature(*self.as_tuple())
 
+    def __str__(self):
+        return str(self._inspect())
+
     def bind(self, args, kwargs):
         """TypeError with inspect's words unless the arguments fit."""
+        try:
+            self._inspect().bind(*args, **kwargs)
+        except TypeError as e:
+            raise TypeError(str(e)) from None
+
+    def _inspect(self):
         import inspect
 
         P = inspect.Parameter
         parameters = []
         for i, name in enumerate(self.names):
-            default = P.empty if self.required >> i & 1 else None
+            default = P.empty if self.required >> i & 1 else ...
             if i < self.positional_only:
                 kind = P.POSITIONAL_ONLY
             elif i < self.positional:
@@ -44,10 +53,7 @@ class Signature:
             parameters.insert(self.positional, P("args_", P.VAR_POSITIONAL))
         if self.varkeywords:
             parameters.append(P("kwargs_", P.VAR_KEYWORD))
-        try:
-            inspect.Signature(parameters).bind(*args, **kwargs)
-        except TypeError as e:
-            raise TypeError(str(e)) from None
+        return inspect.Signature(parameters)
 
 
 def of_function(function, skip_first=False):
