@@ -173,6 +173,23 @@ static int check_config(const json_t *value, unsigned flags, json_t **ret_value)
 
 /* --------------------------------------------------------------------------------- pip */
 
+/* Lines end as Python's text files have it: "\n", "\r\n" or "\r". */
+static size_t line_length(const char *text, size_t len) {
+    size_t at = 0;
+    while (at < len && text[at] != '\n' && text[at] != '\r')
+        at++;
+    return at;
+}
+
+static int add_requirement(json_t *list, const char *path, Slice line) {
+    json_t *text = memchr(line.data, 0, line.len) ? NULL : json_stringn(line.data, line.len);
+    if (!text)
+        return error_origin(-EINVAL, "line %zu of %s is no text in UTF-8",
+                            json_array_size(list) + 1, path);
+    json_array_append_new(list, text);
+    return 0;
+}
+
 static int read_requirements(const char *path, unsigned flags, json_t **ret_list) {
     _cleanup_buf_ Buf text = { 0 };
     if (!(flags & ENV_LOCAL_PATHS))
@@ -184,12 +201,17 @@ static int read_requirements(const char *path, unsigned flags, json_t **ret_list
     if (r < 0)
         return error_origin(-EINVAL, "%s is not a valid file", path);
     _cleanup_json_ json_t *list = json_array();
-    char *rest = text.data;
-    for (char *line; rest && (line = strsep(&rest, "\n"));) {
-        line[strcspn(line, "\r")] = 0;
-        if (*line || rest)
-            json_array_append_new(list, json_string(line));
+    for (size_t at = 0; r >= 0 && at < text.len;) {
+        const char *line = text.data + at;
+        size_t len = line_length(line, text.len - at);
+        at += len;
+        if (at < text.len)
+            at += line[len] == '\r' && at + 1 < text.len && line[len + 1] == '\n' ? 2 : 1;
+        if (len || at < text.len)
+            r = add_requirement(list, path, (Slice){ line, len });
     }
+    if (r < 0)
+        return r;
     *ret_list = TAKE(list);
     return 0;
 }

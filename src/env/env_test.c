@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "env/env.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "base/test.h"
 
 static char *canonical(const char *text) {
@@ -85,6 +88,26 @@ static void test_refusals_name_the_field(void **state) {
     }
 }
 
+static void test_requirement_files(void **state) {
+    char path[] = "/tmp/mobula-requirements-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    _cleanup_free_ char *request = str_printf("{\"pip\":\"%s\"}", path);
+    _cleanup_json_ json_t *env = NULL, *none = NULL;
+    CHECK_INT(write(fd, "a==1\r\nb\rc\na==1\n\n", 16), 16);
+    CHECK_OK(env_parse(request, ENV_LOCAL_PATHS, &env));
+    _cleanup_free_ char *text = env_canonical(env);
+    CHECK_STR(text, "{\"pip\":{\"packages\":[\"a==1\",\"b\",\"c\"],\"pip_check\":false}}");
+    CHECK_INT(write(fd, "\377", 1), 1);
+    CHECK_INT(env_parse(request, ENV_LOCAL_PATHS, &none), -EINVAL);
+    CHECK(strstr(error_text(-EINVAL), "line 6 of /tmp/mobula-requirements-"));
+    CHECK_INT(ftruncate(fd, 2), 0);
+    CHECK_INT(ftruncate(fd, 4), 0); /* two zero bytes */
+    CHECK_INT(env_parse(request, ENV_LOCAL_PATHS, &none), -EINVAL);
+    close(fd);
+    unlink(path);
+}
+
 static void check_merge(const char *parent, const char *child, bool child_wins, const char *want) {
     _cleanup_json_ json_t *a = NULL, *b = NULL, *merged = NULL;
     CHECK_OK(env_parse(parent, 0, &a));
@@ -125,5 +148,6 @@ static void test_uris(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_canonical_form), TEST(test_hash_ignores_order_and_config),
-                    TEST(test_refusals_name_the_field), TEST(test_merge), TEST(test_uris));
+                    TEST(test_refusals_name_the_field), TEST(test_requirement_files),
+                    TEST(test_merge), TEST(test_uris));
 }
