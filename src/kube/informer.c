@@ -339,12 +339,14 @@ static void on_watch_ended(void *ctx, int r, const char *message) {
     KubeInformer *informer = ctx;
     informer->watch = NULL;
     usec_t now = loop_now(kube_client_loop(informer->client));
-    if (r == KUBE_GONE) {
+    bool lasted = now - informer->watch_began >= WATCH_SHORT;
+    if (r == KUBE_GONE)
         informer->revision = mem_free(informer->revision);
+    if (r == KUBE_GONE && lasted) {
         list_start(informer);
-    } else if (r == 0 && now - informer->watch_began >= WATCH_SHORT) {
+    } else if (r == 0 && lasted) {
         watch_start(informer);
-    } else if (r == 0) {
+    } else if (r == 0 || r == KUBE_GONE) {
         back_off(informer);
     } else {
         if (r > 0) /* refused for another reason: start over from a list */

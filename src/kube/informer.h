@@ -3,7 +3,7 @@
 
 /*
  * A cache of all objects of one kind, kept true by list and watch: pages, bookmarks, resumption
- * from the last revision, a new list when that is too old, back-off while the server is away.
+ * from the last revision, a new list when that is too old, back-off while the server is away or forgets at once.
  *
  * Handlers are called after the cache has changed. Across a new list they see only differences:
  * what vanished meanwhile is `deleted` with its last known state.

@@ -23,7 +23,8 @@ struct KubeWatch {
     const KubeWatchEvents *events;
     void *ctx;
     int status;
-    Buf input; /* an unfinished line, or the body of a refusal */
+    Buf input;      /* an unfinished line, or the body of a refusal */
+    size_t scanned; /* so much of it has no line's end */
     int r;     /* decided by an event in the stream */
     char *message;
     int depth;
@@ -105,7 +106,9 @@ static void on_chunk(void *ctx, Slice data) {
     bool good = watch->status >= 200 && watch->status < 300;
     size_t max = good ? LINE_BYTES_MAX : ERROR_BODY_MAX;
     if (watch->input.len + data.len > max && !memchr(data.data, '\n', data.len)) {
-        note(watch, -EFBIG, "a watch event is larger than 16 MiB");
+        note(watch, -EFBIG,
+             good ? "a watch event is larger than 16 MiB"
+                  : "a watch was refused with more than 64 KiB");
         stop_reading(watch);
         return;
     }
@@ -115,8 +118,9 @@ static void on_chunk(void *ctx, Slice data) {
     watch->depth++;
     size_t at = 0;
     while (!watch->freed) {
-        const char *start = watch->input.data + at;
-        const char *end_of = memchr(start, '\n', watch->input.len - at);
+        const char *start = watch->input.data + at, *from = start + watch->scanned;
+        const char *end_of = memchr(from, '\n', watch->input.len - at - watch->scanned);
+        watch->scanned = end_of ? 0 : watch->input.len - at;
         if (!end_of)
             break;
         at += (size_t)(end_of - start) + 1;
