@@ -9,7 +9,14 @@ enum {
     ACK_FRAMES = 64, /* acknowledged at once; fewer within LINK_ACK_DELAY */
     ACK_BYTES = 256 << 10,
     RING_MIN = 16,
+    /* What a kept frame costs beside its bytes: the allocator's share, and its place in the ring, which
+     * is twice as long as it has to be at most, and half as long again while it grows. */
+    FRAME_COST = sizeof(NetBytes) + 16 + 3 * sizeof(NetBytes *),
 };
+
+static size_t cost_of(const NetBytes *frame) {
+    return FRAME_COST + frame->len;
+}
 
 struct Link {
     Loop *loop;
@@ -69,7 +76,7 @@ static NetBytes **place_of(const Link *link, uint64_t number) {
 static void drop_until(Link *link, uint64_t number) {
     while (link->acknowledged < number) {
         NetBytes **place = place_of(link, ++link->acknowledged);
-        link->bytes -= (*place)->len;
+        link->bytes -= cost_of(*place);
         *place = net_bytes_unref(*place);
     }
 }
@@ -220,7 +227,7 @@ void link_send(Link *link, const FrameHeader *header, Slice body) {
     if (link->sent - link->acknowledged > link->size)
         ring_grow(link);
     *place_of(link, link->sent) = frame;
-    link->bytes += frame->len;
+    link->bytes += cost_of(frame);
     if (link->up)
         link->events->send(link->ctx, frame);
     watch(link);

@@ -79,4 +79,4 @@ _must_check_ int link_take(Link *link, const FrameHeader *header);
 
 uint64_t link_sent(const Link *link);         /* the number of the last frame */
 uint64_t link_acknowledged(const Link *link); /* the last one that arrived */
-size_t link_bytes(const Link *link);          /* kept */
+size_t link_bytes(const Link *link);          /* of memory, that is kept */
