@@ -205,6 +205,9 @@ static void on_ready(void *argument, const RpcReply *reply) {
         ref = NULL;
     if (ref && told && m.info.state == GROUP_STATE_CREATED) {
         ref_set_value(core, ref, VALUE_KIND_INLINE, TAKE(ask->value));
+    } else if (ref && reply->result == 1 && reply->status.code == STATUS_CODE_FULL) {
+        ErrorInfo error = { .kind = ERROR_KIND_SYSTEM, .text = reply->status.text };
+        ref_set_error(core, ref, &error);
     } else if (ref) {
         ErrorInfo error = { .kind = ERROR_KIND_GROUP_REMOVED };
         ref_set_error(core, ref, &error);

@@ -17,9 +17,6 @@
 enum {
     COMMAND_LINE_MAX = 64 << 10
 };
-/* Bytes on their way to another daemon, beyond which who sends them waits: a link that is full ends, and
- * with it the node that it goes to. */
-#define CROWDED ((size_t)256 << 20)
 
 Local *local_get(const Raylet *raylet, PeerId peer) {
     return map_get(&raylet->local_by_peer, &peer);
@@ -108,6 +105,7 @@ void local_gone(Local *local, const char *text) {
     }
     PeerId peer = local->peer;
     resend_forget(raylet, peer);
+    locals_go_on(raylet, PEER_GCS);
     local->welcomed = false; /* it hears of nothing any more */
     if (local->worker)
         local->worker->local = NULL;
@@ -362,13 +360,14 @@ static void on_hello(Local *local, const FrameHeader *header, Slice body) {
 
 /* ---- connections ---- */
 
-static size_t queued_for(const Raylet *raylet, PeerId to) {
-    return to == PEER_GCS ? link_bytes(raylet->gcs.link) : peers_queued(raylet, to);
+static bool crowded(const Raylet *raylet, PeerId to, unsigned part) {
+    return to == PEER_GCS ? upstream_crowded(raylet, part)
+                          : peers_queued(raylet, to) >= RAYLET_CROWDED / part;
 }
 
 static void wait_if_crowded(Local *local, PeerId destination) {
     PeerId to = peer_node(destination) ? peer_raylet(destination) : PEER_GCS;
-    if (destination == 0 || queued_for(local->raylet, to) < CROWDED)
+    if (destination == 0 || !crowded(local->raylet, to, 1))
         return;
     local->waits_for = to;
     local->raylet->locals_waiting++;
@@ -376,7 +375,7 @@ static void wait_if_crowded(Local *local, PeerId destination) {
 }
 
 void locals_go_on(Raylet *raylet, PeerId to) {
-    if (raylet->locals_waiting == 0 || queued_for(raylet, to) > CROWDED / 2)
+    if (raylet->locals_waiting == 0 || crowded(raylet, to, 2))
         return;
     LIST_EACH(item, &raylet->locals) {
         Local *local = LIST_ITEM(item, Local, link);

@@ -27,6 +27,9 @@ enum {
     RAYLET_RINGS_MAX = 65536,
     RAYLET_SPILLS_MAX = 2,        /* how often a request is passed on */
     RAYLET_HELD_BYTES = 64 << 20, /* frames for gcs while it is away */
+    /* On their way to another daemon, beyond which who sends them waits: a link that is full ends, and
+     * with it the node that it goes to. */
+    RAYLET_CROWDED = 256 << 20,
 };
 
 typedef struct Worker Worker;
@@ -503,6 +506,8 @@ void upstream_init(Raylet *raylet); /* and dials */
 void upstream_done(Raylet *raylet);
 /* Sends, or keeps it until the connection is back. */
 void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body);
+/* So much (1 / `part` of what may) is kept for gcs that who sends it more has to wait. */
+bool upstream_crowded(const Raylet *raylet, unsigned part);
 bool upstream_connected(const Raylet *raylet);
 void upstream_changed(Raylet *raylet); /* resources or demands: report soon */
 /* The same, though what is told may be what was told last. */
@@ -553,8 +558,11 @@ LogFile *logfile_free(LogFile *file);
 /* ---- resend.c ---- */
 void resend_init(Raylet *raylet);
 void resend_done(Raylet *raylet);
-/* A frame on its way to gcs: calls are kept until they are answered, subscriptions for good. */
-void resend_keep(Raylet *raylet, const FrameHeader *header, Slice body);
+/* A frame on its way to gcs: calls are kept until they are answered, subscriptions for good. False: it is
+ * one too many of those that wait for something to happen. */
+_must_check_ bool resend_keep(Raylet *raylet, const FrameHeader *header, Slice body);
+/* Calls of a part (1 / `part`) of what may be unanswered are. */
+bool resend_crowded(const Raylet *raylet, unsigned part);
 void resend_answered(Raylet *raylet, const FrameHeader *reply);
 /* To a gcs that we have just been registered with. */
 void resend_all(Raylet *raylet, Link *link);

@@ -8,10 +8,15 @@
  * What makes a new gcs (a restart on the same records) unnoticeable to processes here: calls that
  * it has not answered are sent again once we are registered again, in their order, and so are
  * the subscriptions, which gcs does not keep. Every call that gcs takes may come twice.
+ *
+ * Every call is kept. So that they stay few, who sends them is held back while much is unanswered
+ * (resend_crowded()); gcs answers at once, but for calls that wait for something to happen. Those hold
+ * nobody back, who may be what they wait for: beyond a bound they are refused.
  */
 
 enum {
-    KEPT_BYTES_MAX = 64 << 20, /* beyond, calls are not kept: they are lost with gcs */
+    CROWDED_BYTES = 64 << 20,
+    WAITING_BYTES_MAX = 64 << 20,
     SUBSCRIPTIONS_MAX = 100000,
 };
 
@@ -36,7 +41,7 @@ typedef struct KeptSubscription {
 struct Resend {
     List calls;
     Map by_key;
-    size_t bytes;
+    size_t bytes, waiting_bytes; /* of calls that gcs answers at once; of the others */
     Vec(KeptSubscription) subscriptions;
 };
 
@@ -44,10 +49,18 @@ static CallKey key_of(PeerId source, uint32_t stream) {
     return (CallKey){ .source = source, .stream = stream };
 }
 
+static bool waits(const FrameHeader *header) {
+    return header->type == MSG_GROUP_GET;
+}
+
+static size_t *sum_of(struct Resend *resend, const FrameHeader *header) {
+    return waits(header) ? &resend->waiting_bytes : &resend->bytes;
+}
+
 static void call_free(struct Resend *resend, KeptCall *call) {
     map_remove(&resend->by_key, &call->key);
     list_remove(&call->link);
-    resend->bytes -= sizeof(*call) + call->header.length;
+    *sum_of(resend, &call->header) -= sizeof(*call) + call->header.length;
     free(call->body);
     free(call);
 }
@@ -65,16 +78,18 @@ static void subscription_keep(struct Resend *resend, const FrameHeader *header, 
     vec_push(&resend->subscriptions, kept);
 }
 
-void resend_keep(Raylet *raylet, const FrameHeader *header, Slice body) {
+bool resend_keep(Raylet *raylet, const FrameHeader *header, Slice body) {
     struct Resend *resend = raylet->resend;
     if (header->type == MSG_SUBSCRIBE || header->type == MSG_ACTOR_SUBSCRIBE)
         subscription_keep(resend, header, body);
     if (!(header->flags & FRAME_CALL) || header->flags & FRAME_REPLY)
-        return;
+        return true;
     size_t bytes = sizeof(KeptCall) + body.len;
     CallKey key = key_of(header->source, header->stream);
-    if (resend->bytes + bytes > KEPT_BYTES_MAX || map_get(&resend->by_key, &key))
-        return;
+    if (map_get(&resend->by_key, &key))
+        return true;
+    if (waits(header) && resend->waiting_bytes + bytes > WAITING_BYTES_MAX)
+        return false;
     KeptCall *call = mem_new(KeptCall);
     call->key = key;
     call->header = *header;
@@ -82,7 +97,12 @@ void resend_keep(Raylet *raylet, const FrameHeader *header, Slice body) {
     call->body = body.len ? mem_dup(body.data, body.len) : NULL;
     list_push(&resend->calls, &call->link);
     map_put(&resend->by_key, &call->key, call);
-    resend->bytes += bytes;
+    *sum_of(resend, header) += bytes;
+    return true;
+}
+
+bool resend_crowded(const Raylet *raylet, unsigned part) {
+    return raylet->resend->bytes >= (size_t)CROWDED_BYTES / part;
 }
 
 void resend_answered(Raylet *raylet, const FrameHeader *reply) {

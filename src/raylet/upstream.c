@@ -42,17 +42,28 @@ void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body) {
     Upstream *gcs = &raylet->gcs;
     if (gcs->freed && is_placed_by_gcs(header))
         report(raylet);
-    resend_keep(raylet, header, body);
+    if (!resend_keep(raylet, header, body)) {
+        raylet_reply_status(raylet, header, STATUS_CODE_FULL,
+                            "too many processes of this node wait for gcs' news already");
+        return;
+    }
     if (gcs->registered)
         link_send(gcs->link, header, body);
     else if (!(header->flags & FRAME_CALL)) /* a call is sent by resend_all() */
         hold(gcs, header, body);
 }
 
+bool upstream_crowded(const Raylet *raylet, unsigned part) {
+    const Upstream *gcs = &raylet->gcs;
+    return link_bytes(gcs->link) >= RAYLET_CROWDED / part ||
+           gcs->held.len >= RAYLET_HELD_BYTES / 2 / part || resend_crowded(raylet, part);
+}
+
 bool upstream_connected(const Raylet *raylet) {
     return raylet->gcs.registered && link_is_up(raylet->gcs.link);
 }
-static void send_held(Upstream *gcs) {
+static void send_held(Raylet *raylet) {
+    Upstream *gcs = &raylet->gcs;
     size_t at = 0;
     while (at < gcs->held.len) {
         FrameHeader header = frame_unpack(gcs->held.data + at);
@@ -61,6 +72,7 @@ static void send_held(Upstream *gcs) {
         at += header.length;
     }
     buf_done(&gcs->held);
+    locals_go_on(raylet, PEER_GCS);
 }
 
 static void on_told(void *argument, const RpcReply *reply) {
@@ -250,7 +262,7 @@ static void on_registered(Raylet *raylet, const NodeRegistered *message) {
     bundles_registered(raylet, message->bundles, message->bundles_len);
     actors_registered(raylet, message->actors, message->actors_len);
     resend_all(raylet, gcs->link);
-    send_held(gcs);
+    send_held(raylet);
     upstream_changed(raylet);
     raylet_registered(raylet);
     jobrun_look_for_orphans(raylet);
@@ -316,8 +328,10 @@ static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
     }
     if (r != 0)
         return;
-    if (frame->header.flags & FRAME_REPLY)
+    if (frame->header.flags & FRAME_REPLY) {
         resend_answered(raylet, &frame->header);
+        locals_go_on(raylet, PEER_GCS);
+    }
     if (raylet->gcs.registered && frame->header.type == MSG_LINK_FRAME)
         ways_on_frame(raylet, &frame->header, frame->body);
     else if (raylet->gcs.registered)
