@@ -261,6 +261,9 @@ WRAPPED(const void *, store_client_pin, StoreClient *client, uint64_t offset, ui
     *ret_size = 8;
     return block;
 }
+WRAPPED(bool, store_client_pins_full, const StoreClient *client) {
+    return world.pins % 8 == 7;
+}
 WRAPPED(bool, store_client_unpin, StoreClient *client, uint64_t offset) {
     ASSERT(world.pins > 0);
     world.pins--;

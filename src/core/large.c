@@ -98,8 +98,8 @@ void large_push(Core *core, CoreBytes *bytes, PeerId raylet) {
 static int large_pin(Core *core, CoreBytes *bytes, uint64_t offset, uint64_t generation) {
     uint64_t size = 0;
     bytes->data = store_client_pin(core->store, offset, generation, &bytes->object, &size);
-    if (!bytes->data)
-        return -ENOENT;
+    if (!bytes->data) /* that no more can be read here at once is no loss */
+        return store_client_pins_full(core->store) ? -ENOSPC : -ENOENT;
     bytes->here_offset = offset;
     bytes->here_generation = generation;
     bytes->size = size;
@@ -152,8 +152,9 @@ static int large_follow(Core *core, CoreBytes *bytes, Fetching *f) {
     mem_free(f);
     if (r != 0)
         return r;
-    if (large_pin(core, bytes, offset, generation) == 0)
-        return 0;
+    r = large_pin(core, bytes, offset, generation);
+    if (r != -ENOENT)
+        return r;
     return bytes->missed++ < MISSES_MAX ? 1 : -ENOENT;
 }
 
@@ -162,15 +163,16 @@ int large_localize(Core *core, CoreBytes *bytes, PeerId owner) {
         return 0;
     if (!core->store || core->closed)
         return -ESHUTDOWN;
-    if (bytes->location == peer_raylet(core->info.peer) &&
-        large_pin(core, bytes, bytes->offset, bytes->generation) == 0)
-        return 0;
-    if (bytes->here_generation &&
-        large_pin(core, bytes, bytes->here_offset, bytes->here_generation) == 0)
-        return 0;
+    int r = -ENOENT;
+    if (bytes->location == peer_raylet(core->info.peer))
+        r = large_pin(core, bytes, bytes->offset, bytes->generation);
+    if (r == -ENOENT && bytes->here_generation)
+        r = large_pin(core, bytes, bytes->here_offset, bytes->here_generation);
+    if (r != -ENOENT)
+        return r;
     Fetching *f = map_get(&core->fetches, bytes->object.byte);
     if (f && f->done) {
-        int r = large_follow(core, bytes, f);
+        r = large_follow(core, bytes, f);
         if (r <= 0)
             return r;
         f = NULL;
@@ -231,6 +233,9 @@ static int ask_slab(Core *core, uint64_t size, usec_t deadline) {
     r = slab_grant_decode(&grant, out.data, out.len, &arena);
     if (r < 0)
         return r;
+    if (grant.size < size)
+        return error_origin(-EPROTO, "the raylet granted a slab of %llu bytes instead of %llu",
+                            (unsigned long long)grant.size, (unsigned long long)size);
     core_lock(core);
     StoreSlab slab = { grant.offset, grant.size, grant.generation, grant.warm };
     r = core->store ? store_client_add_slab(core->store, &slab) : -ESHUTDOWN;

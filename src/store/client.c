@@ -18,8 +18,10 @@ typedef struct OwnSlab {
     bool full;
 } OwnSlab;
 
+/* An object that is read here. What its header said is kept: it lies where its writer may write. */
 typedef struct Pin {
     uint32_t slot, count;
+    uint64_t size, generation;
 } Pin;
 
 /* A writable mapping of a slab that was given back. */
@@ -92,7 +94,12 @@ int store_client_open(const StoreDoor *door, StoreClient **ret_client) {
     client->all_bytes = door->bytes + (door->disk_fd >= 0 ? door->disk_bytes : 0);
     client->slots_used = 1;
     map_init(&client->pinned, sizeof(uint64_t));
-    int r = map_arena(client);
+    int r = 0;
+    if (door->bytes < STORE_SLAB_UNIT || client->all_bytes < door->bytes)
+        r = error_origin(-EPROTO, "the raylet has an object store of %llu bytes and %llu on disk",
+                         (unsigned long long)door->bytes, (unsigned long long)door->disk_bytes);
+    if (r == 0)
+        r = map_arena(client);
     if (r == 0)
         r = map_pins(client, pins);
     if (r < 0) {
@@ -214,11 +221,22 @@ uint64_t store_client_slab_wanted(const StoreClient *client, uint64_t size) {
     return size >= STORE_SLAB_ALONE ? need : MAX(need, usual / STORE_SLAB_UNIT * STORE_SLAB_UNIT);
 }
 
+static bool slab_overlaps(const StoreClient *client, const StoreSlab *slab) {
+    VEC_EACH(own, &client->slabs) {
+        const StoreSlab *other = &(*own)->slab;
+        if (slab->offset < other->offset + other->size && other->offset < slab->offset + slab->size)
+            return true;
+    }
+    return false;
+}
+
 int store_client_add_slab(StoreClient *client, const StoreSlab *slab) {
     uint64_t end = slab->offset < client->bytes ? client->bytes : client->all_bytes;
     if (slab->size == 0 || slab->offset > end || slab->size > end - slab->offset ||
-        slab->offset % STORE_SLAB_UNIT)
+        slab->offset % STORE_SLAB_UNIT || slab->size % STORE_SLAB_UNIT)
         return error_origin(-EPROTO, "the raylet granted a slab outside the arena");
+    if (slab_overlaps(client, slab))
+        return error_origin(-EPROTO, "the raylet granted a slab that is ours already");
     _cleanup_free_ OwnSlab *own = mem_new(OwnSlab);
     own->slab = *slab;
     int r = slab_map(client, own);
@@ -345,15 +363,16 @@ static const StoreHeader *arena_header(const StoreClient *client, uint64_t offse
     return (const StoreHeader *)(const void *)(client->arena + offset);
 }
 
-/* The state is looked at after the pin is written: see layout.h. */
+/* The state is looked at after the pin is written: see layout.h. The size is read once. */
 static bool header_readable(const StoreClient *client, const StoreHeader *h, uint64_t offset,
-                            uint64_t generation, const ObjectId *id) {
+                            uint64_t generation, const ObjectId *id, uint64_t *ret_size) {
     _Atomic uint32_t *state = (_Atomic uint32_t *)(uintptr_t)&h->state;
     if (atomic_load(state) != STORE_SEALED)
         return false;
+    *ret_size = *(const volatile uint64_t *)&h->size;
     return h->magic == STORE_MAGIC && h->generation == generation &&
            memcmp(&h->id, id, sizeof(*id)) == 0 &&
-           h->size <= client->all_bytes - offset - STORE_HEADER;
+           *ret_size <= client->all_bytes - offset - STORE_HEADER;
 }
 
 /* Slots are used from the bottom, so that the raylet has few to look at. */
@@ -379,23 +398,28 @@ const void *store_client_pin(StoreClient *client, uint64_t offset, uint64_t gene
         return NULL;
     Pin *pin = map_get(&client->pinned, &offset);
     if (!pin) {
+        uint64_t size = 0;
         uint32_t slot = slot_take(client);
         if (!slot)
             return NULL;
         atomic_store(&client->pins[slot], offset + 1); /* 0 is a free slot */
-        if (!header_readable(client, h, offset, generation, id)) {
+        if (!header_readable(client, h, offset, generation, id, &size)) {
             slot_give(client, slot);
             return NULL;
         }
         pin = mem_new(Pin);
-        pin->slot = slot;
+        *pin = (Pin){ .slot = slot, .size = size, .generation = generation };
         map_put(&client->pinned, &offset, pin);
-    } else if (h->generation != generation) {
+    } else if (pin->generation != generation) {
         return NULL;
     }
     pin->count++;
-    *ret_size = h->size;
+    *ret_size = pin->size;
     return (const uint8_t *)h + STORE_HEADER;
+}
+
+bool store_client_pins_full(const StoreClient *client) {
+    return !client->free_slots.len && client->slots_used == STORE_PINS;
 }
 
 bool store_client_unpin(StoreClient *client, uint64_t offset) {

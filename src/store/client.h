@@ -38,7 +38,6 @@ typedef struct StoreClient StoreClient;
 
 enum {
     STORE_NEED_SLAB = 1,
-    STORE_PINS_FULL = 2
 };
 
 /* What the raylet gives a process that joins. */
@@ -54,7 +53,7 @@ StoreClient *store_client_free(StoreClient *client);
 
 /* What to ask the raylet for when store_client_alloc says STORE_NEED_SLAB. */
 uint64_t store_client_slab_wanted(const StoreClient *client, uint64_t size);
-/* A granted slab. */
+/* A granted slab. -EPROTO: it can't be one. */
 _must_check_ int store_client_add_slab(StoreClient *client, const StoreSlab *slab);
 /* STORE_NEED_SLAB: ask for one, add it, call again. */
 _must_check_ int store_client_alloc(StoreClient *client, uint64_t size, const ObjectId *id,
@@ -72,6 +71,8 @@ void store_client_drop_kept(StoreClient *client);
 /* Pins and returns the data; NULL: it is not there any more (or the table is full). */
 const void *store_client_pin(StoreClient *client, uint64_t offset, uint64_t generation,
                              const ObjectId *id, uint64_t *ret_size);
+/* So many are pinned that no other can be. */
+bool store_client_pins_full(const StoreClient *client);
 /* True: the raylet waits for this and must be told (ObjectUnpin). */
 _must_check_ bool store_client_unpin(StoreClient *client, uint64_t offset);
 size_t store_client_pinned(const StoreClient *client);
