@@ -3,8 +3,9 @@
 /*
  * Calls of an async or threaded actor. The main thread takes them and hands them over, as many at
  * once as are there, or the one event loop that runs them takes them itself (`serve_calls`); another
- * thread ends each later by task_finish() or task_fail() with its token. A token also says what the call is, to whatever runs in its context, for as long as that
- * lives.
+ * thread ends each later by task_finish() or task_fail() with its token. Who runs a call unpickles its
+ * arguments when it begins: what they do then, and the memory they take, is not ahead of the calls before
+ * it. A token also says what the call is, to whatever runs in its context, for as long as that lives.
  */
 
 #include "base/mem.h"
@@ -69,6 +70,29 @@ static PyObject *token_options(PyObject *self, void *unused) {
                        : Py_NewRef(Py_None);
 }
 
+static CoreTask *token_task(State *state, PyObject *object);
+
+/* arguments() -> (args, kwargs or None), or None: one of them is an error, which has ended the call. */
+static PyObject *token_arguments(PyObject *self, PyObject *none) {
+    UNUSED(none);
+    TokenObject *token = (TokenObject *)self;
+    State *state = token->state;
+    Running run = { .state = state, .task = token_task(state, self), .session = state->session };
+    _cleanup_py_ PyObject *args = NULL, *kwargs = NULL, *failed = NULL;
+    if (!run.task)
+        return NULL;
+    if (task_arguments(state, run.task, &args, &kwargs, &failed) == 0)
+        return PyTuple_Pack(2, args, kwargs ? kwargs : Py_None);
+    if (!failed)
+        return NULL;
+    token->ended = true;
+    return end_failed(&run, HOOK_DEPENDENCY, failed) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef token_methods[] = {
+    { "arguments", token_arguments, METH_NOARGS, NULL },
+    { NULL, NULL, 0, NULL },
+};
 static PyGetSetDef token_getters[] = {
     { "info", token_info, NULL, NULL, NULL },
     { "task_id", token_task_id, NULL, NULL, NULL },
@@ -77,6 +101,7 @@ static PyGetSetDef token_getters[] = {
 };
 static PyType_Slot token_slots[] = {
     { Py_tp_dealloc, token_dealloc },
+    { Py_tp_methods, token_methods },
     { Py_tp_getset, token_getters },
     { 0, NULL },
 };
@@ -104,14 +129,13 @@ static CoreTask *token_task(State *state, PyObject *object) {
 
 /* ---- handing over ------------------------------------------------------------------------ */
 
-int dispatch_add(State *state, CoreTask *task, PyObject *method, PyObject *args, PyObject *kwargs) {
+int dispatch_add(State *state, CoreTask *task, PyObject *method) {
     if (!state->batch)
         state->batch = PyList_New(0);
     if (!state->batch)
         return -1;
     _cleanup_py_ PyObject *token = token_new(state, task);
-    _cleanup_py_ PyObject *call =
-        token ? PyTuple_Pack(4, token, method, args, kwargs ? kwargs : Py_None) : NULL;
+    _cleanup_py_ PyObject *call = token ? PyTuple_Pack(2, token, method) : NULL;
     if (!call || PyList_Append(state->batch, call) < 0)
         Py_FatalError("out of memory while a call is handed over");
     return 0;
@@ -137,7 +161,7 @@ int dispatch_cancelled(State *state) {
 }
 
 /* set_dispatch(dispatch, cancel, context): this worker is a concurrent actor from now on. dispatch
- * gets lists of (token, method, args, kwargs or None), cancel a task's id. */
+ * gets lists of (token, method), cancel a task's id. */
 static PyObject *set_dispatch(PyObject *module, PyObject *args) {
     State *state = state_of(module);
     PyObject *dispatch, *cancel, *context;
@@ -183,7 +207,7 @@ static PyObject *calls_woken(PyObject *module, PyObject *rung) {
     Py_RETURN_NONE;
 }
 
-/* calls_take() -> those that have come: [(token, method, args, kwargs or None)], or None. */
+/* calls_take() -> those that have come: [(token, method)], or None. */
 static PyObject *calls_take(PyObject *module, PyObject *none) {
     UNUSED(none);
     State *state = state_of(module);

@@ -65,14 +65,19 @@ static PyObject *load_callable(State *state, const Call *call) {
 
 typedef struct Unpacking {
     State *state;
-    CoreTask *task;
+    const CoreTask *task;
     Decoder decoder;
+    uint64_t session;
     size_t next;      /* of the task's top-level values */
     PyObject *failed; /* the error that one of them is, not raised */
 } Unpacking;
 
 static PyObject *unpack_one(Unpacking *u) {
     Decoder *d = &u->decoder;
+    if (u->state->session != u->session || !u->state->core) { /* by the code of one before */
+        raise_class("RaySystemError", "ray.shutdown() was called while arguments were unpickled");
+        return NULL;
+    }
     if (d->at == d->end || *d->at != 'A')
         return decode_value(d);
     d->at++;
@@ -117,6 +122,19 @@ static int unpack(Unpacking *u, PyObject **ret_args, PyObject **ret_kwargs) {
     *ret_args = TAKE(args);
     *ret_kwargs = TAKE(kwargs);
     return 0;
+}
+
+int task_arguments(State *state, const CoreTask *task, PyObject **ret_args, PyObject **ret_kwargs,
+                   PyObject **ret_failed) {
+    Slice packed = task->call.args;
+    const uint8_t *bytes = (const uint8_t *)packed.data;
+    Unpacking u = { .state = state,
+                    .task = task,
+                    .decoder = { state, bytes, bytes, bytes + packed.len, NULL, 0 },
+                    .session = state->session };
+    int r = unpack(&u, ret_args, ret_kwargs);
+    *ret_failed = u.failed;
+    return r;
 }
 
 /* ---- how it ended -------------------------------------------------------------------------------- */
@@ -417,34 +435,27 @@ static PyObject *call_it(State *state, const Call *call, PyObject *callable, PyO
 int run_task(State *state, CoreTask *task) {
     Running run = { .state = state, .task = task, .session = state->session };
     const Call *call = &task->call;
-    const uint8_t *bytes = (const uint8_t *)call->args.data;
-    Unpacking u = {
-        state, task, { state, bytes, bytes, bytes + call->args.len, NULL, 0 }, 0, NULL
-    };
-    _cleanup_py_ PyObject *args = NULL, *kwargs = NULL, *result = NULL;
+    _cleanup_py_ PyObject *args = NULL, *kwargs = NULL, *result = NULL, *failed = NULL;
     state->task = task;
     _cleanup_py_ PyObject *callable = load_callable(state, call);
     state->interruptible = true;
     bool early = call->kind == CALL_KIND_TASK && core_task_cancelled(task);
     if (early)
         PyErr_SetNone(PyExc_KeyboardInterrupt);
-    else if (callable && unpack(&u, &args, &kwargs) == 0) {
-        if (call->kind == CALL_KIND_ACTOR_TASK && state->dispatch) {
-            if (dispatch_add(state, task, callable, args, kwargs) == 0) {
-                state->task = NULL;
-                return 0;
-            }
-        } else
-            result = call_it(state, call, callable, args, kwargs);
-    }
+    else if (callable && call->kind == CALL_KIND_ACTOR_TASK && state->dispatch) {
+        if (dispatch_add(state, task, callable) == 0) {
+            state->task = NULL;
+            return 0;
+        }
+    } else if (callable && task_arguments(state, task, &args, &kwargs, &failed) == 0)
+        result = call_it(state, call, callable, args, kwargs);
     bool well = result && !running_lost(&run) && store_result(&run, result) == 0;
     state->interruptible = false;
     int r;
     if (well && !running_lost(&run))
         r = end_well(&run, result);
     else
-        r = end_failed(&run, u.failed ? HOOK_DEPENDENCY : HOOK_FAILED, u.failed);
-    Py_XDECREF(u.failed);
+        r = end_failed(&run, failed ? HOOK_DEPENDENCY : HOOK_FAILED, failed);
     state->task = NULL;
     return r;
 }

@@ -25,6 +25,10 @@ int run_task(State *state, CoreTask *task);
 bool running_lost(const Running *run);
 /* What Python's hooks and the runtime context want to know of a call: a dict. */
 PyObject *task_info(State *state, const CoreTask *task);
+/* Its arguments, unpickled: by user code, maybe. *ret_kwargs is NULL where there are none. -1 with an
+ * exception; *ret_failed: and it is since one of them is this error. */
+int task_arguments(State *state, const CoreTask *task, PyObject **ret_args, PyObject **ret_kwargs,
+                   PyObject **ret_failed);
 int return_one(Running *run, uint32_t index, PyObject *value);
 /* Waits until the reader of a stream has room. */
 int await_room(Running *run);
@@ -38,7 +42,7 @@ int end_failed(Running *run, Hook hook, PyObject *argument_error);
 
 int concurrent_init(PyObject *module, State *state);
 /* Collects a call that other threads run; task.c's thread is done with it. */
-int dispatch_add(State *state, CoreTask *task, PyObject *method, PyObject *args, PyObject *kwargs);
+int dispatch_add(State *state, CoreTask *task, PyObject *method);
 /* Hands them over. */
 int dispatch_flush(State *state);
 /* Those that were cancelled: whoever runs them is told. */

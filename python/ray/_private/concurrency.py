@@ -105,11 +105,15 @@ class _Threads:
             if token.task_id == task and self._waiting.pop(token, self) is not self:
                 _fail(token, TaskCancelledError(task))
 
-    def _run(self, token, method, args, kwargs):
+    def _run(self, token, method):
         if self._waiting.pop(token, self) is self:
             return  # it was cancelled
         execution.current.set(token)
         try:
+            given = token.arguments()
+            if given is None:
+                return  # one is an error
+            args, kwargs = given
             result = method(*args, **kwargs) if kwargs else method(*args)
         except BaseException as e:
             _fail(token, e)
@@ -271,12 +275,16 @@ class _Loop:
                 _fail(call[0], asyncio.CancelledError())
                 return
 
-    async def _run(self, token, method, args, kwargs):
+    async def _run(self, token, method):
         execution.current.set(token)
         in_stream = False
         try:
             if _mobula.task_cancelled(token):
                 raise _cancelled()
+            given = token.arguments()
+            if given is None:
+                return  # one is an error
+            args, kwargs = given
             result = method(*args, **kwargs) if kwargs else method(*args)
             if isinstance(result, CoroutineType):
                 result = await result
