@@ -287,6 +287,14 @@ void actor_on_result(Core *core, CorePending *p, CorePeer *from) {
     actor_unref(actor);
 }
 
+bool actor_lives_at(const Core *core, const CorePeer *peer) {
+    const CoreActor *actor;
+    MAP_EACH(&core->actors, pos, actor)
+        if (actor->peer == peer)
+            return true;
+    return false;
+}
+
 /* Its process died. What may be tried again goes back in front, in order; the rest waits for gcs to
  * say whether the actor is dead or restarts. */
 void actor_peer_dead(Core *core, const PeerDead *dead) {
@@ -365,16 +373,18 @@ static void on_actor_answer(void *argument, const RpcReply *reply) {
     CoreActor *actor = map_get(&core->actors, ask->id.byte);
     _cleanup_arena_ Arena arena = { 0 };
     ActorInfoReply m;
-    if (reply->result == 0 && reply->header->type == MSG_ACTOR_INFO_REPLY) {
-        if (actor_info_reply_decode(&m, reply->body, reply->len, &arena) == 0)
-            actor_on_info(core, &m.info);
-    } else if (reply->result != 0 && reply->result != -ECANCELED && actor &&
-               actor->state != ACTOR_STATE_DEAD) {
+    int r = reply->result;
+    bool info = r == 0 && reply->header->type == MSG_ACTOR_INFO_REPLY;
+    if (info)
+        r = actor_info_reply_decode(&m, reply->body, reply->len, &arena);
+    if (info && r == 0) {
+        actor_on_info(core, &m.info);
+    } else if (r != 0 && r != -ECANCELED && actor && actor->state != ACTOR_STATE_DEAD) {
         ErrorInfo error = { .kind = ERROR_KIND_ACTOR_DIED,
                             .actor = ask->id,
                             .never_started = true,
-                            .text = reply->result == 1 ? reply->status.text
-                                                       : SLICE("gcs could not be asked.") };
+                            .text =
+                                r == 1 ? reply->status.text : SLICE("gcs could not be asked.") };
         actor_dead(core, actor, &error);
     }
     mem_free(ask);

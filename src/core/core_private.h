@@ -394,7 +394,11 @@ void peer_send(Core *core, PeerId to, MessageType type, unsigned flags, uint32_t
 void peer_dead(Core *core, const PeerDead *dead);
 void peers_done(Core *core);
 void raylet_send(Core *core, MessageType type, const Buf *body);
-void core_dispatch(Core *core, CorePeer *from, const FrameHeader *header, const void *body);
+/* The raylet of `worker` ends it. */
+void peer_kill(Core *core, PeerId worker, Slice text);
+/* Negative: `from`, a process (NULL: a raylet, gcs), says what can't be read. */
+_must_check_ int core_dispatch(Core *core, CorePeer *from, const FrameHeader *header,
+                               const void *body);
 
 /* ref.c */
 CoreRef *ref_new(Core *core, const ObjectId *id, PeerId owner, const WorkerId *worker);
@@ -505,7 +509,7 @@ void large_free(Core *core, const CoreBytes *bytes);
 /* The value will be wanted at another node: it may come there before it is asked for. */
 void large_push(Core *core, CoreBytes *bytes, PeerId raylet);
 /* Makes the bytes readable here: 0 they are; 1 they are on their way (core_happened() tells);
- * -ENOENT they are gone. */
+ * -ENOENT they are gone; -ENOSPC there is no room for them here now. */
 int large_localize(Core *core, CoreBytes *bytes, PeerId owner);
 /* Writes a value to the store. Takes and lets go of the lock itself. */
 int large_write(Core *core, const CoreBlob *blob, size_t size, const ObjectId *id, PeerId owner,
@@ -536,6 +540,7 @@ bool actor_fail_dead(Core *core, CorePending *p);
 void actor_remember(CoreActor *actor, CorePending *p);
 void actor_forget(CorePending *p);
 void actor_peer_dead(Core *core, const PeerDead *dead);
+bool actor_lives_at(const Core *core, const CorePeer *peer);
 void actor_ref_gone(Core *core, CoreRef *ref);
 void actor_create_ready(Core *core, CorePending *p);
 void actors_done(Core *core);
@@ -550,7 +555,8 @@ void run_values(RunTask *run);
 int run_localize(Core *core, RunTask *run);
 
 /* execute.c */
-void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body);
+_must_check_ int execute_on_call(Core *core, CorePeer *from, const FrameHeader *h,
+                                 const void *body);
 void execute_on_cancel(Core *core, const Cancel *m, PeerId from);
 void execute_on_stream_read(Core *core, const StreamRead *m, PeerId from);
 void execute_on_take_back(Core *core, const FrameHeader *h, const TakeBack *m);

@@ -66,13 +66,21 @@ static void run_free(RunTask *run) {
         run_forget(run);
 }
 
+/* One that waits does no more. A worker that was asked to end does when it was the last. */
+static void run_leave(Core *core, RunTask *run) {
+    list_remove(&run->link);
+    core->calls_len--;
+    if (core->exit_asked)
+        core_happened(core);
+}
+
 static void send_error(Core *core, RunTask *run, const ErrorInfo *error);
 
 static bool run_acceptable(const Call *call) {
     return call->num_returns >= CORE_DYNAMIC && call->num_returns <= CALL_RETURNS_MAX;
 }
 
-void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
+int execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
     RunTask *run = mem_new(RunTask);
     list_init(&run->link);
     run->core = core;
@@ -82,9 +90,10 @@ void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const voi
     run->is_call = (h->flags & FRAME_CALL) != 0;
     run->stream = h->stream;
     atomic_init(&run->cancelled, false);
-    if (call_decode(&run->task.call, run->body->data, run->body->size, &run->arena) < 0) {
+    int r = call_decode(&run->task.call, run->body->data, run->body->size, &run->arena);
+    if (r < 0) {
         run_free(run);
-        return;
+        return r;
     }
     run->task.impl = run;
     if (!run_acceptable(&run->task.call)) {
@@ -92,7 +101,7 @@ void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const voi
                             .text = SLICE("The call has more results than 1048576.") };
         send_error(core, run, &error);
         run_free(run);
-        return;
+        return 0;
     }
     run->read = run->task.call.stream_read;
     run_values(run);
@@ -101,6 +110,7 @@ void execute_on_call(Core *core, CorePeer *from, const FrameHeader *h, const voi
     if (core->running)
         core_timer_at(core, core->running->started + LONG_CALL_TIME);
     core_happened(core);
+    return 0;
 }
 
 /* ---- giving back ------------------------------------------------------------------------- */
@@ -123,8 +133,7 @@ void execute_give_back(Core *core) {
                 continue;
             to = run->caller;
             vec_push(&tasks, run->task.call.task);
-            list_remove(&run->link);
-            core->calls_len--;
+            run_leave(core, run);
             run_free(run);
         }
         if (to)
@@ -198,11 +207,21 @@ static RunTask *run_find(const Core *core, const TaskId *task, PeerId caller) {
     return run && run->caller == caller ? run : NULL;
 }
 
+/* Has whoever runs it still to be told? */
+static bool cancel_waits(const Core *core, const TaskId *task) {
+    VEC_EACH(id, &core->cancelled)
+        if (id_equal(id, task))
+            return true;
+    return false;
+}
+
 /* A normal task's thread is interrupted; a detached call is reported; an actor's own thread is left
  * alone: the call may ask. */
 static void run_cancel(Core *core, RunTask *run) {
     const Call *call = &run->task.call;
-    atomic_store(&run->cancelled, true);
+    bool again = atomic_exchange(&run->cancelled, true);
+    if (run->detached && again && cancel_waits(core, &call->task))
+        return;
     if (run->detached)
         vec_push(&core->cancelled, call->task);
     else if (call->kind == CALL_KIND_TASK && core->cancel_signal) {
@@ -240,8 +259,7 @@ void execute_on_cancel(Core *core, const Cancel *m, PeerId from) {
                             .task = m->task,
                             .name = run->task.call.name };
         send_error(core, run, &error);
-        list_remove(&run->link);
-        core->calls_len--;
+        run_leave(core, run);
         run_free(run);
         return;
     }
@@ -264,8 +282,7 @@ void execute_peer_dead(Core *core, PeerId peer) {
         RunTask *run = LIST_ITEM(item, RunTask, link);
         if (run->caller != peer)
             continue;
-        list_remove(&run->link);
-        core->calls_len--;
+        run_leave(core, run);
         run_free(run);
     }
 }
@@ -294,8 +311,7 @@ static void run_hand_back(Core *core, RunTask *run) {
     Result m = { .lost = lost.items, .lost_len = lost.len };
     send_result(core, run, &m);
     vec_done(&lost);
-    list_remove(&run->link);
-    core->calls_len--;
+    run_leave(core, run);
     run_free(run);
 }
 
@@ -332,10 +348,8 @@ int core_task_next(Core *core, usec_t timeout, CoreTask **ret_task) {
             r = core_wait_event(core, deadline);
     }
     if (r != CORE_CANCELLED && execute_ready(core)) {
-        RunTask *run = LIST_ITEM(list_pop(&core->calls), RunTask, link);
-        core->calls_len--;
-        if (core->exit_asked)
-            core_happened(core); /* it was the last one, maybe */
+        RunTask *run = LIST_ITEM(core->calls.next, RunTask, link);
+        run_leave(core, run);
         /* The raylet wrote what the lease is for before it granted it: it is in the socket. */
         if (!id_equal(&run->task.call.lease, &core->assign.lease) && !core->lost)
             UNUSED(peers_drain_sock(core));

@@ -21,8 +21,8 @@ typedef struct Ask {
     bool cancelled;
 } Ask;
 
-static void lease_return(Core *core, const LeaseId *lease, PeerId worker, bool kill) {
-    LeaseReturn m = { .lease = *lease, .worker = worker, .kill = kill };
+static void lease_return(Core *core, const LeaseId *lease, PeerId worker) {
+    LeaseReturn m = { .lease = *lease, .worker = worker };
     _cleanup_buf_ Buf body = { 0 };
     lease_return_encode(&m, &body);
     /* To the worker's own raylet: it may be another node's. */
@@ -35,7 +35,7 @@ void worker_free(Core *core, CoreWorker *w, bool give_back) {
     list_remove(&w->link);
     w->peer->leased = NULL;
     if (give_back)
-        lease_return(core, &w->lease, w->peer->id, false);
+        lease_return(core, &w->lease, w->peer->id);
     else
         core->counts.leases--;
     mem_free(w);
@@ -61,7 +61,7 @@ static void class_granted(Core *core, CoreClass *c, const LeaseGrant *grant) {
     CorePeer *peer = peer_get(core, grant->worker);
     core->counts.leases++;
     if (peer->state == PEER_GONE || peer->leased) {
-        lease_return(core, &grant->lease, grant->worker, false);
+        lease_return(core, &grant->lease, grant->worker);
         class_pump(core, c);
         return;
     }
@@ -80,6 +80,8 @@ static void class_granted(Core *core, CoreClass *c, const LeaseGrant *grant) {
 }
 
 static ErrorKind lease_error_kind(const RpcReply *reply) {
+    if (reply->result == 0)
+        return ERROR_KIND_SYSTEM;
     if (reply->result != 1)
         return ERROR_KIND_RAYLET_DIED;
     switch (reply->status.code) {
@@ -107,14 +109,15 @@ static void on_lease(void *argument, const RpcReply *reply) {
         return;
     _cleanup_arena_ Arena arena = { 0 };
     LeaseGrant grant;
-    if (reply->result == 0) {
-        if (lease_grant_decode(&grant, reply->body, reply->len, &arena) == 0)
-            class_granted(core, c, &grant);
+    if (reply->result == 0 && lease_grant_decode(&grant, reply->body, reply->len, &arena) == 0) {
+        class_granted(core, c, &grant);
         return;
     }
     bool asked_to = reply->result == 1 && reply->status.code == STATUS_CODE_CANCELLED;
     if (!cancelled && !asked_to) {
         ErrorInfo error = { .kind = (uint8_t)lease_error_kind(reply), .text = reply->status.text };
+        if (reply->result == 0)
+            error.text = SLICE("The raylet's grant of a worker could not be read.");
         class_refused(core, c, &lease, error);
     }
     class_pump(core, c);

@@ -167,6 +167,9 @@ static void mini_frame(Mini *mini, int index, const FrameHeader *h, const void *
     case MSG_BLOCKED:
         mini->blocked++;
         break;
+    case MSG_WORKER_KILL:
+        mini->killed++;
+        break;
     case MSG_KV_PUT: {
         KvPut m;
         CHECK_OK(kv_put_decode(&m, data, h->length, &arena));

@@ -40,8 +40,8 @@ typedef struct Mini {
     int clients_len;
     Waiting waiting[256];
     size_t waiting_len;
-    Buf functions; /* the last export */
-    _Atomic int blocked, returned, leases;
+    Buf functions;                                 /* the last export */
+    _Atomic int blocked, returned, leases, killed; /* killed: asked for */
 } Mini;
 
 /* Listens at `path`, and has its thread. */

@@ -102,6 +102,13 @@ void peer_send(Core *core, PeerId to, MessageType type, unsigned flags, uint32_t
         peer_keep(peer, &h, body, sent);
 }
 
+void peer_kill(Core *core, PeerId worker, Slice text) {
+    WorkerKill m = { .peer = worker, .force = true, .text = text };
+    _cleanup_buf_ Buf body = { 0 };
+    worker_kill_encode(&m, &body);
+    peer_send(core, peer_raylet(worker), MSG_WORKER_KILL, 0, 0, body.data, body.len);
+}
+
 void raylet_send(Core *core, MessageType type, const Buf *body) {
     peer_send(core, peer_raylet(core->info.peer), type, 0, 0, body->data, body->len);
 }
@@ -111,10 +118,8 @@ void raylet_send(Core *core, MessageType type, const Buf *body) {
 static void on_connect_answer(void *argument, const RpcReply *reply) {
     CorePeer *peer = argument;
     if (peer->state != PEER_ASKING || reply->result == -ECANCELED)
-        return;
-    Core *core = peer->core;
-    if (reply->result == 0)
         return; /* PeerRing: peer_attach() did it when the frame came */
+    Core *core = peer->core;
     if (reply->result == 1 && reply->status.code == STATUS_CODE_REMOTE) {
         peer->state = PEER_RELAY;
         peer_flush(core, peer);
@@ -252,12 +257,15 @@ void peers_done(Core *core) {
 
 /* ---- receiving ---------------------------------------------------------------------------------- */
 
-/* A peer that breaks the protocol is cut off and treated as dead by this process. */
+/* A peer that breaks the protocol is cut off and treated as dead by this process. A worker that runs calls
+ * of ours is ended: its lease would stay with it, and gcs would have nothing to say of its actor. */
 static void peer_cut(Core *core, CorePeer *peer, int r) {
     PeerDead dead = { .peer = peer->id };
     _cleanup_free_ char *text = str_printf("It was cut off: %s", error_text(r));
     dead.text = slice_str(text);
     peer->cut = true;
+    if (peer->leased || actor_lives_at(core, peer))
+        peer_kill(core, peer->id, dead.text);
     peer_dead_one(core, peer->id, &dead);
 }
 
@@ -278,8 +286,10 @@ static void peer_read_ring(Core *core, CorePeer *peer, size_t *budget) {
             core->now = now = time_mono_now();
         core->counts.frames_received++;
         h.source = peer->id; /* who wrote the ring, whatever it says */
-        core_dispatch(core, peer, &h, body);
+        r = core_dispatch(core, peer, &h, body);
         core_run_actions(core);
+        if (r < 0)
+            break;
     }
     if (r < 0)
         peer_cut(core, peer, r);
@@ -318,7 +328,11 @@ int peers_drain_sock(Core *core) {
         core->counts.frames_received++;
         core->now = time_mono_now();
         CorePeer *from = peer_is_process(core, h.source) ? peer_get(core, h.source) : NULL;
-        core_dispatch(core, from, &h, body);
+        if (from && from->cut)
+            continue;
+        r = core_dispatch(core, from, &h, body);
+        if (r < 0 && from)
+            peer_cut(core, from, r);
         core_run_actions(core);
     }
 }
@@ -397,29 +411,31 @@ static bool service_says(MessageType type) {
 
 #define DECODED(Type, name, m)                                                                     \
     Type m;                                                                                        \
-    if (name##_decode(&m, body, h->length, &arena) == 0)
+    r = name##_decode(&m, body, h->length, &arena);                                                \
+    if (r == 0)
 
-void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
+int core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void *body) {
     _cleanup_arena_ Arena arena = { 0 };
+    int r = 0;
     if (h->flags & FRAME_FDS && !from)
         on_grant_ring(core, h, body, &arena);
     if (h->type == MSG_BORROW && (h->flags & FRAME_REPLY)) {
         DECODED(Borrow, borrow, m)
         for (size_t i = 0; i < m.add_len; i++)
             own_acknowledged(&core->own, &m.add[i], m.sequence);
-        return;
+        return r;
     }
     if (h->flags & FRAME_REPLY) {
         if (!rpc_reply(core->rpc, h, body) && h->type == MSG_SLAB_GRANT && !from)
             large_on_late_grant(core, h, body);
         core_happened(core);
-        return;
+        return 0;
     }
     if (from && service_says(h->type))
-        return;
+        return 0;
     switch (h->type) {
     case MSG_CALL:
-        execute_on_call(core, from, h, body);
+        r = execute_on_call(core, from, h, body);
         break;
     case MSG_RESULT: {
         DECODED(Result, result, m)
@@ -502,4 +518,5 @@ void core_dispatch(Core *core, CorePeer *from, const FrameHeader *h, const void 
     default: /* a newer peer's one-way message: skipped, as unknown fields are */
         break;
     }
+    return r;
 }

@@ -99,10 +99,20 @@ void core_serve_woken(Core *core, bool rung) {
     core_unlock(core);
 }
 
+/* It was over, and is not any more: a call came to a worker that was asked to end. Else the descriptor
+ * would stay readable until that has run. Who makes it over again says so under the lock. */
+static void serve_untell(const Core *core) {
+    uint64_t count;
+    ssize_t n = read(core->over_fd, &count, sizeof(count));
+    UNUSED(n);
+}
+
 int core_serve_wait(Core *core) {
     for (;;) {
         core_lock(core);
         bool over = serve_over(core);
+        if (!over)
+            serve_untell(core);
         core_unlock(core);
         if (over)
             return error_origin(-ECONNRESET, "the raylet told this worker to end");

@@ -109,15 +109,20 @@ static void yields_disown(Core *core, const CorePending *p, uint64_t end) {
     }
 }
 
-/* The reader's, or one from a run before that was lost since. */
+/* The reader's, or one from a run before that was lost since. Each attempt yields from place 0 on, one at
+ * a time, in order: a place further on than any before is none of a stream's, whatever its worker says. So
+ * there are no more places than values that have come. */
 static void take_item(Core *core, CorePending *p, uint64_t place, const Value *value, PeerId from) {
     CoreRef *whole = pending_whole(p);
     CoreStream *s = whole ? whole->stream : NULL;
-    /* One at a time, in order: a place further on is none of a stream's. */
+    if (place > p->yields) {
+        ref_take_value(core, NULL, value, from);
+        return;
+    }
     bool ahead = s && !s->closed && place >= s->next && place <= s->next + stream_len(s);
     p->yields_large |= value->kind == VALUE_KIND_ARENA;
-    if (!p->ended)
-        p->yields = (uint32_t)MAX((uint64_t)p->yields, place + 1);
+    if (!p->ended && place == p->yields && p->yields < UINT32_MAX)
+        p->yields++;
     ref_take_value(core, ahead ? stream_at(core, whole, place) : yields_find(core, p, place), value,
                    from);
 }
@@ -157,6 +162,8 @@ void yields_on_end(Core *core, CorePending *p, const Result *m, PeerId from) {
     uint64_t end = m->index;
     if (m->values_len > 1)
         take_item(core, p, end++, &m->values[1], from);
+    if (!p->ended)
+        end = MIN(end, (uint64_t)p->yields); /* what did not come will not */
     ref_take_value(core, whole, &m->values[0], from);
     take_end(core, p, end);
     if (!whole || again)

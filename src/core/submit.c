@@ -434,12 +434,8 @@ static void cancel_sent(Core *core, const CorePending *p, PeerId peer, bool forc
     _cleanup_buf_ Buf body = { 0 };
     cancel_encode(&m, &body);
     peer_send(core, peer, MSG_CANCEL, 0, 0, body.data, body.len);
-    if (!m.force)
-        return;
-    WorkerKill kill = { .peer = peer, .force = true };
-    buf_clear(&body);
-    worker_kill_encode(&kill, &body);
-    peer_send(core, peer_raylet(peer), MSG_WORKER_KILL, 0, 0, body.data, body.len);
+    if (m.force)
+        peer_kill(core, peer, (Slice){ 0 });
 }
 
 static void pending_cancel(Core *core, CorePending *p, bool force, bool recursive) {

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What others say: the raylet that grants and wants back, processes that say what is not theirs to say. */
+
+#include "core/core_test.h"
+
+/* Records that go to gcs in two parts, while more come than the first had room for. */
+static void test_records_of_ended_calls(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    CorePending call = { .t = t };
+    core_lock(core);
+    uint32_t held = t->count;
+    core->history.interval = USEC_PER_SEC * 3600; /* not told by the clock */
+    for (uint32_t i = 0; i < 100; i++)
+        events_ended(core, &call, NULL, 0, 1, NULL);
+    events_flush(core, 40);
+    CHECK_INT(core->history.len, 60);
+    for (uint32_t i = 0; i < 200; i++)
+        events_ended(core, &call, NULL, 0, 1, NULL);
+    CHECK_INT(core->history.len, 260);
+    CHECK_INT(t->count, held + 260);
+    events_flush(core, SIZE_MAX);
+    CHECK_INT(core->history.len, 0);
+    CHECK_INT(t->count, held);
+    CHECK_INT(core->history.dropped, 0);
+    core_unlock(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
+/* A slab that came too late for who asked is given back; only the raylet grants some. */
+static void test_a_late_slab(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    SlabGrant grant = { .offset = 65536, .size = 65536, .generation = 1 };
+    _cleanup_buf_ Buf body = { 0 };
+    slab_grant_encode(&grant, &body);
+    FrameHeader h = { .length = (uint32_t)body.len,
+                      .type = MSG_SLAB_GRANT,
+                      .flags = FRAME_REPLY,
+                      .stream = 4711,
+                      .source = peer_raylet(core->info.peer) };
+    CorePeer other = { .core = core };
+    core_lock(core);
+    uint64_t sent = core->counts.frames_sent;
+    CHECK_OK(core_dispatch(core, &other, &h, body.data));
+    CHECK_INT(core->counts.frames_sent, sent);
+    CHECK_OK(core_dispatch(core, NULL, &h, body.data));
+    CHECK_INT(core->counts.frames_sent, sent + 1);
+    core_unlock(core);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
+/* A lease that others wait for goes back after its turn, however many calls are queued. */
+static void test_a_recalled_lease_goes_back_while_calls_wait(void **state) {
+    UNUSED(state);
+    enum {
+        N = 100
+    };
+    Mini mini;
+    Worker w;
+    mini_start(&mini);
+    worker_start(&w, &mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    CoreTemplate *t = echo_template(core);
+    CoreRef *refs[N];
+    for (int i = 0; i < N; i++)
+        CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "z", .bytes_len = 1 }, &refs[i]));
+    check_echo(core, refs[0], "z", 1);
+    core_lock(core);
+    const CorePeer *peer = peer_find(core, w.core->info.peer);
+    CHECK(peer && peer->leased);
+    LeaseRecall recall = { .lease = peer->leased->lease, .worker = peer->id };
+    lease_on_recall(core, &recall);
+    core_unlock(core);
+    for (int i = 1; i < N; i++)
+        check_echo(core, refs[i], "z", 1);
+    CHECK(mini.leases > 1); /* the rest was done by the next */
+    for (int i = 0; i < N; i++)
+        core_ref_drop(refs[i]);
+    counts_go_to_zero(core);
+    core_template_free(t);
+    core_disconnect(core, 0);
+    worker_stop(&w);
+    mini_stop(&mini);
+}
+
+/* What a raylet may ask for is no other process's to ask. */
+static void test_only_the_raylet_wants_things_back(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    StateGet get = { .tasks = true, .limit = 10 };
+    _cleanup_buf_ Buf body = { 0 };
+    state_get_encode(&get, &body);
+    FrameHeader h = { .length = (uint32_t)body.len,
+                      .type = MSG_STATE_GET,
+                      .flags = FRAME_CALL,
+                      .stream = 4711,
+                      .source = peer_raylet(core->info.peer) };
+    CorePeer other = { .core = core };
+    core_lock(core);
+    uint64_t sent = core->counts.frames_sent;
+    CHECK_OK(core_dispatch(core, &other, &h, body.data));
+    CHECK_INT(core->counts.frames_sent, sent);
+    CHECK_OK(core_dispatch(core, NULL, &h, body.data));
+    CHECK_INT(core->counts.frames_sent, sent + 1);
+    core_unlock(core);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
+int main(void) {
+    return TEST_RUN(TEST(test_records_of_ended_calls), TEST(test_a_late_slab),
+                    TEST(test_only_the_raylet_wants_things_back),
+                    TEST(test_a_recalled_lease_goes_back_while_calls_wait));
+}
