@@ -264,8 +264,10 @@ usec_t core_turn(Core *core, bool rung) {
     if (!core->lost && peers_drain_sock(core) < 0)
         pump_lost(core);
     usec_t when = pump_timers(core), now = time_mono_now();
-    if (rung || core->grace_until)
-        when = MIN(when, pump_kicked(core, now));
+    if (rung || core->grace_until) {
+        usec_t look = pump_kicked(core, now);
+        when = MIN(when, look);
+    }
     core_run_actions(core);
     if (!core->lost && sock_flush(&core->sock) < 0)
         pump_lost(core);

@@ -119,8 +119,27 @@ static void test_only_the_raylet_wants_things_back(void **state) {
     mini_stop(&mini);
 }
 
+/* Who is rung while it is busy looks after a moment, once: it does not go on looking for ever. */
+static void test_the_pump_looks_once(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    core_lock(core);
+    core_turn(core, true);
+    CHECK(core->grace_until > 0);
+    while (time_mono_now() < core->grace_until)
+        ;
+    core_turn(core, false);
+    CHECK_INT(core->grace_until, 0);
+    core_unlock(core);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_records_of_ended_calls), TEST(test_a_late_slab),
                     TEST(test_only_the_raylet_wants_things_back),
-                    TEST(test_a_recalled_lease_goes_back_while_calls_wait));
+                    TEST(test_a_recalled_lease_goes_back_while_calls_wait),
+                    TEST(test_the_pump_looks_once));
 }
