@@ -274,7 +274,8 @@ static uint64_t header_offset(const StoreServer *server, const StoreHeader *h) {
 
 /* The number of slots that the process may have used, whatever it wrote there. */
 static size_t pins_len(const Process *process) {
-    return MIN((size_t)atomic_load(&process->pins[0]), (size_t)STORE_PINS);
+    size_t len = atomic_load(&process->pins[0]); /* once: it may change meanwhile */
+    return MIN(len, (size_t)STORE_PINS);
 }
 
 static bool is_pinned(const StoreServer *server, uint64_t offset) {
