@@ -6,7 +6,8 @@
 #include "base/map.h"
 
 typedef struct RpcCall {
-    List link; /* in Rpc.calls, oldest first */
+    List link;  /* in Rpc.calls, oldest first */
+    List timed; /* in Rpc.timed, if it has a deadline */
     uint32_t number;
     PeerId to;
     usec_t deadline;
@@ -20,6 +21,7 @@ struct Rpc {
     uint32_t last;
     Map by_number;
     List calls;
+    List timed; /* few: most calls have no deadline, and there may be very many */
 };
 
 Rpc *rpc_new(RpcSend send, void *context) {
@@ -28,12 +30,18 @@ Rpc *rpc_new(RpcSend send, void *context) {
     rpc->context = context;
     map_init(&rpc->by_number, sizeof(uint32_t));
     list_init(&rpc->calls);
+    list_init(&rpc->timed);
     return rpc;
 }
 
-static void rpc_end(Rpc *rpc, RpcCall *call, const RpcReply *reply) {
+static void call_take(Rpc *rpc, RpcCall *call) {
     map_remove(&rpc->by_number, &call->number);
     list_remove(&call->link);
+    list_remove(&call->timed);
+}
+
+static void rpc_end(Rpc *rpc, RpcCall *call, const RpcReply *reply) {
+    call_take(rpc, call);
     call->done(call->argument, reply);
     mem_free(call);
 }
@@ -60,6 +68,9 @@ uint32_t rpc_call(Rpc *rpc, PeerId to, MessageType type, const Buf *body, usec_t
     call->argument = argument;
     map_put(&rpc->by_number, &call->number, call);
     list_push(&rpc->calls, &call->link);
+    list_init(&call->timed);
+    if (deadline != USEC_INFINITY)
+        list_push(&rpc->timed, &call->timed);
     FrameHeader header = { .length = body ? (uint32_t)body->len : 0,
                            .type = (uint16_t)type,
                            .flags = FRAME_CALL,
@@ -71,10 +82,10 @@ uint32_t rpc_call(Rpc *rpc, PeerId to, MessageType type, const Buf *body, usec_t
 }
 
 bool rpc_forget(Rpc *rpc, uint32_t number) {
-    RpcCall *call = map_remove(&rpc->by_number, &number);
+    RpcCall *call = map_get(&rpc->by_number, &number);
     if (!call)
         return false;
-    list_remove(&call->link);
+    call_take(rpc, call);
     mem_free(call);
     return true;
 }
@@ -101,8 +112,8 @@ usec_t rpc_expire(Rpc *rpc, usec_t now) {
     for (bool again = true; again;) {
         again = false;
         next = USEC_INFINITY;
-        LIST_EACH(item, &rpc->calls) {
-            RpcCall *call = LIST_ITEM(item, RpcCall, link);
+        LIST_EACH(item, &rpc->timed) {
+            RpcCall *call = LIST_ITEM(item, RpcCall, timed);
             if (call->deadline <= now) {
                 rpc_end(rpc, call, &(RpcReply){ .result = -ETIMEDOUT });
                 again = true; /* the callback may have changed the list */
