@@ -265,7 +265,8 @@ static int take_control(Stream *stream, struct msghdr *message) {
     return r;
 }
 
-static ssize_t read_unix(Stream *stream, void *data, size_t len) {
+/* A read ends behind descriptors: there may be more although it is a short one. */
+static ssize_t read_unix(Stream *stream, void *data, size_t len, bool *ret_more) {
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * STREAM_FDS_MAX)];
@@ -276,6 +277,7 @@ static ssize_t read_unix(Stream *stream, void *data, size_t len) {
                               .msg_control = control.bytes,
                               .msg_controllen = sizeof(control.bytes) };
     ssize_t n = recvmsg(stream->fd, &message, MSG_CMSG_CLOEXEC);
+    *ret_more = message.msg_controllen > 0;
     if (n >= 0) {
         int r = take_control(stream, &message);
         if (r < 0)
@@ -284,10 +286,12 @@ static ssize_t read_unix(Stream *stream, void *data, size_t len) {
     return n;
 }
 
-static ssize_t read_some(Stream *stream, void *data, size_t len) {
+/* ret_more: nothing is known of what is left; else a short read has emptied the socket. */
+static ssize_t read_some(Stream *stream, void *data, size_t len, bool *ret_more) {
     ssize_t n;
+    *ret_more = false;
     do
-        n = stream->is_unix ? read_unix(stream, data, len) : read(stream->fd, data, len);
+        n = stream->is_unix ? read_unix(stream, data, len, ret_more) : read(stream->fd, data, len);
     while (n < 0 && errno == EINTR);
     return n;
 }
@@ -312,7 +316,8 @@ static void read_input(Stream *stream) {
     char scratch[READ_SIZE];
     for (size_t budget = READ_BUDGET; budget && wants_input(stream);) {
         size_t want = MIN(sizeof(scratch), budget);
-        ssize_t n = read_some(stream, scratch, want);
+        bool more;
+        ssize_t n = read_some(stream, scratch, want, &more);
         if (stream->error)
             return;
         if (n > 0) {
@@ -332,8 +337,8 @@ static void read_input(Stream *stream) {
                 stream_fail(stream, error_last("read from peer"));
             return;
         }
-        if (n > 0 && (size_t)n < want && !stream->is_unix)
-            return; /* the socket is empty; spares the call that would say so */
+        if (n > 0 && (size_t)n < want && !more)
+            return; /* spares the call that would say so */
     }
 }
 
