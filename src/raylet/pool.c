@@ -348,17 +348,30 @@ Worker *pool_take(Raylet *raylet, const Lease *lease) {
     return fresh;
 }
 
+/* One that starts for nobody yet. Those that start are the newest: of thousands few are looked at. */
+static Worker *find_starting(const Raylet *raylet, const Lease *lease) {
+    size_t left = raylet->starting_len;
+    for (List *item = raylet->workers.prev; item != &raylet->workers && left; item = item->prev) {
+        Worker *worker = LIST_ITEM(item, Worker, link);
+        bool starts = worker->state == WORKER_FORKING || worker->state == WORKER_STARTING;
+        if (starts && !worker->lease && !worker->death_text && suits(worker, lease))
+            return worker;
+        left -= starts;
+    }
+    return NULL;
+}
+
+static void worker_for(Worker *worker, Lease *lease) {
+    worker->lease = lease;
+    lease->worker = worker;
+}
+
 /* A worker that starts for nobody yet, or a new one. */
 void pool_start_for(Raylet *raylet, Lease *lease) {
-    LIST_EACH(item, &raylet->workers) {
-        Worker *worker = LIST_ITEM(item, Worker, link);
-        if (worker->lease || worker->death_text || !suits(worker, lease))
-            continue;
-        if (worker->state == WORKER_FORKING || worker->state == WORKER_STARTING) {
-            worker->lease = lease;
-            lease->worker = worker;
-            return;
-        }
+    Worker *worker = find_starting(raylet, lease);
+    if (worker) {
+        worker_for(worker, lease);
+        return;
     }
     if (raylet->start_failures >= START_FAILURES_MAX) {
         raylet->start_failures = 0; /* the next request tries again */
@@ -367,14 +380,11 @@ void pool_start_for(Raylet *raylet, Lease *lease) {
                             "zygote.err and worker-*.err in the session's logs folder");
         return;
     }
-    Worker *worker =
-        raylet->workers_len < RAYLET_WORKERS_MAX ? worker_start(raylet, lease->env) : NULL;
-    if (!worker) {
+    worker = raylet->workers_len < RAYLET_WORKERS_MAX ? worker_start(raylet, lease->env) : NULL;
+    if (worker)
+        worker_for(worker, lease);
+    else
         lease_worker_failed(lease, STATUS_CODE_FULL, "no worker process could be started");
-        return;
-    }
-    worker->lease = lease;
-    lease->worker = worker;
 }
 
 void pool_give_back(Worker *worker) {
