@@ -18,6 +18,7 @@
 
 typedef struct GcsArgs {
     const char *listen, *temp_dir, *session_name, *node_ip, *store, *dashboard_url, *settings;
+    const char *socket;
     int64_t ready_fd, life_fd;
     bool durable, verbose;
 } GcsArgs;
@@ -67,6 +68,8 @@ static int start(const GcsArgs *args, GcsMain *self, const Session *session,
         },
     };
     int r = net_address_parse_listen(args->listen, &options.listen);
+    if (r == 0 && args->socket)
+        r = net_address_parse_listen(args->socket, &options.local);
     return r < 0 ? r : gcs_server_new(self->loop, &options, ret_server);
 }
 
@@ -109,6 +112,8 @@ int cmd_gcs(int argc, char **argv) {
     const Option options[] = {
         { "listen", OPTION_TEXT, &args.listen,
           "IP:PORT to serve at (port 0: a free one), or fd:N, a socket that listens." },
+        { "socket", OPTION_TEXT, &args.socket,
+          "unix:PATH or fd:N to serve at as well, for the raylet of this host." },
         { "temp-dir", OPTION_TEXT, &args.temp_dir, "Where session folders are." },
         { "session-name", OPTION_TEXT, &args.session_name, "The session of this cluster." },
         { "node-ip", OPTION_TEXT, &args.node_ip, "The head's address as others see it." },

@@ -19,7 +19,7 @@
 
 typedef struct RayletArgs {
     const char *gcs_address, *temp_dir, *node_ip, *node_name, *listen, *resources, *labels, *python;
-    const char *agent_listen, *metrics_listen, *socket, *spill_folder;
+    const char *agent_listen, *metrics_listen, *socket, *gcs_socket, *spill_folder;
     int64_t prestart, ready_fd, life_fd;
     bool head, verbose;
 } RayletArgs;
@@ -88,6 +88,7 @@ static int start(RayletMain *self, Raylet **ret_raylet) {
     const char *mode = getenv("RAY_AUTH_MODE"), *token = getenv("RAY_AUTH_TOKEN");
     RayletOptions options = {
         .gcs_address = args->gcs_address,
+        .gcs_socket = args->gcs_socket,
         .temp_dir = args->temp_dir,
         .node_ip = args->node_ip,
         .node_name = args->node_name,
@@ -151,6 +152,8 @@ int cmd_raylet(int argc, char **argv) {
     };
     const Option options[] = {
         { "gcs-address", OPTION_TEXT, &args.gcs_address, "HOST:PORT of the head's gcs." },
+        { "gcs-socket", OPTION_TEXT, &args.gcs_socket,
+          "Unix socket of a gcs on this host, tried before its address." },
         { "temp-dir", OPTION_TEXT, &args.temp_dir, "Where session folders are." },
         { "node-ip", OPTION_TEXT, &args.node_ip, "This node's address as others see it." },
         { "node-name", OPTION_TEXT, &args.node_name, "The node's name; its address else." },

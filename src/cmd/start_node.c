@@ -61,6 +61,18 @@ static void export_auth(const Auth *auth) {
 
 /* ----------------------------------------------------------------------------- processes */
 
+/* The head's raylet reaches gcs by it. Where a path is too long for one there is none. */
+static void add_gcs_socket(NodeProcess *gcs, const Session *session) {
+    _cleanup_free_ char *path = str_printf("%s/gcs", session->sockets);
+    NetAddress address, bound;
+    Door door = { 0 };
+    int r = net_address_unix(path, &address);
+    if (r == 0)
+        r = net_listen(&address, &door.fd, &bound);
+    if (r == 0)
+        node_process_door(gcs, "--socket", door);
+}
+
 static void add_gcs(NodeProcesses *all, const Session *session, const StartedNode *node,
                     Door door) {
     NodeProcess *gcs = node_process_add(all, "gcs_server", "gcs", true);
@@ -69,6 +81,7 @@ static void add_gcs(NodeProcesses *all, const Session *session, const StartedNod
     node_process_arg(gcs, "--session-name", "%s", session->name);
     node_process_arg(gcs, "--node-ip", "%s", node->node_ip);
     node_process_arg(gcs, "--store", "%s/gcs.db", session->dir);
+    add_gcs_socket(gcs, session);
     if (node->dashboard_url)
         node_process_arg(gcs, "--dashboard-url", "%s", node->dashboard_url);
 }
@@ -131,8 +144,10 @@ static int add_raylet(NodeProcesses *all, const StartArgs *args, const StartedNo
         node_process_arg(raylet, "--node-name", "%s", args->node_name);
     if (*labels)
         node_process_arg(raylet, "--labels", "%s", labels);
-    if (args->head)
+    if (args->head) {
         node_process_flag(raylet, "--head");
+        node_process_arg(raylet, "--gcs-socket", "%s/sockets/gcs", node->session_dir);
+    }
     return open_raylet_doors(raylet, args, node);
 }
 

@@ -9,7 +9,7 @@
 /* A socket that listens, opened before the process that serves at it. */
 typedef struct Door {
     int fd;
-    uint16_t port;
+    uint16_t port; /* 0: a unix socket */
 } Door;
 
 enum {

@@ -2,6 +2,7 @@
 #include "gcs/server.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -28,7 +29,7 @@ struct GcsServer {
     Loop *loop;
     Kv *kv;
     Gcs *gcs;
-    Listener *listener;
+    Listener *listener, *local;
     Map conns; /* GcsConnId -> ServerConn */
     GcsConnId last_id;
     void (*broken)(void *ctx, int r);
@@ -92,6 +93,20 @@ static void on_accept(void *ctx, Stream *stream) {
     gcs_connected(server->gcs, conn->id);
 }
 
+/* The folder lets no others in; that may change, this may not. */
+static void on_accept_local(void *ctx, Stream *stream) {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+    int r = stream_credentials(stream, &pid, &uid, &gid);
+    if (r < 0 || (uid != geteuid() && uid != 0)) {
+        log_warn("a connection of uid %d was refused", r < 0 ? -1 : (int)uid);
+        stream_free(stream);
+        return;
+    }
+    on_accept(ctx, stream);
+}
+
 static void port_send(void *ctx, GcsConnId id, const FrameHeader *header, Slice body) {
     GcsServer *server = ctx;
     ServerConn *conn = map_get(&server->conns, &id);
@@ -146,6 +161,9 @@ int gcs_server_new(Loop *loop, const GcsServerOptions *options, GcsServer **ret_
     if (r < 0)
         return r;
     r = listener_new(loop, &options->listen, CONNECTIONS_MAX, on_accept, server, &server->listener);
+    if (r == 0 && options->local.len)
+        r = listener_new(loop, &options->local, CONNECTIONS_MAX, on_accept_local, server,
+                         &server->local);
     if (r < 0)
         return r;
     *ret_server = TAKE(server);
@@ -160,6 +178,7 @@ GcsServer *gcs_server_free(GcsServer *server) {
     if (!server)
         return NULL;
     listener_free(server->listener);
+    listener_free(server->local);
     server->kv = kv_close(server->kv);
     gcs_free(TAKE(server->gcs));
     ServerConn *conn;

@@ -10,6 +10,8 @@ typedef struct GcsServer GcsServer;
 
 typedef struct GcsServerOptions {
     NetAddress listen; /* of net_address_parse_listen(); port 0 takes a free one */
+    /* A unix socket to serve at as well, for the raylet beside it: faster than TCP. Zeros: none. */
+    NetAddress local;
     const char *store; /* SQLite file; NULL: memory */
     bool durable;      /* fsync before every answer */
     GcsOptions gcs;

@@ -82,6 +82,7 @@ static void set_texts(Raylet *raylet, const RayletOptions *options) {
     char hostname[256] = "";
     gethostname(hostname, sizeof(hostname) - 1);
     raylet->gcs_address = str_dup(options->gcs_address);
+    raylet->gcs_socket = str_dup(options->gcs_socket);
     raylet->temp_dir = str_dup(options->temp_dir);
     raylet->node_ip = str_dup(options->node_ip);
     raylet->hostname = str_dup(options->hostname ? options->hostname : hostname);
@@ -164,10 +165,10 @@ Raylet *raylet_free(Raylet *raylet) {
     sched_node_done(&raylet->here);
     devices_done(&raylet->gpus);
     session_done(&raylet->session);
-    char *texts[] = { raylet->gcs_address, raylet->temp_dir,      raylet->node_ip,
-                      raylet->node_name,   raylet->hostname,      raylet->socket_path,
-                      raylet->python,      raylet->dashboard_url, raylet->settings,
-                      raylet->spill_folder };
+    char *texts[] = { raylet->gcs_address,  raylet->temp_dir,      raylet->node_ip,
+                      raylet->node_name,    raylet->hostname,      raylet->socket_path,
+                      raylet->python,       raylet->dashboard_url, raylet->settings,
+                      raylet->spill_folder, raylet->gcs_socket };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     mem_wipe(raylet->token.data, raylet->token.len);

@@ -15,6 +15,7 @@ typedef struct Raylet Raylet;
 /* Borrowed for the call. */
 typedef struct RayletOptions {
     const char *gcs_address; /* HOST:PORT */
+    const char *gcs_socket;  /* of a gcs on this host: tried first; may be NULL */
     const char *temp_dir;
     const char *node_ip, *node_name, *hostname;
     NetAddress listen;                       /* for other raylets; port 0 takes a free one */

@@ -222,6 +222,7 @@ typedef Vec(EarlyFrame) EarlyFrames;
 typedef struct Upstream {
     Link *link;       /* lasts while that gcs does */
     FrameConn *frames;
+    bool by_port;     /* its socket has just failed */
     bool asked;       /* to be registered */
     bool registered;
     LoopTimer *timer; /* the next dial, or the keep-alive */
@@ -239,7 +240,8 @@ typedef struct Upstream {
 struct Raylet {
     Loop *loop;
     RayletEvents events;
-    char *gcs_address, *temp_dir, *node_ip, *node_name, *hostname, *socket_path, *python;
+    char *gcs_address, *gcs_socket, *temp_dir, *node_ip, *node_name, *hostname, *socket_path,
+        *python;
     NetAddress agent_listen, metrics_listen;
     char *spill_folder;
     char *dashboard_url, *settings;

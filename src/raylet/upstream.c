@@ -242,6 +242,7 @@ static void on_welcome(Raylet *raylet, const Welcome *welcome) {
         ways_gcs_lost(raylet);
     }
     stream_set_deadline(frame_conn_stream(gcs->frames), USEC_INFINITY);
+    gcs->by_port = false;
     link_up(gcs->link, &theirs);
     if (gcs->registered)
         back(raylet);
@@ -303,6 +304,7 @@ static void on_handshake(Raylet *raylet, const FrameHeader *header, Slice body) 
 static void lost(Raylet *raylet) {
     Upstream *gcs = &raylet->gcs;
     gcs->frames = frame_conn_free(gcs->frames);
+    gcs->by_port = !gcs->by_port && !link_is_up(gcs->link); /* the other way next time */
     link_down(gcs->link);
     if (gcs->lost_at == 0)
         gcs->lost_at = loop_now(raylet->loop);
@@ -357,13 +359,28 @@ static void on_stream(void *ctx, Stream *stream, StreamEvent event) {
     UNUSED(event);
 }
 
-static void dial(Raylet *raylet) {
+static int dial_socket(Raylet *raylet, Stream **ret_stream) {
+    NetAddress address;
+    int r = net_address_unix(raylet->gcs_socket, &address);
+    if (r == 0)
+        r = stream_connect(raylet->loop, &address, DIAL_TIMEOUT, on_stream, raylet, ret_stream);
+    return r;
+}
+
+static int dial_port(Raylet *raylet, Stream **ret_stream) {
     _cleanup_free_ char *host = NULL;
     uint16_t port = 0;
-    Stream *stream;
     int r = net_address_split(raylet->gcs_address, &host, &port);
     if (r == 0)
-        r = stream_connect_host(raylet->loop, host, port, DIAL_TIMEOUT, on_stream, raylet, &stream);
+        r = stream_connect_host(raylet->loop, host, port, DIAL_TIMEOUT, on_stream, raylet,
+                                ret_stream);
+    return r;
+}
+
+static void dial(Raylet *raylet) {
+    Stream *stream;
+    bool by_socket = raylet->gcs_socket && !raylet->gcs.by_port;
+    int r = by_socket ? dial_socket(raylet, &stream) : dial_port(raylet, &stream);
     if (r < 0) {
         log_warn("gcs can't be dialled: %s", error_text(r));
         lost(raylet);

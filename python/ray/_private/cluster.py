@@ -196,7 +196,8 @@ class LocalCluster:
         door = _listen(self.node_ip, 0)
         self.gcs_address = _address(door)
         page = self._open_page(options)
-        gcs = self._spawn_gcs(door, options)
+        doors = {"--listen": door, **self._open_gcs_socket()}
+        gcs = self._spawn_gcs(doors, options)
         raylet = self.raylet_daemon = self._spawn_raylet(options)
         _warm_up()
         dashboard = self._spawn_dashboard(page) if page else None
@@ -220,14 +221,14 @@ class LocalCluster:
         self.dashboard_address = _address(page)
         return page
 
-    def _spawn_gcs(self, door, options):
+    def _spawn_gcs(self, doors, options):
         arguments = ["--session-name", self.session_name]
         settings = options.get("_system_config")
         if settings:
             arguments += ["--settings", json.dumps(settings)]
         if self.dashboard_address:
             arguments += ["--dashboard-url", self.dashboard_address]
-        return self._spawn("gcs", "gcs_server", {"--listen": door}, *arguments, *self._common())
+        return self._spawn("gcs", "gcs_server", doors, *arguments, *self._common())
 
     def _spawn_raylet(self, options, number=0):
         """Number 0 is the head's; others join it."""
@@ -241,7 +242,7 @@ class LocalCluster:
         if number:
             arguments += ["--socket", os.path.join(self.session_dir, "sockets", name)]
         else:
-            arguments.append("--head")
+            arguments += ["--head", "--gcs-socket", self._gcs_socket]
         return self._spawn("raylet", name, sockets, *arguments, *self._common())
 
     def add_raylet(self, options):
@@ -277,6 +278,23 @@ class LocalCluster:
         if options.get("_node_name"):
             arguments += ["--node-name", options["_node_name"]]
         return arguments
+
+    @property
+    def _gcs_socket(self):
+        return os.path.join(self.session_dir, "sockets", "gcs")
+
+    def _open_gcs_socket(self):
+        """By which the head's raylet reaches gcs. Where a path is too long for one it takes the port."""
+        import socket
+
+        local = socket.socket(socket.AF_UNIX)
+        try:
+            local.bind(self._gcs_socket)
+            local.listen(128)
+        except OSError:
+            local.close()
+            return {}
+        return {"--socket": local}
 
     @property
     def raylet_socket(self):
