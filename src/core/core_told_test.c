@@ -2,6 +2,7 @@
 
 /* What others say: the raylet that grants and wants back, processes that say what is not theirs to say. */
 
+#include "base/clock.h"
 #include "core/core_test.h"
 
 /* Records that go to gcs in two parts, while more come than the first had room for. */
@@ -137,9 +138,32 @@ static void test_the_pump_looks_once(void **state) {
     mini_stop(&mini);
 }
 
+/* It has its place as soon as the raylet says so; others may ask gcs for it once gcs was asked behind
+ * that. */
+static void test_a_group_of_the_raylet(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    GroupInfo info = { .bundles_len = 0 };
+    memset(&info.group, 7, sizeof(info.group));
+    CHECK_OK(core_group_create(core, &info, 5 * USEC_PER_SEC));
+    CHECK_INT(core_group_wait(core, &info.group, 5 * USEC_PER_SEC), 0);
+    CHECK_INT(mini.pings, 0);
+    CHECK_OK(core_group_settle(core, &info.group, 5 * USEC_PER_SEC));
+    CHECK_OK(core_group_settle(core, &info.group, 5 * USEC_PER_SEC));
+    CHECK_INT(mini.pings, 1);
+    CHECK_OK(core_group_remove(core, &info.group));
+    CHECK_OK(core_group_create(core, &info, 5 * USEC_PER_SEC));
+    CHECK_INT(core_group_wait(core, &info.group, 5 * USEC_PER_SEC), 0);
+    CHECK_INT(mini.groups_removed, 1); /* in order */
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_records_of_ended_calls), TEST(test_a_late_slab),
                     TEST(test_only_the_raylet_wants_things_back),
                     TEST(test_a_recalled_lease_goes_back_while_calls_wait),
-                    TEST(test_the_pump_looks_once));
+                    TEST(test_the_pump_looks_once), TEST(test_a_group_of_the_raylet));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Placement groups as a process sees them. Who makes one is told of its changes by gcs, so that waiting
- * for it asks nobody; for others' groups gcs is asked.
+ * Placement groups as a process sees them. Who makes one is told of its changes, so that waiting for it
+ * asks nobody; for others' groups gcs is asked. The raylet may have made it before gcs hears of it.
  */
 
 #include "base/clock.h"
@@ -14,6 +14,7 @@ typedef struct CoreGroup {
     uint32_t call;    /* the creation, until it is answered */
     uint32_t settles; /* threads that wait for that */
     bool created;
+    bool early;       /* the raylet has answered; gcs may not know of it yet */
 } CoreGroup;
 
 typedef struct GroupAsk {
@@ -70,7 +71,9 @@ static void on_created(void *argument, const RpcReply *reply) {
     CoreGroup *group = group_find(ask->core, &ask->id);
     if (group) {
         group->call = 0;
-        if (reply->result != 0 || group->settles)
+        group->early = reply->result == 0 && reply->header->type == MSG_GROUP_INFO_REPLY;
+        group->created |= group->early;
+        if (reply->result != 0 || group->early || group->settles)
             core_happened(ask->core);
         if (reply->result != 0) /* who waits for it hears that there is no such group */
             group_forget(ask->core, group);
@@ -111,12 +114,30 @@ int core_group_create(Core *core, const GroupInfo *info, usec_t timeout) {
     return r;
 }
 
+/* The raylet passes this on behind what it tells of the group. */
+static int ask_behind(Core *core, usec_t timeout) {
+    _cleanup_buf_ Buf nothing = { 0 }, out = { 0 };
+    return core_call(core, PEER_GCS, MSG_PING, &nothing, timeout, &out);
+}
+
+static int settle_early(Core *core, const GroupId *id, usec_t timeout) {
+    int r = ask_behind(core, timeout);
+    core_lock(core);
+    CoreGroup *group = group_find(core, id);
+    if (group && r == 0)
+        group->early = false;
+    core_unlock(core);
+    return r;
+}
+
 int core_group_settle(Core *core, const GroupId *id, usec_t timeout) {
     usec_t deadline = time_mono_now() + timeout;
     int r = 0;
+    bool early = false;
     core_lock(core);
     for (;;) {
         CoreGroup *group = group_find(core, id);
+        early = group && group->early;
         if (!group || !group->call)
             break;
         group->settles++;
@@ -128,12 +149,7 @@ int core_group_settle(Core *core, const GroupId *id, usec_t timeout) {
         r = 0;
     }
     core_unlock(core);
-    return r;
-}
-
-static void on_removed(void *argument, const RpcReply *reply) {
-    UNUSED(reply); /* gcs knows it is gone, or is asked again after a reconnect */
-    mem_free(argument);
+    return r == 0 && early ? settle_early(core, id, MAX(deadline - time_mono_now(), 0)) : r;
 }
 
 int core_group_remove(Core *core, const GroupId *id) {
@@ -147,7 +163,7 @@ int core_group_remove(Core *core, const GroupId *id) {
     CoreGroup *group = group_find(core, id);
     if (group)
         group_forget(core, group);
-    group_call(ask_new(core, id), MSG_GROUP_REMOVE, &body, on_removed, NULL);
+    raylet_send(core, MSG_GROUP_REMOVE, &body); /* it does not let go of that */
     core_unlock(core);
     return 0;
 }

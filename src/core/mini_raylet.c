@@ -114,6 +114,27 @@ static Client *mini_client(Mini *mini, PeerId peer) {
     return NULL;
 }
 
+/* Groups are made at once, by this raylet. */
+static void mini_group(Mini *mini, Client *c, const FrameHeader *h, const void *data) {
+    _cleanup_arena_ Arena arena = { 0 };
+    _cleanup_buf_ Buf body = { 0 };
+    GroupCreate m;
+    if (h->type == MSG_GROUP_REMOVE)
+        mini->groups_removed++;
+    if (h->type == MSG_PING) {
+        mini->pings++;
+        mini_status(c, h, STATUS_CODE_OK);
+    }
+    if (h->type != MSG_GROUP_CREATE)
+        return;
+    CHECK_OK(group_create_decode(&m, data, h->length, &arena));
+    GroupInfoReply made = { .info = { .group = m.info.group, .state = GROUP_STATE_CREATED } };
+    group_info_reply_encode(&made, &body);
+    FrameHeader answer =
+        mini_header(MSG_GROUP_INFO_REPLY, FRAME_REPLY, h->stream, h->destination, h->source, &body);
+    mini_send_fds(c, &answer, &body, NULL, 0);
+}
+
 static void mini_frame(Mini *mini, int index, const FrameHeader *h, const void *data) {
     Client *c = &mini->clients[index];
     _cleanup_arena_ Arena arena = { 0 };
@@ -188,7 +209,7 @@ static void mini_frame(Mini *mini, int index, const FrameHeader *h, const void *
         break;
     }
     default:
-        break;
+        mini_group(mini, c, h, data);
     }
 }
 

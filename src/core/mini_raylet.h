@@ -3,7 +3,7 @@
 
 /*
  * A raylet in miniature for tests of the runtime: a thread that welcomes drivers and workers, grants
- * each lease to the next worker, makes rings and tells deaths.
+ * each lease to the next worker, makes rings and groups, and tells deaths.
  */
 
 #include <pthread.h>
@@ -40,8 +40,10 @@ typedef struct Mini {
     int clients_len;
     Waiting waiting[256];
     size_t waiting_len;
-    Buf functions;                                 /* the last export */
-    _Atomic int blocked, returned, leases, killed; /* killed: asked for */
+    Buf functions;      /* the last export */
+    _Atomic int blocked, returned, leases;
+    _Atomic int killed; /* asked for */
+    _Atomic int pings, groups_removed;
 } Mini;
 
 /* Listens at `path`, and has its thread. */

@@ -420,8 +420,8 @@ void group_schedule(GcsGroup *group);
 void group_give_up(GcsGroup *group);
 /* The same for one whose nodes have all answered: nothing is returned. */
 void group_attempt_end(GcsGroup *group);
-/* All bundles, and those of the attempt, are returned. */
-void group_return_all(GcsGroup *group);
+/* All bundles are returned; the raylet `has` (0: none) has its own back already. */
+void group_return_all(GcsGroup *group, PeerId has);
 void groups_schedule_pending(Gcs *gcs);
 /* A node of the group that may have room for `want` in that bundle (-1: any), or NULL. */
 GcsNode *group_place_in(GcsGroup *group, int32_t bundle, const ResourceSet *want);

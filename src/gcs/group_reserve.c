@@ -62,7 +62,7 @@ void group_give_up(GcsGroup *group) {
     group_attempt_end(group);
 }
 
-void group_return_all(GcsGroup *group) {
+void group_return_all(GcsGroup *group, PeerId has) {
     Gcs *gcs = group->gcs;
     BundlesReturn message = { .group = group->id };
     _cleanup_buf_ Buf body = { 0 };
@@ -72,7 +72,7 @@ void group_return_all(GcsGroup *group) {
         if (id_is_unset(&node))
             continue;
         PeerId raylet = raylet_of(gcs, &node);
-        if (raylet)
+        if (raylet && raylet != has)
             gcs_send(gcs, raylet, MSG_BUNDLES_RETURN, &body);
         for (size_t j = i; j < group->len; j++)
             if (id_equal(&group->bundles[j].node, &node))

@@ -11,8 +11,9 @@
  *                   ^           |
  *                   +- RESCHEDULING (a node with bundles of it died)
  *
- * Places are found and reserved by group_reserve.c. A group that is not detached is removed once its job
- * has ended, and the actor that made it, if one did.
+ * Places are found and reserved by group_reserve.c; a group that a raylet made by itself, for a process
+ * there, begins CREATED. A group that is not detached is removed once its job has ended, and the actor
+ * that made it, if one did.
  */
 
 /* A GroupGet that waits. */
@@ -159,12 +160,13 @@ static void bury(GcsGroup *group) {
     forget_old(gcs);
 }
 
-static void group_remove(GcsGroup *group, PeerId by) {
+/* `has`: the raylet that has returned its bundles already. */
+static void group_remove(GcsGroup *group, PeerId by, PeerId has) {
     Gcs *gcs = group->gcs;
     if (group->state == GROUP_STATE_REMOVED)
         return;
     group_give_up(group);
-    group_return_all(group);
+    group_return_all(group, has);
     if (!str_empty(group->name)) {
         _cleanup_free_ char *key = full_name(group->namespace_, group->name);
         if (strmap_get(&gcs->group_names, key) == group)
@@ -243,12 +245,63 @@ static GcsGroup *find_named(const Gcs *gcs, Slice namespace_, Slice name) {
     return name.len ? strmap_get(&gcs->group_names, key) : NULL;
 }
 
+static bool actor_lives(const Gcs *gcs, const ActorId *id) {
+    const GcsActor *actor = map_get(&gcs->actors, id);
+    return actor && actor->state != ACTOR_STATE_DEAD;
+}
+
+/* Nobody would remove it. */
+static bool is_orphan(const Gcs *gcs, const GroupInfo *info) {
+    const GcsJob *job = jobs_get(gcs, &info->job);
+    return !info->detached && job && job->finished && !actor_lives(gcs, &info->actor);
+}
+
+/* The call is a raylet's own. */
+static bool is_of_raylet(const GcsCall *call) {
+    return call->conn->node && !peer_worker(call->header->source);
+}
+
+/* Known already: it was sent again. */
+static void create_again(Gcs *gcs, GcsCall *call, const GcsGroup *group) {
+    if (is_of_raylet(call) && group->state == GROUP_STATE_REMOVED)
+        gcs_reply_status(gcs, call, STATUS_CODE_REMOVED, "the placement group was removed");
+    else
+        gcs_ok_logged(gcs, call, KV_LOGGED);
+}
+
+/* Not there yet; of a raylet: there, all of it. */
+static int create_begin(Gcs *gcs, const GcsCall *call, GroupInfo *info) {
+    bool made = is_of_raylet(call);
+    if (made && peer_raylet(info->creator) != call->header->source)
+        return error_origin(-EINVAL, "a node speaks for its own processes only");
+    if (!made)
+        info->creator = call->header->source;
+    info->state = made ? GROUP_STATE_CREATED : GROUP_STATE_PENDING;
+    for (size_t i = 0; i < info->bundles_len; i++)
+        info->bundles[i].node = made ? call->conn->node->sched.id : (NodeId){ 0 };
+    return 0;
+}
+
+/* Its raylet has reserved all of it, in no time. */
+static void made_there(GcsGroup *group, GcsNode *node) {
+    group->state = GROUP_STATE_CREATED;
+    group->attempts = 1;
+    group->created_usec = 1;
+    for (size_t i = 0; i < group->len; i++)
+        nodes_charge(node, &group->bundles[i].resources);
+}
+
 void groups_on_create(Gcs *gcs, GcsCall *call) {
     GroupCreate message;
     GCS_DECODE(gcs, call, group_create_decode, &message);
     GroupInfo *info = &message.info;
-    if (groups_get(gcs, &info->group)) { /* a resend */
-        gcs_ok_logged(gcs, call, KV_LOGGED);
+    GcsGroup *group = groups_get(gcs, &info->group);
+    if (group) {
+        create_again(gcs, call, group);
+        return;
+    }
+    if (is_orphan(gcs, info)) {
+        gcs_reply_status(gcs, call, STATUS_CODE_REMOVED, "the placement group's job has ended");
         return;
     }
     if (find_named(gcs, info->namespace, info->name)) {
@@ -263,23 +316,23 @@ void groups_on_create(Gcs *gcs, GcsCall *call) {
                          "the cluster has %d placement groups, its most", GCS_GROUPS_MAX);
         return;
     }
-    for (size_t i = 0; i < info->bundles_len; i++)
-        memset(&info->bundles[i].node, 0, sizeof(NodeId));
-    info->creator = call->header->source;
-    info->state = GROUP_STATE_PENDING;
-    GcsGroup *group;
-    int r = group_new(gcs, info, &group);
+    int r = create_begin(gcs, call, info);
+    if (r == 0)
+        r = group_new(gcs, info, &group);
     if (r < 0) {
         gcs_reply_error(gcs, call, r);
         return;
     }
     group->asked_at = loop_now(gcs->loop);
+    if (is_of_raylet(call))
+        made_there(group, call->conn->node);
+    else
+        group_schedule(group);
     r = group_store(group);
     if (r < 0)
         gcs_reply_error(gcs, call, r);
     else
         gcs_ok_logged(gcs, call, group_sync(group));
-    group_schedule(group);
 }
 
 void groups_on_remove(Gcs *gcs, GcsCall *call) {
@@ -287,8 +340,9 @@ void groups_on_remove(Gcs *gcs, GcsCall *call) {
     GCS_DECODE(gcs, call, group_remove_decode, &message);
     GcsGroup *group = groups_get(gcs, &message.group);
     KvSync sync = group ? group_sync(group) : KV_LOGGED;
+    PeerId from = call->header->source, has = is_of_raylet(call) ? from : 0;
     if (group)
-        group_remove(group, call->header->source);
+        group_remove(group, has && peer_raylet(message.by) == has ? message.by : from, has);
     gcs_ok_logged(gcs, call, sync);
 }
 
@@ -346,16 +400,10 @@ void groups_on_freed(Gcs *gcs, GcsCall *call) {
     loop_task_arm(gcs->schedule_task);
 }
 
-/* Was made by an actor that lives? */
-static bool creator_lives(const GcsGroup *group) {
-    const GcsActor *actor = map_get(&group->gcs->actors, &group->actor);
-    return actor && actor->state != ACTOR_STATE_DEAD;
-}
-
 typedef bool Match(const GcsGroup *group, const void *what);
 
 static bool of_job(const GcsGroup *group, const void *what) {
-    return id_equal(&group->job, (const JobId *)what) && !creator_lives(group);
+    return id_equal(&group->job, (const JobId *)what) && !actor_lives(group->gcs, &group->actor);
 }
 
 static bool of_actor(const GcsGroup *group, const void *what) {
@@ -370,7 +418,7 @@ static void remove_matching(Gcs *gcs, Match *match, const void *what) {
         if (!group->detached && group->state != GROUP_STATE_REMOVED && match(group, what))
             vec_push(&gone, group->id);
     VEC_EACH(id, &gone)
-        group_remove(groups_get(gcs, id), 0);
+        group_remove(groups_get(gcs, id), 0, 0);
     vec_done(&gone);
 }
 

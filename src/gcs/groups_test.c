@@ -29,6 +29,23 @@ static void create(World *w, PeerId raylet, int i, GroupStrategy strategy, size_
     ASK(w, 1, raylet | DRIVER, MSG_GROUP_CREATE, group_create_encode, &message);
 }
 
+/* Of the raylet itself, which has made it for one of its processes. */
+static void made(World *w, PeerId raylet, int i, PeerId creator, JobId job) {
+    Resource cpu = { SLICE("CPU"), QUANTITY_ONE };
+    Bundle bundle = { .resources = &cpu, .resources_len = 1 };
+    GroupCreate message = { .info = { .group = group_id(i),
+                                      .bundles = &bundle,
+                                      .bundles_len = 1,
+                                      .job = job,
+                                      .creator = creator } };
+    ASK(w, 1, raylet, MSG_GROUP_CREATE, group_create_encode, &message);
+}
+
+static void remove_for(World *w, PeerId raylet, int i, PeerId by) {
+    GroupRemove message = { .group = group_id(i), .by = by };
+    ASK(w, 1, raylet, MSG_GROUP_REMOVE, group_remove_encode, &message);
+}
+
 /* What gcs knows of the group; with `wait` the answer may not have come. */
 static GroupInfo info_of(World *w, int i) {
     hello(w, 99, ROLE_CLI, SLICE("secret"));
@@ -230,9 +247,63 @@ static void test_a_restart_keeps_groups(void **state) {
     world_done(&w);
 }
 
+static void test_made_by_its_raylet(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true);
+    PeerId b = join(&w, 2, false);
+    JobId job = add_job(&w, 1, a | DRIVER);
+    made(&w, a, 1, b | DRIVER, job);
+    check_status(&w, STATUS_CODE_INVALID); /* not a process of its own */
+    made(&w, a, 1, a | DRIVER, job);
+    check_status(&w, STATUS_CODE_OK);
+    CHECK_INT(w.sent.len, 1); /* nobody else is told or asked */
+    GroupInfo info = info_of(&w, 1);
+    NodeId first = node_id(1);
+    CHECK_INT(info.state, GROUP_STATE_CREATED);
+    CHECK(id_equal(&info.bundles[0].node, &first) && info.creator == (a | DRIVER));
+    /* Until its next report the node has that much less. */
+    create(&w, a, 2, GROUP_STRATEGY_STRICT_PACK, 2, "", job);
+    BundlesReserve reserve;
+    ANSWER(&w, MSG_BUNDLES_RESERVE, bundles_reserve_decode, &reserve);
+    CHECK(sent_of(&w, MSG_BUNDLES_RESERVE)->header.destination == b);
+    restart(&w);
+    hello(&w, 1, ROLE_RAYLET, SLICE("secret"));
+    ask_register(&w, 1, 1, true);
+    CHECK_INT(info_of(&w, 1).state, GROUP_STATE_CREATED);
+    world_done(&w);
+}
+
+static void test_removed_by_its_raylet(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true);
+    JobId job = add_job(&w, 1, a | DRIVER);
+    made(&w, a, 1, a | DRIVER, job);
+    remove_for(&w, a, 1, a | DRIVER);
+    check_status(&w, STATUS_CODE_OK);
+    CHECK_INT(w.sent.len, 1);        /* it has the bundle back, the creator knows */
+    made(&w, a, 1, a | DRIVER, job); /* sent again, after all */
+    check_status(&w, STATUS_CODE_REMOVED);
+    made(&w, a, 2, a | DRIVER, job);
+    remove_for(&w, a, 2, a | (DRIVER + 1));
+    CHECK_INT(sent_count(&w, MSG_BUNDLES_RETURN), 0);
+    CHECK_INT(sent_count(&w, MSG_GROUP_INFO_REPLY),
+              1); /* for the creator, who did not ask for it */
+    made(&w, a, 3, a | DRIVER, job);
+    remove_for(&w, a | DRIVER, 3, 0);
+    CHECK_INT(sent_count(&w, MSG_BUNDLES_RETURN), 1);
+    JobFinish finish = { .job = job };
+    ASK(&w, 1, a, MSG_JOB_FINISH, job_finish_encode, &finish);
+    made(&w, a, 4, a | DRIVER, job); /* nobody would remove it */
+    check_status(&w, STATUS_CODE_REMOVED);
+    world_done(&w);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_one_node_needs_one_phase), TEST(test_two_phases),
                     TEST(test_a_refusal_returns_the_rest), TEST(test_a_node_dies_in_each_phase),
                     TEST(test_rescheduled_when_its_node_dies), TEST(test_removed_with_its_job),
-                    TEST(test_waiting_calls_are_answered), TEST(test_a_restart_keeps_groups));
+                    TEST(test_waiting_calls_are_answered), TEST(test_a_restart_keeps_groups),
+                    TEST(test_made_by_its_raylet), TEST(test_removed_by_its_raylet));
 }

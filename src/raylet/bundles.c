@@ -6,7 +6,7 @@
 #include "raylet/raylet_private.h"
 
 /*
- * Placement groups on this node: the bundles that gcs has reserved here, and, for groups that leases
+ * Placement groups on this node: the bundles that gcs or group.c has reserved here, and, for groups that leases
  * here ask for, where their other bundles are. A lease in a group takes its resources from a bundle
  * here, or is passed on to a node that holds one. That node serves it or answers BUSY and tells when
  * something in the group is given back, so that nobody asks in vain twice.
@@ -36,6 +36,8 @@ static void group_free(RayletGroup *group) {
     Raylet *raylet = group->raylet;
     if (group->asked)
         raylet_forget(raylet, group->asked);
+    if (group->telling)
+        raylet_forget(raylet, group->telling);
     map_remove(&raylet->groups, &group->id);
     places_clear(group);
     VEC_EACH(held, &group->held)
@@ -54,6 +56,10 @@ static RayletGroup *group_get(Raylet *raylet, const GroupId *id) {
     group->id = *id;
     map_put(&raylet->groups, &group->id, group);
     return group;
+}
+
+RayletGroup *bundles_group(const Raylet *raylet, const GroupId *id) {
+    return map_get(&raylet->groups, id);
 }
 
 /* ---- bundles held here ------------------------------------------------------------------------- */
@@ -160,6 +166,28 @@ static void group_let_go(RayletGroup *group) {
     group_free(group);
 }
 
+int bundles_reserve(Raylet *raylet, const GroupId *id, const Bundle *bundles, size_t len,
+                    bool commit, RayletGroup **ret_group) {
+    RayletGroup *group = group_get(raylet, id);
+    size_t before = group->held.len;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < len; i++)
+        r = bundle_reserve(group, &bundles[i]);
+    if (r != 0) {
+        while (group->held.len > before)
+            bundle_free(raylet, vec_pop(&group->held));
+        group_let_go(group);
+        return r;
+    }
+    for (size_t i = before; i < group->held.len; i++)
+        group->held.items[i]->committed = commit;
+    upstream_changed(raylet);
+    if (commit)
+        loop_task_arm(raylet->dispatch_task);
+    *ret_group = group;
+    return 0;
+}
+
 /* The creator is here: it need not wait until gcs has heard of it. */
 static void tell_creator(Raylet *raylet, const BundlesReserve *message) {
     GroupInfoReply news = { .info = { .group = message->group, .state = GROUP_STATE_CREATED } };
@@ -171,25 +199,15 @@ static void tell_creator(Raylet *raylet, const BundlesReserve *message) {
 void bundles_on_reserve(Raylet *raylet, RayletCall *call) {
     BundlesReserve message;
     RAYLET_DECODE(raylet, call, bundles_reserve_decode, &message);
-    RayletGroup *group = group_get(raylet, &message.group);
-    size_t before = group->held.len;
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < message.bundles_len; i++)
-        r = bundle_reserve(group, &message.bundles[i]);
+    RayletGroup *group;
+    int r = bundles_reserve(raylet, &message.group, message.bundles, message.bundles_len,
+                            message.commit, &group);
     if (r == 0) {
-        for (size_t i = before; i < group->held.len; i++)
-            group->held.items[i]->committed = message.commit;
-        upstream_changed(raylet);
         raylet_reply_status(raylet, call->header, STATUS_CODE_OK, "%s", "");
         if (message.creator)
             tell_creator(raylet, &message);
-        if (message.commit)
-            loop_task_arm(raylet->dispatch_task);
         return;
     }
-    while (group->held.len > before)
-        bundle_free(raylet, vec_pop(&group->held));
-    group_let_go(group);
     upstream_report_anew(raylet); /* gcs has counted them in */
     raylet_reply_status(raylet, call->header, r > 0 ? STATUS_CODE_BUSY : STATUS_CODE_INVALID, "%s",
                         r > 0 ? "no room on this node now" : error_text(r));
@@ -227,7 +245,7 @@ void bundles_on_return(Raylet *raylet, RayletCall *call) {
 
 /* ---- what gcs tells ---------------------------------------------------------------------------- */
 
-static void group_removed(RayletGroup *group) {
+void bundles_group_removed(RayletGroup *group) {
     Raylet *raylet = group->raylet;
     group->known = true; /* it stays until its leases are gone */
     for (size_t i = group->held.len; i-- > 0;)
@@ -263,7 +281,7 @@ static void places_set(RayletGroup *group, const GroupInfo *info) {
 
 static void group_learn(RayletGroup *group, const GroupInfo *info) {
     if (info->state == GROUP_STATE_REMOVED)
-        group_removed(group);
+        bundles_group_removed(group);
     else
         places_set(group, info);
 }
@@ -285,7 +303,7 @@ static void on_group_told(void *argument, const RpcReply *reply) {
         group_info_reply_decode(&message, reply->body, reply->len, &arena) == 0)
         group_learn(group, &message.info);
     else if (reply->result == 1) /* removed so long ago that gcs has forgotten it */
-        group_removed(group);
+        bundles_group_removed(group);
 }
 
 static void group_ask(RayletGroup *group) {
@@ -312,7 +330,8 @@ void bundles_registered(Raylet *raylet, const KeptBundle *kept, size_t len) {
         vec_push(&ids, group->id);
     VEC_EACH(id, &ids) {
         group = map_get(&raylet->groups, id);
-        for (size_t i = group->held.len; i-- > 0;)
+        for (size_t i = group->held.len;
+             i-- > 0 && !group->telling;) /* gcs is about to hear of it */
             if (!PLANTED(12) && !is_kept(group, group->held.items[i]->index, kept, len))
                 bundle_return(group, i, false);
         if (group->known)

@@ -125,6 +125,8 @@ typedef struct RayletGroup {
     BundlePlace *places; /* by index */
     size_t places_len;
     Vec(PeerId) refused; /* who heard BUSY from us, and waits for room */
+    PeerId creator;      /* made here (group.c): for this process */
+    uint32_t telling;    /* and gcs has not answered that call yet */
 } RayletGroup;
 
 /* ---- lease.c ---- */
@@ -480,6 +482,17 @@ void bundle_lease_gone(Raylet *raylet, const GroupId *id);
 const SchedNode *bundle_elsewhere(Lease *lease);
 /* That node had none. */
 void bundle_busy_elsewhere(Lease *lease);
+/* Sets all of these aside, or none: 1, there is no room now. */
+_must_check_ int bundles_reserve(Raylet *raylet, const GroupId *id, const Bundle *bundles,
+                                 size_t len, bool commit, RayletGroup **ret_group);
+RayletGroup *bundles_group(const Raylet *raylet, const GroupId *id);
+/* It is no more: what is held here is given back, what runs in it ends, who waits for it is told. */
+void bundles_group_removed(RayletGroup *group);
+
+/* ---- group.c: placement groups that this node sees to by itself ---- */
+/* Makes the group that a frame for gcs asks for, if that can be done here: the frame is done with. */
+bool bundles_make_group(Raylet *raylet, const FrameHeader *header, Slice body);
+void bundles_on_group_remove(Raylet *raylet, RayletCall *call);
 
 /* ---- job_cache.c ---- */
 void job_cache_init(Raylet *raylet);

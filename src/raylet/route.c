@@ -8,7 +8,8 @@
 
 /*
  * Frames go by the destination in their header: to a process here, to another raylet, to gcs; the
- * body is looked at only when the destination is this daemon.
+ * body is looked at only when the destination is this daemon, or when it may do itself what gcs is
+ * asked for (group.c).
  */
 
 static bool is_self(const Raylet *raylet, PeerId peer) {
@@ -110,7 +111,8 @@ void route_done(Raylet *raylet) {
 void route_frame(Raylet *raylet, const FrameHeader *header, Slice body) {
     PeerId to = header->destination;
     if (peer_node(to) == 0) {
-        upstream_send(raylet, header, body);
+        if (!bundles_make_group(raylet, header, body))
+            upstream_send(raylet, header, body);
         return;
     }
     if (is_here(raylet, to)) {
@@ -232,6 +234,8 @@ static Handler *handler_of(unsigned type) {
         return state_on_get;
     case MSG_BUNDLE_FREED:
         return bundles_on_freed;
+    case MSG_GROUP_REMOVE:
+        return bundles_on_group_remove;
     default:
         return NULL;
     }

@@ -96,6 +96,17 @@ void check_raylet(const Machine *machine) {
 
 /* ---- gcs after a restart ----------------------------------------------------------------------------- */
 
+/* Who made it has to tell it until it is known. */
+static bool is_forgotten(const Gcs *gcs, const Group *group) {
+    const Proc *owner = group->owner;
+    const Machine *machine = owner->machine;
+    if (!group->early || group->let_go || group->state == GROUP_STATE_REMOVED || !owner->alive ||
+        !machine->raylet || machine->lives != owner->life || map_get(&gcs->groups, &group->id))
+        return false;
+    const RayletGroup *there = bundles_group(machine->raylet, &group->id);
+    return !there || !there->telling;
+}
+
 void check_gcs(void) {
     Gcs *gcs = sim->head.gcs;
     Actor *actor;
@@ -110,6 +121,8 @@ void check_gcs(void) {
             fault("gcs has forgotten how actor %s is made", ID_HEX(&actor->id));
     }
     MAP_EACH(&sim->groups, again, group) {
+        if (is_forgotten(gcs, group))
+            fault("nobody tells gcs of group %s, which its raylet made", ID_HEX(&group->id));
         const GcsGroup *there = map_get(&gcs->groups, &group->id);
         if (!there && group->made)
             fault("gcs has forgotten group %s, which was made", ID_HEX(&group->id));

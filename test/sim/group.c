@@ -18,7 +18,8 @@ static bool went_well(const RpcReply *reply) {
 
 static void on_made(void *argument, const RpcReply *reply) {
     Group *group = argument;
-    group->made |= went_well(reply);
+    group->early |= reply->result == 0 && reply->header->type == MSG_GROUP_INFO_REPLY;
+    group->made |= went_well(reply) && !group->early;
     if (reply->result == 1 && !went_well(reply))
         group->state = GROUP_STATE_REMOVED;
 }
@@ -32,6 +33,7 @@ static void on_there(void *argument, const RpcReply *reply) {
     _cleanup_arena_ Arena arena = { 0 };
     GroupInfoReply message;
     ASSERT(group_info_reply_decode(&message, reply->body, reply->len, &arena) == 0);
+    group->made |= group->early; /* the others are told before it is logged */
     if (message.info.state != GROUP_STATE_CREATED && message.info.state != GROUP_STATE_REMOVED)
         fault("a wait for group %s ends in state %u", ID_HEX(&group->id), message.info.state);
     groups_news(group->owner, &message.info);
@@ -116,11 +118,20 @@ static void on_removed(void *argument, const RpcReply *reply) {
     group->removed |= went_well(reply);
 }
 
+static void on_remove_passed_on(void *argument, const RpcReply *reply) {
+    UNUSED(argument); /* at the end there is none left */
+    UNUSED(reply);
+}
+
 void group_remove_it(Proc *proc, Group *group) {
     _cleanup_buf_ Buf body = { 0 };
     group->let_go = true;
     group_remove_encode(&(GroupRemove){ .group = group->id }, &body);
-    proc_call(proc, PEER_GCS, MSG_GROUP_REMOVE, &body, on_removed, group);
+    if (chance(3))
+        proc_call(proc, PEER_GCS, MSG_GROUP_REMOVE, &body, on_removed, group);
+    else
+        proc_call(proc, peer_raylet(proc->peer), MSG_GROUP_REMOVE, &body, on_remove_passed_on,
+                  NULL);
 }
 
 void groups_tick(Proc *proc) {

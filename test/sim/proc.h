@@ -83,6 +83,7 @@ typedef struct Group {
     Proc *owner;
     int shape;
     bool detached, made, removed; /* acknowledged */
+    bool early;                   /* its raylet has made it: gcs hears of it */
     bool let_go;
     GroupPolicy policy;
     GroupState state;
