@@ -18,13 +18,14 @@ enum {
     GCS_FINISHED_JOBS_KEPT = 10000,
     GCS_DEAD_ACTORS_KEPT = 100000,
     GCS_ACTORS_MAX = 1000000,
-    GCS_EARLY_MAX = 100000,  /* subscriptions to actors that nobody registered yet */
+    GCS_EARLY_MAX = 100000,      /* subscriptions to actors that nobody registered yet */
     GCS_SUBMISSIONS_MAX = 10000,
-    GCS_GROUPS_MAX = 100000, /* placement groups that are not removed */
+    GCS_GROUPS_MAX = 100000,     /* placement groups that are not removed */
     GCS_REMOVED_GROUPS_KEPT = 1000,
+    GCS_GROUP_WAITS_MAX = 10000, /* on one group; who asks again and again does not say so */
     GCS_SUBSCRIPTIONS_MAX = 1000000,
-    GCS_TASKS_KEPT = 100000, /* records of ended calls */
-    GCS_NAME_MAX = 1024,     /* of actors, namespaces, channels, nodes */
+    GCS_TASKS_KEPT = 100000,     /* records of ended calls */
+    GCS_NAME_MAX = 1024,         /* of actors, namespaces, channels, nodes */
 };
 #define GCS_KV_BYTES_MAX ((size_t)4 << 30)
 
@@ -164,7 +165,8 @@ typedef struct GcsGroup {
     bool told;     /* the creator hears of its success where the bundles are */
     uint32_t next; /* where the search of a place for an actor begins */
     Vec(PeerId) watchers;
-    List waiting;  /* GroupGet calls, answered once it is created or removed */
+    List waiting;  /* GroupGet calls, answered once it is created or removed; the oldest first */
+    size_t waiting_len;
     List link;     /* in Gcs.groups_pending, or Gcs.groups_removed */
 } GcsGroup;
 

@@ -128,6 +128,23 @@ static void answer_waiting(GcsGroup *group) {
         list_remove(&wait->link);
         free(wait);
     }
+    group->waiting_len = 0;
+}
+
+static void wait_add(GcsGroup *group, const GcsCall *call) {
+    Gcs *gcs = group->gcs;
+    GroupWait *wait = mem_new(GroupWait);
+    *wait = (GroupWait){ .conn = call->conn->id, .header = *call->header };
+    list_push(&group->waiting, &wait->link);
+    if (++group->waiting_len <= GCS_GROUP_WAITS_MAX)
+        return;
+    GroupWait *oldest = LIST_ITEM(list_pop(&group->waiting), GroupWait, link);
+    GcsCall former = { .conn = map_get(&gcs->conns, &oldest->conn), .header = &oldest->header };
+    group->waiting_len--;
+    if (former.conn)
+        gcs_reply_status(gcs, &former, STATUS_CODE_BUSY,
+                         "more than %d calls wait for this placement group", GCS_GROUP_WAITS_MAX);
+    free(oldest);
 }
 
 void group_created(GcsGroup *group, bool told) {
@@ -366,9 +383,7 @@ void groups_on_get(Gcs *gcs, GcsCall *call) {
     if (get.watch)
         watch(group, call->header->source);
     if (get.wait && group->state != GROUP_STATE_CREATED && group->state != GROUP_STATE_REMOVED) {
-        GroupWait *wait = mem_new(GroupWait);
-        *wait = (GroupWait){ .conn = call->conn->id, .header = *call->header };
-        list_push(&group->waiting, &wait->link);
+        wait_add(group, call);
         return;
     }
     _cleanup_buf_ Buf body = { 0 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "gcs/gcs_private.h"
 #include "gcs/gcs_world.h"
 
 /* Placement groups: reserved in two phases on nodes that this test plays. */
@@ -101,6 +102,26 @@ static void test_one_node_needs_one_phase(void **state) {
     CHECK_INT(info_of(&w, 1).state, GROUP_STATE_PENDING);
     create(&w, a, 2, GROUP_STRATEGY_PACK, 2, "", add_job(&w, 1, a | DRIVER)); /* no room: waits */
     CHECK_INT(sent_count(&w, MSG_BUNDLES_RESERVE), 0);
+    world_done(&w);
+}
+
+static void test_waits_are_bounded(void **state) {
+    World w;
+    world_init(&w);
+    PeerId a = join(&w, 1, true);
+    create(&w, a, 1, GROUP_STRATEGY_PACK, 3, "", add_job(&w, 1, a | DRIVER)); /* no room */
+    GroupGet get = { .group = info_of(&w, 1).group, .wait = true };
+    _cleanup_buf_ Buf body = { 0 };
+    group_get_encode(&get, &body);
+    uint32_t first = 0;
+    for (int i = 0; i < GCS_GROUP_WAITS_MAX + 1; i++) {
+        sent_clear(&w);
+        uint32_t stream = feed(&w, 1, a, MSG_GROUP_GET, FRAME_CALL, &body);
+        first = first ? first : stream;
+        CHECK(i == GCS_GROUP_WAITS_MAX || !find_sent(&w, MSG_STATUS));
+    }
+    CHECK_INT(sent_of(&w, MSG_STATUS)->header.stream, first);
+    check_status(&w, STATUS_CODE_BUSY);
     world_done(&w);
 }
 
@@ -301,9 +322,10 @@ static void test_removed_by_its_raylet(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_one_node_needs_one_phase), TEST(test_two_phases),
-                    TEST(test_a_refusal_returns_the_rest), TEST(test_a_node_dies_in_each_phase),
-                    TEST(test_rescheduled_when_its_node_dies), TEST(test_removed_with_its_job),
-                    TEST(test_waiting_calls_are_answered), TEST(test_a_restart_keeps_groups),
-                    TEST(test_made_by_its_raylet), TEST(test_removed_by_its_raylet));
+    return TEST_RUN(TEST(test_one_node_needs_one_phase), TEST(test_waits_are_bounded),
+                    TEST(test_two_phases), TEST(test_a_refusal_returns_the_rest),
+                    TEST(test_a_node_dies_in_each_phase), TEST(test_rescheduled_when_its_node_dies),
+                    TEST(test_removed_with_its_job), TEST(test_waiting_calls_are_answered),
+                    TEST(test_a_restart_keeps_groups), TEST(test_made_by_its_raylet),
+                    TEST(test_removed_by_its_raylet));
 }
