@@ -17,8 +17,13 @@
  * job and pid once these are known (renaming does not disturb who writes or watches).
  */
 
+#define CROWD_PAUSE (50 * USEC_PER_MSEC)
+#define LEAVE_TIME  (60 * USEC_PER_SEC) /* for what a dead worker has left to be read */
+
 enum {
     READ_MAX = 256 * 1024,      /* of one file in one go */
+    READ_SIZE = 16 * 1024,
+    CROWDED = 8 << 20,          /* more on its way to a driver: what follows stays in the file */
     LINE_BYTES_MAX = 64 * 1024, /* a longer line is cut into pieces */
     LINES_MAX = 4096,
     SEND_BYTES_MAX = 1 << 20,
@@ -37,12 +42,17 @@ struct LogFile {
     pid_t pid;
     char *name;
     LoopTask *more;
+    LoopTimer *pause; /* for the driver to take what it was sent */
+    uint64_t at, end; /* so much was read; is to be read, once its worker is gone */
+    usec_t leave_by;  /* 0: its worker lives */
+    List link;        /* in LogWatch.leaving */
 };
 
 typedef struct LogWatch {
     int inotify;
     LoopFd *fd;
     Map by_watch; /* int -> LogFile */
+    List leaving; /* of workers that are gone */
 } LogWatch;
 
 /* ---- lines ---- */
@@ -118,12 +128,14 @@ static void lines_take(LogFile *file, bool all) {
 static bool file_pull(LogFile *file) {
     size_t got = 0;
     while (got < READ_MAX) {
-        char *to = buf_reserve(&file->partial, 16 * 1024);
-        ssize_t n = read(file->fd, to, 16 * 1024);
+        size_t want = (size_t)MIN((uint64_t)READ_SIZE, file->end - file->at);
+        char *to = buf_reserve(&file->partial, READ_SIZE);
+        ssize_t n = want ? read(file->fd, to, want) : 0;
         if (n <= 0)
             break;
         file->partial.len += (size_t)n;
         file->partial.data[file->partial.len] = 0;
+        file->at += (size_t)n;
         got += (size_t)n;
     }
     if (got)
@@ -131,10 +143,36 @@ static bool file_pull(LogFile *file) {
     return got >= READ_MAX;
 }
 
+/* A link or connection that is full ends, and with it the driver or its node. */
+static bool crowded(const LogFile *file) {
+    const Local *local = local_get(file->raylet, file->driver);
+    if (!local)
+        return peers_queued(file->raylet, file->driver) > CROWDED;
+    return local->frames && stream_queued(frame_conn_stream(local->frames)) > CROWDED;
+}
+
+static void file_release(LogFile *file);
+
 static void pull_more(void *ctx) {
     LogFile *file = ctx;
-    if (file->driver && file_pull(file))
+    bool late = file->leave_by && loop_now(file->raylet->loop) >= file->leave_by;
+    if (file->driver == 0)
+        return;
+    if (!late && crowded(file)) {
+        loop_timer_after(file->pause, CROWD_PAUSE);
+        return;
+    }
+    if (!late && file_pull(file)) {
         loop_task_arm(file->more);
+        return;
+    }
+    if (!file->leave_by)
+        return;
+    if (late)
+        log_warn("the end of %s is not shown: its driver takes nothing", file->path);
+    else
+        lines_take(file, true);
+    file_release(file);
 }
 
 /* ---- the watch ---- */
@@ -161,6 +199,7 @@ int logs_init(Raylet *raylet) {
     LogWatch *logs = mem_new(LogWatch);
     raylet->logs = logs;
     map_init(&logs->by_watch, sizeof(int));
+    list_init(&logs->leaving);
     logs->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (logs->inotify < 0)
         return error_last("watch log files (inotify)");
@@ -171,6 +210,8 @@ void logs_done(Raylet *raylet) {
     LogWatch *logs = raylet->logs;
     if (!logs)
         return;
+    LIST_EACH_SAFE(item, &logs->leaving)
+        file_release(LIST_ITEM(item, LogFile, link));
     loop_fd_free(logs->fd);
     fd_close(logs->inotify);
     map_done(&logs->by_watch);
@@ -195,7 +236,10 @@ int logfile_new(Raylet *raylet, const WorkerId *id, bool is_err, LogFile **ret_f
     file->is_err = is_err;
     file->fd = file->watch = -1;
     file->path = file_path(file);
+    file->end = UINT64_MAX;
     file->more = loop_task_new(raylet->loop, pull_more, file);
+    file->pause = loop_timer_new(raylet->loop, pull_more, file);
+    list_init(&file->link);
     _cleanup_close_ int out =
         open(file->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
     if (out >= 0)
@@ -240,26 +284,36 @@ void logfile_assign(LogFile *file, const JobId *job, PeerId driver, pid_t pid, c
     loop_task_arm(file->more);
 }
 
+static void file_release(LogFile *file) {
+    struct stat st;
+    if (file->fd >= 0 && file->pid == 0 && fstat(file->fd, &st) == 0 && st.st_size == 0)
+        unlink(file->path); /* of a worker that never worked and said nothing */
+    fd_close(file->fd);
+    list_remove(&file->link);
+    loop_task_free(file->more);
+    loop_timer_free(file->pause);
+    buf_done(&file->partial);
+    free(file->path);
+    free(file->name);
+    free(file);
+}
+
 LogFile *logfile_free(LogFile *file) {
     if (!file)
         return NULL;
-    if (file->fd >= 0 && file->driver && !file->raylet->ending) {
-        while (file_pull(file))
-            ;
-        lines_take(file, true);
-    }
     if (file->watch >= 0) {
         inotify_rm_watch(file->raylet->logs->inotify, file->watch);
         map_remove(&file->raylet->logs->by_watch, &file->watch);
     }
     struct stat st;
-    if (file->fd >= 0 && file->pid == 0 && fstat(file->fd, &st) == 0 && st.st_size == 0)
-        unlink(file->path); /* of a worker that never worked and said nothing */
-    fd_close(file->fd);
-    loop_task_free(file->more);
-    buf_done(&file->partial);
-    free(file->path);
-    free(file->name);
-    free(file);
+    if (file->fd < 0 || file->driver == 0 || file->raylet->ending || fstat(file->fd, &st) < 0) {
+        file_release(file);
+        return NULL;
+    }
+    /* No more than that: what the worker started may go on to write, for ever. */
+    file->end = MAX((uint64_t)st.st_size, file->at);
+    file->leave_by = loop_deadline(file->raylet->loop, LEAVE_TIME);
+    list_push(&file->raylet->logs->leaving, &file->link);
+    loop_task_arm(file->more);
     return NULL;
 }

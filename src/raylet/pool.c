@@ -162,8 +162,13 @@ void worker_end(Worker *worker, bool kill, bool intended, const char *text) {
 static void on_timer(void *ctx) {
     Worker *worker = ctx;
     switch (worker->state) {
-    case WORKER_FORKING:
-        worker_fork_failed(worker, "the zygote did not fork in time");
+    case WORKER_FORKING: /* it fails with its zygote, which would name it otherwise when it is no more */
+        if (!worker->zygote) {
+            worker_fork_failed(worker, "no process was forked in time");
+            break;
+        }
+        zygote_stuck(worker->zygote);
+        loop_timer_after(worker->timer, EXIT_GRACE);
         break;
     case WORKER_STARTING:
         worker_end(worker, true, false, "The worker process did not start in time.");

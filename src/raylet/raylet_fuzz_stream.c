@@ -173,13 +173,3 @@ WRAPPED(const char *, stream_error_text, const Stream *stream) {
 WRAPPED(bool, stream_eof, const Stream *stream) {
     return stream->told_end;
 }
-
-/* ---- the system -------------------------------------------------------------------------------- */
-
-int __real_uv_run(void *loop, int mode);
-
-/* Nothing comes from there: to look each time would be most of the work. */
-WRAPPED(int, uv_run, void *loop, int mode) {
-    const int nowait = 2; /* UV_RUN_NOWAIT */
-    return mode == nowait ? 0 : __real_uv_run(loop, mode);
-}

@@ -395,6 +395,9 @@ void pool_on_kill(Raylet *raylet, RayletCall *call);
 /* The zygote for an environment; made when there is none. */
 _must_check_ int zygote_get(Raylet *raylet, const WorkEnv *env, Zygote **ret_zygote);
 _must_check_ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd);
+/* It does not fork when it is asked: it is killed, what it was asked for fails, and the next one who asks
+ * gets another. */
+void zygote_stuck(Zygote *zygote);
 void zygotes_done(Raylet *raylet);
 /* What a new worker is told of itself; a new reference. */
 struct json_t *worker_config(const Worker *worker);
@@ -567,7 +570,7 @@ _must_check_ int logfile_new(Raylet *raylet, const WorkerId *id, bool is_err, Lo
                              int *ret_fd);
 /* Gives it its final name and says whose lines these are. */
 void logfile_assign(LogFile *file, const JobId *job, PeerId driver, pid_t pid, const char *name);
-/* Reads what is left, then forgets it. */
+/* What is left in it by now is still read, then it is forgotten. */
 LogFile *logfile_free(LogFile *file);
 
 /* ---- resend.c ---- */

@@ -262,15 +262,27 @@ void environment_with(json_t *vars, bool (*counts)(const char *name), StrList *o
             strlist_printf(out, "%s=%s", name, json_string_value(value));
 }
 
-/* It exits when nothing more can be asked; until it is reaped it has a name that nobody looks up. */
-static void leave(Zygote *zygote) {
+/* Until it is reaped it has a name that nobody looks up. */
+static void hide(Zygote *zygote) {
     Raylet *raylet = zygote->raylet;
     strmap_remove(&raylet->zygotes, zygote->key);
     free(zygote->key);
     zygote->key = str_printf("leaving %d", (int)zygote->pid);
     strmap_put(&raylet->zygotes, zygote->key, zygote);
+}
+
+/* It exits when nothing more can be asked. */
+static void leave(Zygote *zygote) {
+    hide(zygote);
     zygote->leaving = true;
     (void)shutdown(zygote->socket, SHUT_WR);
+}
+
+void zygote_stuck(Zygote *zygote) {
+    log_warn("process %d, which starts workers, does not: it is killed", (int)zygote->pid);
+    hide(zygote);
+    loop_timer_stop(zygote->idle_timer);
+    loop_child_kill(zygote->exit, SIGKILL);
 }
 
 static void on_idle(void *ctx) {

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The processes that start workers, and the files that workers write: real ones (the rest is
+ * raylet_world.h's). */
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/test.h"
+#include "raylet/raylet_world.h"
+
+typedef struct Place {
+    char folder[64];
+    void *world;
+} Place;
+
+static void place_begin(Place *place, const char *python) {
+    *place = (Place){ .folder = "/tmp/mobula-raylet-XXXXXX" };
+    CHECK(mkdtemp(place->folder));
+    place->world = raylet_world.begin();
+    Raylet *raylet = world->raylet;
+    free(raylet->session.logs);
+    raylet->session.logs = str_dup(place->folder);
+    free(raylet->python);
+    raylet->python = str_printf("%s/python", place->folder);
+    CHECK_OK(file_write_atomic(raylet->python, python, strlen(python), 0755));
+}
+
+static void place_end(Place *place) {
+    raylet_world.end(place->world);
+    CHECK_OK(dir_remove(place->folder));
+}
+
+/* Real events come while the virtual clock stands. */
+#define AWAIT(condition)                                                                           \
+    do {                                                                                           \
+        for (int i_ = 0; i_ < 20000 && !(condition); i_++) {                                       \
+            world_run(0);                                                                          \
+            usleep(1000);                                                                          \
+        }                                                                                          \
+        CHECK(condition);                                                                          \
+    } while (0)
+
+static Lease *ask(uint8_t id) {
+    Resource cpu = { SLICE("CPU"), 10000 };
+    LeaseRequest request = { .lease = NAMED(LeaseId, id),
+                             .job = the_job(),
+                             .requester = world->raylet->self | 1,
+                             .resources = &cpu,
+                             .resources_len = 1 };
+    FrameHeader call = { .type = MSG_LEASE_REQUEST, .source = request.requester, .stream = id };
+    Lease *lease;
+    CHECK_OK(lease_add(world->raylet, &request, &call, &lease));
+    world_run(0);
+    return lease;
+}
+
+static void test_a_zygote_that_does_not_fork_is_replaced(void **state) {
+    Place place;
+    place_begin(&place, "#!/bin/sh\nexec sleep 1000\n");
+    Raylet *raylet = world->raylet;
+    CHECK_INT(ask(1)->state, LEASE_STARTING);
+    const Worker *worker = LIST_ITEM(raylet->workers.next, Worker, link);
+    const Zygote *former = worker->zygote;
+    CHECK(former && worker->state == WORKER_FORKING);
+    world_run(59 * USEC_PER_SEC);
+    CHECK_INT(raylet->workers_len, 1);
+    world_run(2 * USEC_PER_SEC);
+    AWAIT(raylet->workers_len == 0); /* killed and reaped, and the lease has failed */
+    CHECK_INT(map_len(&raylet->leases), 0);
+    CHECK_INT(strmap_len(&raylet->zygotes), 0);
+    CHECK_INT(ask(2)->state, LEASE_STARTING);
+    CHECK_INT(strmap_len(&raylet->zygotes), 1);
+    world_check();
+    place_end(&place);
+}
+
+static void test_a_dead_workers_log_is_read_to_where_it_ended(void **state) {
+    Place place;
+    place_begin(&place, "");
+    Raylet *raylet = world->raylet;
+    WorkerId id = NAMED(WorkerId, 1);
+    JobId job = the_job();
+    LogFile *file;
+    int fd;
+    CHECK_OK(logs_init(raylet));
+    CHECK_OK(logfile_new(raylet, &id, false, &file, &fd));
+    logfile_assign(file, &job, peer_make(2, 1, 5), 77, "f"); /* a driver on a node yet to come */
+    world_run(0);
+    _cleanup_free_ char *line = mem_alloc(1 << 20);
+    memset(line, 'x', 1 << 20);
+    line[(1 << 20) - 1] = '\n';
+    CHECK_OK(fd_write_all(fd, line, 1 << 20));
+    logfile_free(file);
+    size_t before = raylet->early_bytes;
+    for (int i = 0; i < 100; i++) { /* what it started goes on, as fast as it is read */
+        CHECK_OK(fd_write_all(fd, line, 1 << 20));
+        world_run(0);
+    }
+    CHECK(raylet->early_bytes - before >= 1 << 20);
+    CHECK(raylet->early_bytes - before < 2 << 20);
+    close(fd);
+    place_end(&place);
+}
+
+int main(void) {
+    return TEST_RUN(TEST(test_a_zygote_that_does_not_fork_is_replaced),
+                    TEST(test_a_dead_workers_log_is_read_to_where_it_ended));
+}
