@@ -25,7 +25,7 @@ struct KubeWatch {
     int status;
     Buf input;      /* an unfinished line, or the body of a refusal */
     size_t scanned; /* so much of it has no line's end */
-    int r;     /* decided by an event in the stream */
+    int r;          /* decided by an event in the stream */
     char *message;
     int depth;
     bool freed;

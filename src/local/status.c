@@ -6,12 +6,21 @@
 
 #include "codec/json.h"
 
+/* What a request named may be no text in UTF-8, and is repeated in the refusal. */
+static void make_text(char *message) {
+    _cleanup_json_ json_t *text = json_string(message);
+    for (char *at = message; !text && *at; at++)
+        if ((unsigned char)*at >= 0x80)
+            *at = '?';
+}
+
 int status_make(json_t **ret_status, int code, const char *reason, json_t *details,
                 const char *format, ...) {
     va_list ap;
     va_start(ap, format);
     _cleanup_free_ char *message = str_vprintf(format, ap);
     va_end(ap);
+    make_text(message);
     *ret_status = status_new(code, reason, message, NULL, NULL, NULL);
     if (details)
         json_object_set_new(*ret_status, "details", details);
