@@ -108,6 +108,11 @@ class RuntimeContext:
         return context
 
     @property
+    def current_placement_group_id(self):
+        _deprecated("Use get_placement_group_id() instead")
+        return self.worker.placement_group_id
+
+    @property
     def job_id(self):
         _deprecated("Use get_job_id() instead")
         return self.worker.current_job_id

@@ -73,6 +73,9 @@ def _enter_job():
         from ray import LoggingConfig
 
         LoggingConfig.from_dict(config["logging_config"])._apply()
+    if _entered is None:
+        # There is no terminal for Python's own debugger here.
+        os.environ["PYTHONBREAKPOINT"] = "ray.util.rpdb.set_trace"
     if _entered is None and setup_hook.VARIABLE in os.environ:
         setup_hook.run()
     _entered = job

@@ -111,6 +111,8 @@ def init(options, hidden):
         _handle_sigterm()
         address = _address(options)
         _refuse_unknown(options, hidden)
+        if options.get("_tracing_startup_hook"):
+            _log().warning("Tracing is not part of Mobula yet: _tracing_startup_hook is not called.")
         for name in _HIDDEN:
             options.setdefault(name, None)
         _raise_fd_limit()

@@ -38,13 +38,14 @@ def cpus():
     return count
 
 
-def _free_memory():
+def _memory():
+    """(bytes in all, bytes that are free), of the container where it has less."""
     fields = {}
     with open("/proc/meminfo") as file:
         for line in file:
             name, value = line.split(":")
             fields[name] = int(value.split()[0]) * 1024
-    free = fields.get("MemAvailable", fields["MemFree"])
+    total, free = fields["MemTotal"], fields.get("MemAvailable", fields["MemFree"])
     for limit_path, usage_path in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         (
@@ -53,14 +54,24 @@ def _free_memory():
         ),
     ):
         limit, usage = _read_number(limit_path), _read_number(usage_path)
-        if limit is not None and usage is not None and limit < fields["MemTotal"]:
-            free = min(free, max(limit - usage, 0))
-    return free
+        if limit is not None and usage is not None and limit < total:
+            total, free = limit, min(free, max(limit - usage, 0))
+    return total, free
+
+
+def memory():
+    """Bytes in all."""
+    return _memory()[0]
+
+
+def free_memory():
+    """Bytes that nobody uses."""
+    return _memory()[1]
 
 
 def memory_shares():
     """(bytes for tasks, bytes for the object store) by default."""
-    free = _free_memory()
+    free = free_memory()
     shared = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
     room = shared.f_bavail * shared.f_frsize if shared else free
     store = int(min(free * _STORE_SHARE, room * 0.95, _STORE_MAX))

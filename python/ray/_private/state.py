@@ -41,10 +41,18 @@ def _node(node):
     }
 
 
-def actors(actor_id=None):
-    """{id: facts} of all actors, or the facts of one."""
+def actors(actor_id=None, job_id=None, actor_state_name=None):
+    """{id: facts} of all actors, or of those of a job (JobID), or in a state; or the facts of one."""
+    if actor_state_name is not None and actor_state_name not in _ACTOR_STATES:
+        raise ValueError(
+            f'"{actor_state_name}" is not a valid actor state name. Valid ones are {_ACTOR_STATES}.'
+        )
     table = {}
     for actor in _mobula.actors(False, True, None):
+        if job_id is not None and actor["job_id"] != job_id:
+            continue
+        if actor_state_name not in (None, _ACTOR_STATES[actor["state"]]):
+            continue
         table[actor["actor_id"].hex()] = {
             "ActorID": actor["actor_id"].hex(),
             "ActorClassName": actor["class_name"],
@@ -82,3 +90,29 @@ def node_ids():
         for name in resources
         if name.startswith("node:") and name != "node:__internal_head__"
     ]
+
+
+def nodes():
+    """ray.nodes()."""
+    return node_table()
+
+
+def _from_worker(name):
+    def call(*args, **kwargs):
+        from ray._private import worker
+
+        return getattr(worker, name)(*args, **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"ray.{name}()."
+    return call
+
+
+available_resources = _from_worker("available_resources")
+cluster_resources = _from_worker("cluster_resources")
+timeline = _from_worker("timeline")
+
+
+def current_node_id():
+    """The resource name that stands for this node."""
+    return "node:" + _mobula.info()["node_ip"]

@@ -14,11 +14,18 @@ _LAZY = {
     "ActorPool": "ray.util.actor_pool",
     "PublicAPI": "ray.util.annotations",
     "as_completed": "ray.util.helpers",
+    "connect": "ray.util.client_connect",
     "deregister_serializer": "ray.util.serialization",
+    "disable_log_once_globally": "ray.util.debug",
+    "disconnect": "ray.util.client_connect",
+    "enable_periodic_logging": "ray.util.debug",
     "inspect_serializability": "ray.util.check_serialize",
+    "log_once": "ray.util.debug",
     "map_unordered": "ray.util.helpers",
     "register_serializer": "ray.util.serialization",
 }
+# Modules by other names than their own.
+_MODULES = {"pdb": "ray.util.rpdb", "ray_debugpy": "ray.util.debugpy"}
 
 
 def get_node_ip_address(address=None):
@@ -55,6 +62,8 @@ def __getattr__(name):
 
     if name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(_MODULES[name])
     else:
         try:
             value = importlib.import_module(f"ray.util.{name}")
@@ -67,11 +76,15 @@ def __getattr__(name):
 
 
 __all__ = [
-    *_LAZY,
+    *(name for name in _LAZY if name != "PublicAPI"),
+    *_MODULES,
+    "accelerators",
+    "collective",
     "get_current_placement_group",
     "get_node_instance_id",
     "get_node_ip_address",
     "get_placement_group",
+    "iter",
     "list_named_actors",
     "placement_group",
     "placement_group_table",

@@ -289,9 +289,9 @@ class Pool:
 
     def starmap(self, func, iterable, chunksize=None):
         """[func(*item) for item in iterable], in the pool."""
-        return self.starmap_async(func, iterable, chunksize).get()
+        return self.starmap_async(func, iterable, chunksize=chunksize).get()
 
-    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+    def starmap_async(self, func, iterable, callback=None, error_callback=None, chunksize=None):
         self._check_running()
         calls = [tuple(item) for item in iterable]
         return self._map(func, calls, chunksize, callback, error_callback)

@@ -112,6 +112,10 @@ class StateApiClient:
     def __init__(self, address=None, cookies=None, headers=None):
         self._address = ray_address_to_api_server_url(address)
 
+    def get_address(self):
+        """The dashboard's URL."""
+        return self._address
+
     def _get(self, endpoint, query, timeout, explain):
         url = f"{self._address}{endpoint}?{urllib.parse.urlencode(query)}"
         failure = (

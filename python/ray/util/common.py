@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+INT32_MAX = 2**31 - 1
