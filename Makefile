@@ -46,8 +46,8 @@ sanitize: ## unit tests under ASan+UBSan; those where threads meet under TSan
 	ninja -C build-asan >/dev/null
 	meson test -C build-asan --no-rebuild --suite unit --print-errorlogs -t 5
 	[ -f build-tsan/build.ninja ] || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false >/dev/null
-	ninja -C build-tsan src/ipc/ipc_ring_test src/core/core_test src/store/store_test >/dev/null
-	for name in ipc/ipc_ring core/core store/store; do build-tsan/src/$${name}_test || exit 1; done
+	ninja -C build-tsan src/ipc/ipc_ring_test src/core/core_test src/core/core_serve_test src/core/core_stream_test src/store/store_test >/dev/null
+	for name in ipc/ipc_ring core/core core/core_serve core/core_stream store/store; do build-tsan/src/$${name}_test || exit 1; done
 
 coverage: ## which lines the simulations run; at least 90 % of src/own
 	@tools/coverage 2000

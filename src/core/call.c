@@ -122,7 +122,8 @@ int core_import(Core *core, const Hash *hash, usec_t timeout, Buf *out) {
     for (;;) {
         _cleanup_buf_ Buf answer = { 0 };
         _cleanup_arena_ Arena arena = { 0 };
-        int r = core_call(core, PEER_GCS, MSG_KV_GET, &body, timeout, &answer);
+        usec_t left = MAX(deadline - time_mono_now(), (usec_t)0);
+        int r = core_call(core, PEER_GCS, MSG_KV_GET, &body, left, &answer);
         if (r != 0)
             return r;
         KvReply reply;

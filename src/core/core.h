@@ -85,6 +85,8 @@ typedef struct CoreValue {
 
 const ObjectId *core_ref_id(const CoreRef *ref);
 PeerId core_ref_owner(const CoreRef *ref, WorkerId *ret_owner_worker);
+/* Is it of this Core? One of a Core that has been disconnected can be dropped, and nothing else. */
+bool core_ref_belongs(const Core *core, const CoreRef *ref);
 CoreRef *core_ref_hold(CoreRef *ref); /* one count more; returns it */
 void core_ref_drop(CoreRef *ref);
 /* A reference that arrived inside a value: becomes a borrowed one (owned pointer). */

@@ -141,6 +141,10 @@ const ObjectId *core_ref_id(const CoreRef *ref) {
     return &ref->own.id;
 }
 
+bool core_ref_belongs(const Core *core, const CoreRef *ref) {
+    return ref->core == core;
+}
+
 PeerId core_ref_owner(const CoreRef *ref, WorkerId *ret_owner_worker) {
     if (ret_owner_worker)
         *ret_owner_worker = ref->own.owner == ref->core->info.peer ? ref->core->info.worker

@@ -374,7 +374,7 @@ static PyObject *import_actor(PyObject *module, PyObject *args) {
         return NULL;
     }
     memcpy(&id, bytes, sizeof(id));
-    CoreRef *counting = ref_check(state, ref) ? ((RefObject *)ref)->ref : NULL;
+    CoreRef *counting = ref_check(state, ref) ? ref_known(state, ref) : NULL;
     CoreActor *actor = core_actor_import(state->core, &id, counting, unordered);
     return handle_object(state, actor, !counting, meta);
 }

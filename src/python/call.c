@@ -150,9 +150,11 @@ static void packed_top(PackedArguments *p, CoreRef *ref, bool owned) {
 
 static int pack_one(PackedArguments *p, CallObject *call, PyObject *value) {
     Encoder *e = &p->encoder;
-    if (ref_check(call->state, value) && ((RefObject *)value)->ref) {
-        packed_top(p, ((RefObject *)value)->ref, false);
-        return 0;
+    if (ref_check(call->state, value)) {
+        CoreRef *ref = ref_needed(call->state, value);
+        if (ref)
+            packed_top(p, ref, false);
+        return ref ? 0 : -1;
     }
     e->limit = e->len + (e->len < ARGUMENTS_INLINE_MAX ? CORE_INLINE_MAX : 1024);
     CoreRef *put;

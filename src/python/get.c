@@ -80,21 +80,11 @@ static PyObject *timed_out(void) {
     return raise_class("GetTimeoutError", "Get timed out: some object(s) not ready.");
 }
 
-/* The core's reference of an ObjectRef; one made from bytes by hand names an object of which nothing
- * is known here. */
-static CoreRef *ref_of(PyObject *object) {
-    RefObject *ref = (RefObject *)object;
-    if (!ref->ref)
-        PyErr_Format(PyExc_ValueError, "%R was made from its bytes: its owner is not known",
-                     object);
-    return ref->ref;
-}
-
 static PyObject *get_one(State *state, PyObject *object, usec_t timeout) {
-    CoreRef *ref = ref_of(object);
+    CoreRef *ref = ref_known(state, object);
     CoreValue value;
     if (!ref)
-        return NULL;
+        return raise_unknown(&object, 1);
     if (!core_try_get(state->core, ref, &value)) {
         int r = get_values(state, &ref, 1, timeout, &value);
         if (r)
@@ -159,17 +149,24 @@ static PyObject *waitable_ref(State *state, PyObject *item, PyObject *kept) {
  * among them, and it takes the references that stand for those; NULL where they may not. */
 static CoreRef **refs_of(State *state, PyObject *list, size_t count, PyObject *kept) {
     _cleanup_free_ CoreRef **refs = mem_array(CoreRef *, count + 1);
+    _cleanup_free_ PyObject **unknown = NULL;
+    size_t unknown_len = 0;
     for (size_t i = 0; i < count; i++) {
         PyObject *item = PyList_GetItem(list, (Py_ssize_t)i);
         if (item && !ref_check(state, item))
             item = waitable_ref(state, item, kept);
         if (!item)
             return NULL;
-        refs[i] = ref_of(item);
-        if (!refs[i])
-            return NULL;
+        refs[i] = ref_known(state, item);
+        if (refs[i])
+            continue;
+        if (!unknown)
+            unknown = mem_array(PyObject *, count);
+        unknown[unknown_len++] = item;
     }
-    return TAKE(refs);
+    if (unknown)
+        raise_unknown(unknown, unknown_len);
+    return unknown ? NULL : TAKE(refs);
 }
 
 static PyObject *get_list(State *state, PyObject *list, usec_t timeout) {
@@ -352,9 +349,11 @@ static PyObject *cancel(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "O!pp", state->object_ref, &object, &force, &recursive) ||
         state_need_core(state) < 0)
         return NULL;
-    CoreRef *ref = ref_of(object);
-    if (!ref)
+    CoreRef *ref = ref_known(state, object);
+    if (!ref) {
+        PyErr_SetString(PyExc_TypeError, "No owner found for object.");
         return NULL;
+    }
     CORE_WAIT(state, r = core_cancel(core, ref, force, recursive));
     if (r < 0)
         return raise_error(r);
@@ -392,7 +391,7 @@ static PyObject *watch(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "O!K", state->object_ref, &object, &cookie) ||
         state_need_core(state) < 0)
         return NULL;
-    CoreRef *ref = ref_of(object);
+    CoreRef *ref = ref_needed(state, object);
     if (!ref)
         return NULL;
     core_watch(state->core, ref, cookie);
@@ -419,8 +418,10 @@ static PyObject *watch_take(PyObject *module, PyObject *none) {
 /* object_place(ref) -> (owned here, bytes or None, number of the node whose store has it or 0) */
 static PyObject *object_place(PyObject *module, PyObject *object) {
     State *state = state_of(module);
-    CoreRef *ref = ref_check(state, object) ? ref_of(object) : NULL;
-    if (!ref || state_need_core(state) < 0)
+    if (!ref_check(state, object) || state_need_core(state) < 0)
+        return NULL;
+    CoreRef *ref = ref_needed(state, object);
+    if (!ref)
         return NULL;
     PyObject *mine = core_ref_owner(ref, NULL) == core_info(state->core)->peer ? Py_True : Py_False;
     CorePlace place;
@@ -431,7 +432,7 @@ static PyObject *object_place(PyObject *module, PyObject *object) {
 
 static PyObject *is_ready(PyObject *module, PyObject *object) {
     State *state = state_of(module);
-    CoreRef *ref = ref_check(state, object) ? ref_of(object) : NULL;
+    CoreRef *ref = ref_check(state, object) ? ref_needed(state, object) : NULL;
     return ref ? PyBool_FromLong(core_ref_ready(ref)) : NULL;
 }
 

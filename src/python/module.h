@@ -130,6 +130,13 @@ typedef struct RefObject {
 int ref_init(PyObject *module, State *state);
 /* Takes `ref`. */
 PyObject *ref_object(State *state, CoreRef *ref);
+/* What the core counts of an ObjectRef; NULL: it was made from bytes by hand, or is of an earlier
+ * session, so nobody here knows whose object it is. */
+CoreRef *ref_known(const State *state, PyObject *object);
+/* The same, or NULL with an exception. */
+CoreRef *ref_needed(const State *state, PyObject *object);
+/* Raises what get() and wait() say of those that are not known; always returns NULL. */
+PyObject *raise_unknown(PyObject *const *objects, size_t len);
 static inline bool ref_check(const State *state, PyObject *object) {
     return Py_TYPE(object) == state->object_ref || PyObject_TypeCheck(object, state->object_ref);
 }

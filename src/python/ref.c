@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "model/ids.h"
 #include "python/module.h"
 
 /* ray.ObjectRef: an id and what the core counts. Its death tells the core, once. */
@@ -30,10 +31,45 @@ static void ref_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
+CoreRef *ref_known(const State *state, PyObject *object) {
+    CoreRef *ref = ((RefObject *)object)->ref;
+    return ref && state->core && core_ref_belongs(state->core, ref) ? ref : NULL;
+}
+
+#define UNKNOWN_OWNER                                                                              \
+    "Please make sure that all Ray objects you are trying to access are part of the current Ray "  \
+    "session. Note that object IDs generated randomly (ObjectID.from_random()) or out-of-band "    \
+    "(ObjectID.from_binary(...)) cannot be passed as a task argument because Ray does not know "   \
+    "which task created them. If this was not how your object ID was generated, please file an "   \
+    "issue at https://github.com/ray-project/ray/issues/"
+
 static ObjectId ref_id(PyObject *self) {
     ObjectId id;
     memcpy(&id, ((IdObject *)self)->byte, sizeof(id));
     return id;
+}
+
+CoreRef *ref_needed(const State *state, PyObject *object) {
+    CoreRef *ref = ref_known(state, object);
+    ObjectId id = ref_id(object);
+    if (!ref)
+        PyErr_Format(PyExc_ValueError,
+                     "An application is trying to access a Ray object whose owner is "
+                     "unknown(%s). " UNKNOWN_OWNER,
+                     ID_HEX(&id));
+    return ref;
+}
+
+PyObject *raise_unknown(PyObject *const *objects, size_t len) {
+    _cleanup_buf_ Buf text = { 0 };
+    for (size_t i = 0; i < len; i++) {
+        ObjectId id = ref_id(objects[i]);
+        buf_printf(&text, "%s ", ID_HEX(&id));
+    }
+    return PyErr_Format(
+        PyExc_ValueError,
+        "You are trying to access Ray objects whose owner is unknown. " UNKNOWN_OWNER ". %s",
+        text.data);
 }
 
 static State *type_state(PyObject *self) {
@@ -141,9 +177,10 @@ static PyObject *ref_reduce(PyObject *self, PyObject *none) {
         return NULL;
     _cleanup_py_ PyObject *bytes =
         PyBytes_FromStringAndSize((const char *)object->id.byte, sizeof(ObjectId));
-    if (!object->ref)
-        return Py_BuildValue("(O(O))", Py_TYPE(self), bytes);
     _cleanup_py_ PyObject *done = HOOK_CALL(state, HOOK_REF_ESCAPE, self);
+    /* Peers of an earlier session have the numbers of others by now. */
+    if (done && !ref_known(state, self))
+        return Py_BuildValue("(O(O))", Py_TYPE(self), bytes);
     _cleanup_py_ PyObject *owner = done ? ref_owner(self, NULL) : NULL;
     _cleanup_py_ PyObject *rebuild =
         owner ? PyObject_GetAttrString(state->module, "rebuild_ref") : NULL;

@@ -6,8 +6,8 @@
  * reference of the whole call. */
 
 static CoreRef *stream_argument(State *state, PyObject *object) {
-    CoreRef *ref = ref_check(state, object) ? ((RefObject *)object)->ref : NULL;
-    if (ref && state->core && core_ref_streams(state->core, ref))
+    CoreRef *ref = ref_check(state, object) ? ref_known(state, object) : NULL;
+    if (ref && core_ref_streams(state->core, ref))
         return ref;
     if (state_need_core(state) == 0)
         PyErr_SetString(PyExc_TypeError, "not the reference of a streaming call");
@@ -87,8 +87,8 @@ static PyObject *stream_finished(PyObject *module, PyObject *object) {
 /* stream_close(stream): no error where the session is over. */
 static PyObject *stream_close(PyObject *module, PyObject *object) {
     State *state = state_of(module);
-    CoreRef *ref = ref_check(state, object) ? ((RefObject *)object)->ref : NULL;
-    if (ref && state->core && core_ref_streams(state->core, ref))
+    CoreRef *ref = ref_check(state, object) ? ref_known(state, object) : NULL;
+    if (ref && core_ref_streams(state->core, ref))
         core_stream_close(state->core, ref);
     Py_RETURN_NONE;
 }

@@ -165,16 +165,16 @@ static int encode_binary(Encoder *e, PyObject *value) {
 }
 
 static int encode_ref(Encoder *e, PyObject *value) {
-    RefObject *object = (RefObject *)value;
-    if (!object->ref)
+    CoreRef *ref = ref_known(e->state, value);
+    if (!ref)
         return PLAIN_NOT;
     WorkerId worker;
-    PeerId owner = core_ref_owner(object->ref, &worker);
+    PeerId owner = core_ref_owner(ref, &worker);
     encode_u8(e, 'r');
-    encode_bytes(e, object->id.byte, sizeof(ObjectId));
+    encode_bytes(e, ((RefObject *)value)->id.byte, sizeof(ObjectId));
     encode_bytes(e, &owner, sizeof(owner));
     encode_bytes(e, &worker, sizeof(worker));
-    encoder_nested(e, object->ref);
+    encoder_nested(e, ref);
     encoder_keep(e, value);
     return PLAIN;
 }
@@ -273,8 +273,10 @@ static int collect_refs(Encoder *e, PyObject *refs) {
     Py_ssize_t len = PyList_Size(refs);
     for (Py_ssize_t i = 0; i < len; i++) {
         PyObject *ref = PyList_GetItem(refs, i);
-        if (ref && ref_check(e->state, ref) && ((RefObject *)ref)->ref)
-            encoder_nested(e, ((RefObject *)ref)->ref);
+        CoreRef *needed = ref && ref_check(e->state, ref) ? ref_needed(e->state, ref) : NULL;
+        if (!needed)
+            return -1;
+        encoder_nested(e, needed);
     }
     if (len > 0)
         encoder_keep(e, refs);

@@ -305,3 +305,94 @@ def test_shutdown_hook_of_an_actor(ray):
         print(os.path.exists(path))
     """)
     assert out == "True\n"
+
+
+LATE = """
+    import sys
+    import threading
+    import time
+    import ray
+    ray.init(num_cpus=1)
+
+    def seen():
+        return sys.__dict__.setdefault("seen", [])  # the worker's: copies of functions share it
+
+    class Loud:
+        def __init__(self, number):
+            self.number = number
+
+        def __reduce__(self):
+            return unpickled, (self.number,)
+
+    def unpickled(number):
+        seen().append(("unpickled", number))
+        return Loud(number)
+"""
+
+
+def test_arguments_are_unpickled_by_the_call_that_they_are_for(ray):
+    """Not when a batch of calls is taken: not before those that run ahead of it."""
+    out = ray.run(
+        LATE
+        + """
+    @ray.remote
+    class Async:
+        async def hold(self):
+            time.sleep(0.3)  # the loop: what comes meanwhile is taken at once
+
+        async def take(self, loud):
+            seen().append(("runs", loud.number))
+
+        async def seen(self):
+            return seen()
+
+    a = Async.remote()
+    ray.get(a.seen.remote())
+    calls = [a.hold.remote(), *[a.take.remote(Loud(i)) for i in range(5)]]
+    ray.get(calls)
+    print(ray.get(a.seen.remote()) == [(what, i) for i in range(5) for what in ("unpickled", "runs")])
+    """
+    )
+    assert out == "True\n"
+
+
+def test_arguments_wait_for_a_thread_with_their_call(ray):
+    out = ray.run(
+        LATE
+        + """
+    @ray.remote(concurrency_groups={"watch": 1})
+    class Threaded:
+        def __init__(self):
+            self.gate = threading.Event()
+
+        def take(self, loud):
+            self.gate.wait(20)
+            return loud.number
+
+        @ray.method(concurrency_group="watch")
+        def begun(self):
+            return sorted(seen())
+
+        @ray.method(concurrency_group="watch")
+        def open(self):
+            self.gate.set()
+
+    t = Threaded.options(max_concurrency=2).remote()
+    calls = [t.take.remote(Loud(i)) for i in range(6)]
+    while len(ray.get(t.begun.remote())) < 2:
+        pass
+    print(ray.get(t.begun.remote()))
+    ray.get(t.open.remote())
+    print(ray.get(calls))
+
+    @ray.remote
+    def fails():
+        raise KeyError("an argument")
+
+    try:
+        ray.get(t.take.remote(fails.remote()))
+    except KeyError as e:
+        print(type(e).__mro__[1].__name__)
+    """
+    )
+    assert out == "[('unpickled', 0), ('unpickled', 1)]\n[0, 1, 2, 3, 4, 5]\nRayTaskError\n"

@@ -179,3 +179,34 @@ def test_counter(ray):
         """
     )
     assert out.split() == [str(i) for i in range(1, 10001)]
+
+
+def test_references_of_an_earlier_session_are_refused(ray):
+    out = ray.run(
+        """
+        import ray
+        ray.init(num_cpus=1)
+
+        @ray.remote
+        def f(x):
+            return x
+
+        old = [ray.put(1), ray.put(bytes(1_000_000)), f.remote(2)]
+        print(len(ray.get(old)))
+        ray.shutdown()
+        ray.init(num_cpus=1)
+        made = ray.ObjectRef.from_random()
+        for ref in [*old, made]:
+            for use in (lambda: ray.get(ref), lambda: ray.get([f.remote(3), ref]),
+                        lambda: ray.wait([ref]), lambda: f.remote(ref), lambda: ray.cancel(ref),
+                        lambda: ray.get(ray.get(f.remote([ref]))[0])):
+                try:
+                    print(use())
+                except (ValueError, TypeError) as e:
+                    assert "owner is unknown" in str(e) or "No owner" in str(e), e
+        # Those of this session may have the numbers of the former one.
+        print(ray.get([ray.put(4), f.remote(5)]))
+        del old
+        """
+    )
+    assert out == "3\n[4, 5]\n"
