@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 
 
@@ -153,13 +154,14 @@ class LocalCluster:
     def __init__(self, options, token):
         from ray._private import address
 
-        _resources_json(options)  # refused before anything is made
+        resources = _resources_json(options)  # refused before anything is made
         self.temp_dir = options.get("_temp_dir") or address.default_temp_dir()
         self.node_ip = options.get("_node_ip_address") or address.node_ip()
         self.session_name = _session_name()
         self.session_dir = os.path.join(self.temp_dir, self.session_name)
         self.dashboard_address = ""
         self.daemons = []
+        self._late_dashboard = None
         self._nodes_added = 0
         _make_temp_dir(self.temp_dir)
         for folder in ("logs", "sockets", "runtime_resources"):
@@ -170,7 +172,7 @@ class LocalCluster:
         self._life, self._our_life = os.pipe2(os.O_CLOEXEC)
         self._environment = self._make_environment(token)
         try:
-            self._start(options)
+            self._start(options, resources)
         except BaseException:
             self.stop(wait=True)
             raise
@@ -190,21 +192,24 @@ class LocalCluster:
         self.daemons.append(daemon)
         return daemon
 
-    def _start(self, options):
+    def _start(self, options, resources):
         """All at once: the ports are ours before the daemons run, so none waits for another."""
         deadline = time.monotonic() + 30
         door = _listen(self.node_ip, 0)
         self.gcs_address = _address(door)
         page = self._open_page(options)
-        doors = {"--listen": door, **self._open_gcs_socket()}
+doors = {"--listen": door, **self._open_gcs_socket()}
+        # First the raylet: the interpreter that it starts at once takes longer than all else.
+        raylet = self.raylet_daemon = self._spawn_raylet(options, resources)
         gcs = self._spawn_gcs(doors, options)
-        raylet = self.raylet_daemon = self._spawn_raylet(options)
+        dashboard = self._spawn_dashboard(page) if options["include_dashboard"] else None
         _warm_up()
-        dashboard = self._spawn_dashboard(page) if page else None
         gcs.ready(deadline)
         self.raylet = raylet.ready(deadline)
-        if not (dashboard and self._dashboard(dashboard, options, deadline)):
-            self.dashboard_address = ""
+        if dashboard:
+            dashboard.ready(deadline)
+        elif page:
+            self._late_dashboard = _LateDashboard(self, page)
 
     def _open_page(self, options):
         """The dashboard's socket. Without one a cluster works as well: only who asked is refused."""
@@ -230,7 +235,7 @@ class LocalCluster:
             arguments += ["--dashboard-url", self.dashboard_address]
         return self._spawn("gcs", "gcs_server", doors, *arguments, *self._common())
 
-    def _spawn_raylet(self, options, number=0):
+    def _spawn_raylet(self, options, resources, number=0):
         """Number 0 is the head's; others join it."""
         metrics = options.get("_metrics_export_port")
         sockets = {
@@ -238,7 +243,7 @@ class LocalCluster:
             "--metrics-listen": _listen("127.0.0.1", metrics or 0, 1),
         }
         name = f"raylet.{number}" if number else "raylet"
-        arguments = self._raylet_arguments(options)
+        arguments = self._raylet_arguments(options, resources)
         if number:
             arguments += ["--socket", os.path.join(self.session_dir, "sockets", name)]
         else:
@@ -248,7 +253,7 @@ class LocalCluster:
     def add_raylet(self, options):
         """One more node of the cluster, for tests: its process, and what it said when ready."""
         self._nodes_added += 1
-        daemon = self._spawn_raylet(options, self._nodes_added)
+        daemon = self._spawn_raylet(options, _resources_json(options), self._nodes_added)
         return daemon, daemon.ready(time.monotonic() + 30)
 
     def _spawn_dashboard(self, page):
@@ -258,19 +263,9 @@ class LocalCluster:
     def _common(self):
         return ("--temp-dir", self.temp_dir, "--node-ip", self.node_ip)
 
-    def _dashboard(self, daemon, options, deadline):
-        """Does it serve?"""
-        try:
-            return bool(daemon.ready(deadline))
-        except RuntimeError as e:
-            if options["include_dashboard"]:
-                raise
-            _warn(f"There is no dashboard: {e}")
-            return False
-
-    def _raylet_arguments(self, options):
-        arguments = ["--gcs-address", self.gcs_address, "--python", sys.executable]
-        arguments += ["--resources", _resources_json(options)]
+    def _raylet_arguments(self, options, resources):
+        arguments = ["--gcs-address", self.gcs_address, "--session-name", self.session_name]
+        arguments += ["--python", sys.executable, "--resources", resources]
         if options["labels"]:
             arguments += ["--labels", ",".join(f"{k}={v}" for k, v in options["labels"].items())]
         if options.get("object_spilling_directory"):
@@ -302,9 +297,11 @@ class LocalCluster:
 
     def stop(self, wait):
         """Asks all to end, and insists after 5 s."""
+        if self._late_dashboard:
+            self._late_dashboard.cancel()
         for fd in (self._life, self._our_life):
             os.close(fd)
-        for daemon in reversed(self.daemons):
+        for daemon in sorted(self.daemons, key=lambda d: d.role == "gcs"):  # raylets say goodbye
             daemon.signal(signal.SIGTERM)
         deadline = time.monotonic() + 5
         while not all(daemon.ended() for daemon in self.daemons):
@@ -314,6 +311,52 @@ class LocalCluster:
                 if not wait:
                     return
             time.sleep(0.005)
+        if self._late_dashboard:
+            self._late_dashboard.join()
+
+
+class _LateDashboard:
+    """Starts the dashboard once somebody connects to its socket, and soon in any case: while the
+    driver's first task is on its way, nobody needs it, and it would take a CPU from who is needed."""
+
+    DELAY_MS = 500
+    PATIENCE_S = 30
+
+    def __init__(self, cluster, page):
+        self._cluster, self._page = cluster, page
+        self._cancelled = False
+        self._lock = threading.Lock()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="ray_dashboard", daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        poll = select.poll()
+        poll.register(self._page, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        poll.poll(self.DELAY_MS)
+        try:
+            with self._lock:
+                if self._cancelled:
+                    return
+                daemon = self._cluster._spawn_dashboard(self._page)
+            daemon.ready(time.monotonic() + self.PATIENCE_S)
+        except (OSError, RuntimeError) as e:
+            if not self._cancelled:
+                self._cluster.dashboard_address = ""
+                _warn(f"There is no dashboard: {e}")
+
+    def cancel(self):
+        """It is not started any more; if it was, it is among the cluster's daemons."""
+        with self._lock:
+            self._cancelled = True
+        os.eventfd_write(self._wake, 1)
+
+    def join(self):
+        """After cancel(), and after the end of the daemon."""
+        self._thread.join()
+        os.close(self._wake)
+        self._page.close()
 
 
 def _listen(host, first, tries=1000):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ray.init() returns."""
 import collections.abc
-import html
 import sys
 
 from ray._private import worker
@@ -25,6 +24,8 @@ class BaseContext:
 
     def _repr_html_(self):
         """For notebooks: a table of what a reader wants to know of the cluster."""
+        import html
+
         url = self.dashboard_url
         rows = [("Python version", self.python_version), ("Ray version", self.ray_version)]
         cells = "".join(

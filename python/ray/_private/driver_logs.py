@@ -190,6 +190,7 @@ class LogThread:
     def __init__(self, my_ip, plain):
         self._printer = Printer(my_ip, plain)
         self._stopping = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="ray_print_logs", daemon=True)
         self._thread.start()
 
@@ -198,9 +199,10 @@ class LogThread:
 
         poll = select.poll()
         poll.register(_mobula.log_fd(), select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
         while not self._stopping:
-            if poll.poll(100):
-                self._drain()
+            poll.poll()
+            self._drain()
 
     def _drain(self):
         while (batch := _mobula.log_take()) is not None:
@@ -212,7 +214,10 @@ class LogThread:
     def stop(self):
         """Shows what has arrived and ends the thread."""
         self._stopping = True
+        os.eventfd_write(self._wake, 1)
         if threading.current_thread() is not self._thread:
             self._thread.join(2)
+        if not self._thread.is_alive():
+            os.close(self._wake)
         self._drain()
         self._printer.flush()

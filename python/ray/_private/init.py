@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ray.init() and ray.shutdown()."""
 import atexit
-import glob
 import json
 import os
 import sys
@@ -408,6 +407,8 @@ def _same_gcs(of_raylet, wanted):
 
 def _raylet_sockets(temp_dir):
     """The sockets of this machine's raylets: of the session that started us, then newest first."""
+    import glob
+
     from ray._private.address import default_temp_dir
 
     pattern = os.path.join(temp_dir or default_temp_dir(), "session_2*")

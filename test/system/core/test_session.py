@@ -67,6 +67,40 @@ def test_interrupt_while_waiting(ray):
     assert out == "interrupted\n", err
 
 
+def test_the_dashboard_starts_when_it_is_asked(ray):
+    out = ray.run(
+        """
+        import urllib.request
+        import ray
+        context = ray.init(num_cpus=1)
+        def version():
+            with urllib.request.urlopen(f"http://{context.dashboard_url}/api/version") as answer:
+                return answer.status
+        print(version(), version())
+        ray.shutdown()
+        ray.init(num_cpus=1)
+        ray.shutdown()
+        """
+    )
+    assert out == "200 200\n"
+    assert until(lambda: not ray.processes()), ray.processes()
+
+
+def test_a_dashboard_that_was_wanted_is_there(ray):
+    process = ray.start(
+        """
+        import ray, time
+        ray.init(num_cpus=1, include_dashboard=True)
+        print("ready", flush=True)
+        time.sleep(60)
+        """
+    )
+    assert process.stdout.readline() == "ready\n"
+    assert any("mobula dashboard" in line for line in ray.processes().values())
+    process.terminate()
+    process.wait(10)
+
+
 def test_import_is_light(ray):
     """What `import ray` loads: a driver must not wait for modules that it may never use."""
     out = ray.run(
