@@ -50,7 +50,7 @@ def role(pid):
         return None
     if words[0].rsplit("/", 1)[-1] == "mobula":
         return "daemon"
-    if "ray._private.zygote" in words:
+    if any("ray._private.zygote" in word for word in words):
         return "zygote"
     return "worker" if words[0].startswith("ray::") else None
 

@@ -19,7 +19,7 @@
 
 typedef struct RayletArgs {
     const char *gcs_address, *temp_dir, *node_ip, *node_name, *listen, *resources, *labels, *python;
-    const char *agent_listen, *metrics_listen, *socket, *gcs_socket, *spill_folder;
+    const char *agent_listen, *metrics_listen, *socket, *gcs_socket, *spill_folder, *session_name;
     int64_t prestart, ready_fd, life_fd;
     bool head, verbose;
 } RayletArgs;
@@ -90,6 +90,7 @@ static int start(RayletMain *self, Raylet **ret_raylet) {
         .gcs_address = args->gcs_address,
         .gcs_socket = args->gcs_socket,
         .temp_dir = args->temp_dir,
+        .session_name = args->session_name,
         .node_ip = args->node_ip,
         .node_name = args->node_name,
         .socket_path = args->socket,
@@ -155,6 +156,8 @@ int cmd_raylet(int argc, char **argv) {
         { "gcs-socket", OPTION_TEXT, &args.gcs_socket,
           "Unix socket of a gcs on this host, tried before its address." },
         { "temp-dir", OPTION_TEXT, &args.temp_dir, "Where session folders are." },
+        { "session-name", OPTION_TEXT, &args.session_name,
+          "The cluster's session, where known: the node is ready sooner." },
         { "node-ip", OPTION_TEXT, &args.node_ip, "This node's address as others see it." },
         { "node-name", OPTION_TEXT, &args.node_name, "The node's name; its address else." },
         { "listen", OPTION_TEXT, &args.listen,

@@ -119,21 +119,23 @@ static int open_raylet_doors(NodeProcess *raylet, const StartArgs *args, const S
     return r;
 }
 
-static int add_raylet(NodeProcesses *all, const StartArgs *args, const StartedNode *node) {
+static int add_raylet(NodeProcesses *all, const StartArgs *args, const Session *session,
+                      const StartedNode *node) {
     _cleanup_json_ json_t *resources = NULL;
     _cleanup_free_ char *labels = NULL, *name = NULL;
     int r = start_resources(args, &resources);
     if (r == 0)
         r = start_labels(args, &labels);
     if (r == 0)
-        r = raylet_name(node->session_dir, &name);
+        r = raylet_name(session->dir, &name);
     if (r < 0)
         return r;
     _cleanup_free_ char *text = json_text(resources, 0);
     NodeProcess *raylet = node_process_add(all, name, "raylet", false);
-    node_process_arg(raylet, "--socket", "%s/sockets/%s", node->session_dir, name);
+    node_process_arg(raylet, "--socket", "%s/%s", session->sockets, name);
     node_process_arg(raylet, "--gcs-address", "%s", node->gcs_address);
     node_process_arg(raylet, "--temp-dir", "%s", all->temp_dir);
+    node_process_arg(raylet, "--session-name", "%s", session->name);
     node_process_arg(raylet, "--node-ip", "%s", node->node_ip);
     node_process_arg(raylet, "--listen", "%s:%lld", node->node_ip,
                      (long long)MAX(args->node_manager_port, 0));
@@ -203,7 +205,7 @@ static int head_processes(const StartArgs *args, const char *dashboard_host, con
         r = open_dashboard(args, dashboard_host, node, &dashboard);
     add_gcs(all, session, node, gcs);
     if (r == 0)
-        r = add_raylet(all, args, node);
+        r = add_raylet(all, args, session, node);
     if (r == 0 && with_dashboard)
         add_dashboard(all, node, dashboard);
     return r;
@@ -241,7 +243,7 @@ static int worker_start(const StartArgs *args, NodeProcesses *all, StartedNode *
         return r;
     node->session_dir = str_dup(session.dir);
     node_processes_session(all, session.dir);
-    r = add_raylet(all, args, node);
+    r = add_raylet(all, args, &session, node);
     return r == 0 ? node_processes_launch(all) : r;
 }
 

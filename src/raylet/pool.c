@@ -16,10 +16,11 @@
 enum {
     START_FAILURES_MAX = 3, /* in a row; then who waits is told */
 };
-#define START_TIMEOUT (60 * USEC_PER_SEC)
-#define IDLE_TIMEOUT  (60 * USEC_PER_SEC)
-#define EXIT_GRACE    (5 * USEC_PER_SEC)
-#define STATUS_GRACE  (200 * USEC_PER_MSEC) /* the zygote tells the status after the pidfd */
+#define START_TIMEOUT  (60 * USEC_PER_SEC)
+#define PRESTART_PAUSE (100 * USEC_PER_MSEC)
+#define IDLE_TIMEOUT   (60 * USEC_PER_SEC)
+#define EXIT_GRACE     (5 * USEC_PER_SEC)
+#define STATUS_GRACE   (200 * USEC_PER_MSEC) /* the zygote tells the status after the pidfd */
 
 static size_t idle_bound(const Raylet *raylet) {
     size_t cpus = (size_t)(raylet->here.total.known[RESOURCE_CPU] / QUANTITY_ONE);
@@ -224,32 +225,42 @@ static int worker_spawn(Worker *worker, int out, int err) {
     return 0;
 }
 
+static int fork_by_zygote(Worker *worker, int out, int err) {
+    Zygote *zygote;
+    int r = zygote_get(worker->raylet, worker->env, &zygote);
+    return r < 0 ? r : zygote_fork(zygote, worker, out, err);
+}
+
 static int worker_fork(Worker *worker) {
     _cleanup_close_ int out = -1, err = -1;
     int r = logfile_new(worker->raylet, &worker->id, false, &worker->out, &out);
     if (r == 0)
         r = logfile_new(worker->raylet, &worker->id, true, &worker->err, &err);
-    Zygote *zygote = NULL;
     if (r == 0 && workenv_native(worker->env))
         return worker_spawn(worker, out, err);
     if (r == 0)
-        r = zygote_get(worker->raylet, worker->env, &zygote);
-    if (r == 0)
-        r = zygote_fork(zygote, worker, out, err);
+        r = fork_by_zygote(worker, out, err);
+    if (r == -EPIPE) /* it has just ended: the next one is a new one */
+        r = fork_by_zygote(worker, out, err);
     return r;
 }
 
-static Worker *worker_start(Raylet *raylet, WorkEnv *env) {
+static int worker_start(Raylet *raylet, WorkEnv *env, Worker **ret_worker) {
+    if (raylet->workers_len >= RAYLET_WORKERS_MAX)
+        return error_origin(-EMFILE, "no worker process could be started: there are %d",
+                            RAYLET_WORKERS_MAX);
     Worker *worker = worker_new(raylet);
     worker->env = workenv_ref(env);
     int r = worker_fork(worker);
     if (r < 0) {
-        log_error("a worker can't be started: %s", error_text(r));
+        r = error_context(r, "no worker process could be started");
+        log_error("%s", error_text(r));
         raylet->start_failures++;
         worker_free(worker);
-        return NULL;
+        return r;
     }
-    return worker;
+    *ret_worker = worker;
+    return 0;
 }
 
 static void worker_idle(Worker *worker) {
@@ -305,8 +316,12 @@ void worker_fork_failed(Worker *worker, const char *text) {
         local_gone(worker->local, text);
     Lease *lease = worker->lease;
     worker->lease = NULL;
-    if (lease)
+    if (lease && raylet->start_failures < START_FAILURES_MAX) {
+        lease_worker_gone(lease);   /* another one is tried */
+    } else if (lease) {
+        raylet->start_failures = 0; /* the next request tries again */
         lease_worker_failed(lease, STATUS_CODE_INTERNAL, text);
+    }
     worker_free(worker);
     loop_task_arm(raylet->dispatch_task);
 }
@@ -385,11 +400,13 @@ void pool_start_for(Raylet *raylet, Lease *lease) {
                             "zygote.err and worker-*.err in the session's logs folder");
         return;
     }
-    worker = raylet->workers_len < RAYLET_WORKERS_MAX ? worker_start(raylet, lease->env) : NULL;
-    if (worker)
+    int r = worker_start(raylet, lease->env, &worker);
+    if (r == 0) {
         worker_for(worker, lease);
-    else
-        lease_worker_failed(lease, STATUS_CODE_FULL, "no worker process could be started");
+        return;
+    }
+    _cleanup_free_ char *text = str_dup(error_text(r));
+    lease_worker_failed(lease, STATUS_CODE_FULL, text);
 }
 
 void pool_give_back(Worker *worker) {
@@ -425,14 +442,15 @@ void pool_on_job_finished(Raylet *raylet, const JobId *job) {
 
 /* ---- life ---- */
 
-/* Keeps some ready, so that the first task finds one. */
+/* Keeps some ready, so that the first task finds one: one after the other, as the first of them may be
+ * waited for. */
 static void prestart(void *ctx) {
     Raylet *raylet = ctx;
-    if (raylet->ending || raylet->start_failures >= START_FAILURES_MAX)
+    if (raylet->ending || raylet->start_failures || raylet->workers_len >= raylet->prestart)
         return;
-    while (raylet->idle_len + raylet->starting_len < raylet->prestart)
-        if (!worker_start(raylet, NULL))
-            return;
+    Worker *worker;
+    if (worker_start(raylet, NULL, &worker) == 0)
+        loop_timer_after(raylet->pool_timer, PRESTART_PAUSE);
 }
 
 void pool_init(Raylet *raylet) {

@@ -97,6 +97,16 @@ static void set_texts(Raylet *raylet, const RayletOptions *options) {
     buf_add(&raylet->token, options->token.data, options->token.len);
 }
 
+/* What takes longest of a node's start, the interpreter that workers are forked from, runs while all
+ * else is made. One that does not start is tried again for the first worker, which tells why. */
+static int open_session(Raylet *raylet, const char *name) {
+    Zygote *zygote;
+    int r = session_open(raylet->temp_dir, name, &raylet->session);
+    if (r == 0 && zygote_get(raylet, NULL, &zygote) < 0)
+        log_debug("workers have no zygote yet");
+    return r;
+}
+
 static uint64_t store_bytes(const Raylet *raylet) {
     return (uint64_t)(raylet->here.total.known[RESOURCE_OBJECT_STORE_MEMORY] / QUANTITY_ONE);
 }
@@ -127,7 +137,9 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     peers_init(raylet);
     upstream_init(raylet);
     memory_init(raylet);
-    int r = describe(raylet, options);
+    int r = options->session_name ? open_session(raylet, options->session_name) : 0;
+    if (r == 0)
+        r = describe(raylet, options);
     if (r == 0)
         r = objects_init(raylet, store_bytes(raylet));
     if (r == 0)

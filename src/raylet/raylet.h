@@ -14,19 +14,21 @@ typedef struct Raylet Raylet;
 
 /* Borrowed for the call. */
 typedef struct RayletOptions {
-    const char *gcs_address; /* HOST:PORT */
-    const char *gcs_socket;  /* of a gcs on this host: tried first; may be NULL */
+    const char *gcs_address;  /* HOST:PORT */
+    const char *gcs_socket;   /* of a gcs on this host: tried first; may be NULL */
     const char *temp_dir;
+    const char *session_name; /* of the cluster, where that is known: workers' interpreter starts at
+                               * once then; NULL: gcs tells it */
     const char *node_ip, *node_name, *hostname;
-    NetAddress listen;                       /* for other raylets; port 0 takes a free one */
-    const char *socket_path;                 /* NULL: one in the session's folder */
+    NetAddress listen;        /* for other raylets; port 0 takes a free one */
+    const char *socket_path;  /* NULL: one in the session's folder */
     const ResourceSet *total;
-    const Labels *labels;                    /* the default ones are added */
+    const Labels *labels;     /* the default ones are added */
     bool head;
-    const char *python;                      /* interpreter of workers */
-    const char *spill_folder;                /* where objects go that memory has no room for;
+    const char *python;       /* interpreter of workers */
+    const char *spill_folder; /* where objects go that memory has no room for;
                                               * NULL: temp_dir */
-    Slice token;                             /* empty: none is asked for */
+    Slice token;              /* empty: none is asked for */
     NetAddress agent_listen, metrics_listen; /* of net_address_parse_listen(); zeros: none */
     uint32_t prestart;                       /* workers kept ready before anybody asks */
 } RayletOptions;

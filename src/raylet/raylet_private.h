@@ -394,6 +394,7 @@ void pool_on_job_finished(Raylet *raylet, const JobId *job);
 void pool_on_kill(Raylet *raylet, RayletCall *call);
 /* The zygote for an environment; made when there is none. */
 _must_check_ int zygote_get(Raylet *raylet, const WorkEnv *env, Zygote **ret_zygote);
+/* -EPIPE: it has ended; zygote_get() gives another one. */
 _must_check_ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd);
 /* It does not fork when it is asked: it is killed, what it was asked for fails, and the next one who asks
  * gets another. */

@@ -198,7 +198,12 @@ static void keep_news(void *ctx, const FrameHeader *header, Slice body) {
 static bool learn_session(Raylet *raylet, const Welcome *welcome) {
     raylet->cluster = welcome->cluster;
     _cleanup_free_ char *name = str_dup_slice(welcome->session_name);
-    int r = session_open(raylet->temp_dir, name, &raylet->session);
+    int r = 0;
+    if (!raylet->session.name)
+        r = session_open(raylet->temp_dir, name, &raylet->session);
+    else if (!str_eq(raylet->session.name, name))
+        r = error_origin(-ESTALE, "the head's session is %s, this node was started for %s", name,
+                         raylet->session.name);
     if (r < 0) {
         raylet_fail(raylet, r, error_text(r));
         return false;

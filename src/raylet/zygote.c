@@ -43,13 +43,16 @@ static void zygote_free(Zygote *zygote, const char *text) {
     loop_fd_free(zygote->watch);
     fd_close(zygote->socket); /* it exits when the socket closes */
     loop_child_free(zygote->exit);
+    int failures = raylet->start_failures;
     LIST_EACH_SAFE(item, &raylet->workers) {
         Worker *worker = LIST_ITEM(item, Worker, link);
         if (worker->zygote != zygote)
             continue;
         worker->zygote = NULL;
-        if (worker->state == WORKER_FORKING)
-            worker_fork_failed(worker, text);
+        if (worker->state != WORKER_FORKING)
+            continue;
+        raylet->start_failures = failures; /* one for all of them together */
+        worker_fork_failed(worker, text);
     }
     map_done(&zygote->requests);
     loop_timer_free(zygote->idle_timer);
@@ -67,11 +70,11 @@ static void on_process_end(void *ctx, const LoopExit *end) {
         zygote_free(zygote, "its interpreter was not used any more");
         return;
     }
-    _cleanup_free_ char *text = str_printf(
-        "the process that starts workers (%s -m ray._private.zygote) ended %s %d: look at "
-        "zygote.err in %s",
-        zygote->python, end->signal ? "by signal" : "with status",
-        end->signal ? end->signal : end->code, zygote->raylet->session.logs);
+    _cleanup_free_ char *text =
+        str_printf("the process that starts workers (%s, ray._private.zygote) ended %s %d: look at "
+                   "zygote.err in %s",
+                   zygote->python, end->signal ? "by signal" : "with status",
+                   end->signal ? end->signal : end->code, zygote->raylet->session.logs);
     log_warn("%s", text);
     zygote_free(zygote, text);
 }
@@ -203,6 +206,16 @@ static json_t *fork_packet(const Worker *worker, uint64_t number) {
     return packet;
 }
 
+/* Until it is reaped it has a name that nobody looks up. */
+static void hide(Zygote *zygote) {
+    Raylet *raylet = zygote->raylet;
+    strmap_remove(&raylet->zygotes, zygote->key);
+    free(zygote->key);
+    zygote->key = str_printf("leaving %d", (int)zygote->pid);
+    strmap_put(&raylet->zygotes, zygote->key, zygote);
+    loop_timer_stop(zygote->idle_timer);
+}
+
 int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd) {
     uint64_t number = ++zygote->last_request;
     _cleanup_json_ json_t *packet = fork_packet(worker, number);
@@ -213,6 +226,13 @@ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd) {
                             text.len, PACKET_MAX);
     int fds[] = { out_fd, err_fd };
     int r = send_packet(zygote->socket, &text, fds, ARRAY_LEN(fds));
+    if (r == -EPIPE || r == -ECONNRESET) {
+        hide(zygote);
+        return error_origin(-EPIPE,
+                            "the process that starts workers (%s, ray._private.zygote) has ended: "
+                            "look at zygote.err in %s",
+                            zygote->python, zygote->raylet->session.logs);
+    }
     if (r < 0)
         return r;
     map_put(&zygote->requests, &number, worker);
@@ -262,15 +282,6 @@ void environment_with(json_t *vars, bool (*counts)(const char *name), StrList *o
             strlist_printf(out, "%s=%s", name, json_string_value(value));
 }
 
-/* Until it is reaped it has a name that nobody looks up. */
-static void hide(Zygote *zygote) {
-    Raylet *raylet = zygote->raylet;
-    strmap_remove(&raylet->zygotes, zygote->key);
-    free(zygote->key);
-    zygote->key = str_printf("leaving %d", (int)zygote->pid);
-    strmap_put(&raylet->zygotes, zygote->key, zygote);
-}
-
 /* It exits when nothing more can be asked. */
 static void leave(Zygote *zygote) {
     hide(zygote);
@@ -281,7 +292,6 @@ static void leave(Zygote *zygote) {
 void zygote_stuck(Zygote *zygote) {
     log_warn("process %d, which starts workers, does not: it is killed", (int)zygote->pid);
     hide(zygote);
-    loop_timer_stop(zygote->idle_timer);
     loop_child_kill(zygote->exit, SIGKILL);
 }
 
@@ -303,7 +313,7 @@ static int spawn(Zygote *zygote, int socket) {
         return error_last("open %s", err_path);
     SpawnFd fds[] = { { err, 1 }, { err, 2 }, { socket, ZYGOTE_FD } };
     SpawnSpec spec = {
-        .argv = SPAWN_LIST(zygote->python, "-m", "ray._private.zygote"),
+        .argv = SPAWN_LIST(zygote->python, "-c", "from ray._private.zygote import main; main()"),
         .env = zygote->env,
         .fds = fds,
         .fd_count = ARRAY_LEN(fds),

@@ -198,7 +198,7 @@ class LocalCluster:
         door = _listen(self.node_ip, 0)
         self.gcs_address = _address(door)
         page = self._open_page(options)
-doors = {"--listen": door, **self._open_gcs_socket()}
+        doors = {"--listen": door, **self._open_gcs_socket()}
         # First the raylet: the interpreter that it starts at once takes longer than all else.
         raylet = self.raylet_daemon = self._spawn_raylet(options, resources)
         gcs = self._spawn_gcs(doors, options)

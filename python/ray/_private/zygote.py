@@ -36,12 +36,17 @@ class Zygote:
         poll = select.poll()
         poll.register(self.socket, select.POLLIN)
         poll.register(self.wake, select.POLLIN)
+        complete, timeout = False, 0  # what waits already comes before the rest of the imports
         while True:
-            for fd, _ in poll.poll():
+            events = poll.poll(timeout)
+            for fd, _ in events:
                 if fd == self.wake:
                     self._reap()
                 elif not self._serve():
                     return
+            if not complete:
+                _import_the_rest()
+                complete, timeout = True, None
 
     def _reap(self):
         try:
@@ -176,46 +181,45 @@ def _reseed():
         numpy.random.seed()
 
 
-def _import_what_workers_need():
-    import traceback  # noqa: F401
-
+def _import_what_tasks_need():
+    """What a worker needs before its first task runs: the first one of a node is waited for."""
     import cloudpickle  # noqa: F401
 
+    from ray._private import (  # noqa: F401
+        execution,
+        logging_setup,
+        proctitle,
+        worker_output,
+    )
+
+    logging_setup.ensure()  # as in a driver; what pickles has imported logging
+    gc.freeze()
+
+
+def _import_the_rest():
+    """What most workers need at some time."""
+    import traceback  # noqa: F401
+
     import ray.actor  # noqa: F401
-    import ray.exceptions  # noqa: F401
     import ray.remote_function  # noqa: F401
     import ray.runtime_context  # noqa: F401
     from ray._private import (  # noqa: F401
         calls,
-        errors,
-        execution,
         options,
-        proctitle,
         runtime_env,
         serialization,
         state,
-        worker_output,
     )
 
-
-def _set_up_logging():
-    """As in a driver. Costs nothing here: what pickles has imported logging."""
-    from ray._private import logging_setup
-
-    logging_setup.ensure()
+    gc.collect()
+    gc.freeze()
 
 
 def main():
+    gc.disable()  # what is imported stays
+    sys.path[0] = os.getcwd()  # as -m has it
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=os.dup(_FD))
     os.close(_FD)
     os.set_inheritable(sock.fileno(), False)
-    _import_what_workers_need()
-    _set_up_logging()
-    gc.collect()
-    gc.disable()
-    gc.freeze()
+    _import_what_tasks_need()
     Zygote(sock).run()
-
-
-if __name__ == "__main__":
-    main()

@@ -36,7 +36,7 @@ ROLES = {
     "gcs": ("mobula gcs ", r"\bgcs\b(?!://)"),
     "raylet": ("mobula raylet ", r"\braylet\b.{,40}\b(died|ended|gone|lost)\b"),
     "dashboard": ("mobula dashboard ", r"\bdashboard\b"),
-    "zygote": (" -m ray._private.zygote", r"process that starts workers .* ended by signal 9"),
+    "zygote": (" from ray._private.zygote import main", r"process that starts workers .* ended by signal 9"),
     "job-run": ("mobula job-run ", r"\bjob-run, died\b"),
     "worker": ("ray::", r"worker process has died|WorkerCrashedError|ActorDiedError"),
     "operator": ("mobula operator ", "the operator ended with signal 9"),
