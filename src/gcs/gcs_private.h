@@ -27,7 +27,8 @@ enum {
     GCS_TASKS_KEPT = 100000,     /* records of ended calls */
     GCS_NAME_MAX = 1024,         /* of actors, namespaces, channels, nodes */
 };
-#define GCS_KV_BYTES_MAX ((size_t)4 << 30)
+#define GCS_KV_BYTES_MAX            ((size_t)4 << 30)
+#define GCS_SUBSCRIPTIONS_BYTES_MAX ((size_t)256 << 20)
 
 /* Of a raylet it lasts as long as that raylet's node, whatever connections break. */
 typedef struct GcsConn {
@@ -260,6 +261,7 @@ struct Gcs {
     GcsTasks tasks;
 
     Vec(GcsSubscription) subscriptions;
+    size_t subscriptions_bytes;
     size_t kv_bytes;
 };
 

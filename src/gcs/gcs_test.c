@@ -371,6 +371,10 @@ static void test_publish(void **state) {
     publish.key = SLICE("k");
     ASK(&w, 51, 0, MSG_PUBLISH, publish_encode, &publish);
     CHECK(!find_sent(&w, MSG_PUBLISH));
+    CHECK_INT(w.gcs->subscriptions_bytes, 0);
+    w.gcs->subscriptions_bytes = GCS_SUBSCRIPTIONS_BYTES_MAX; /* others have so many */
+    ASK(&w, 51, 0, MSG_SUBSCRIBE, subscribe_encode, &subscribe);
+    check_status(&w, STATUS_CODE_FULL);
     world_done(&w);
 }
 

@@ -7,7 +7,12 @@
  * keys or to that key. Ours are "node" (NodeView), "job" (JobInfo), "actor" (ActorInfo) and
  * "worker" (PeerDead); processes make up others. */
 
-static void subscription_done(GcsSubscription *s) {
+static size_t bytes_of(const char *channel, Slice key) {
+    return sizeof(GcsSubscription) + strlen(channel) + key.len;
+}
+
+static void subscription_done(Gcs *gcs, GcsSubscription *s) {
+    gcs->subscriptions_bytes -= bytes_of(s->channel, s->key);
     free(s->channel);
     free((void *)(uintptr_t)s->key.data);
 }
@@ -19,10 +24,6 @@ static bool same(const GcsSubscription *s, PeerId peer, const char *channel, Sli
 void pubsub_on_subscribe(Gcs *gcs, GcsCall *call) {
     Subscribe subscribe;
     GCS_DECODE(gcs, call, subscribe_decode, &subscribe);
-    if (gcs->subscriptions.len >= GCS_SUBSCRIPTIONS_MAX) {
-        gcs_reply_status(gcs, call, STATUS_CODE_FULL, "too many subscriptions");
-        return;
-    }
     _cleanup_free_ char *channel = NULL;
     int r = text_from_wire(subscribe.channel, GCS_NAME_MAX, "the channel", &channel);
     if (r < 0) {
@@ -32,7 +33,14 @@ void pubsub_on_subscribe(Gcs *gcs, GcsCall *call) {
     bool have = false;
     VEC_EACH(s, &gcs->subscriptions)
         have |= same(s, call->header->source, channel, subscribe.key);
+    size_t bytes = bytes_of(channel, subscribe.key);
+    if (!have && (gcs->subscriptions.len >= GCS_SUBSCRIPTIONS_MAX ||
+                  gcs->subscriptions_bytes + bytes > GCS_SUBSCRIPTIONS_BYTES_MAX)) {
+        gcs_reply_status(gcs, call, STATUS_CODE_FULL, "too many subscriptions");
+        return;
+    }
     if (!have) {
+        gcs->subscriptions_bytes += bytes;
         Slice key = { subscribe.key.len ? mem_dup(subscribe.key.data, subscribe.key.len) : NULL,
                       subscribe.key.len };
         vec_push(&gcs->subscriptions,
@@ -70,7 +78,7 @@ void pubsub_on_publish(Gcs *gcs, GcsCall *call) {
 void pubsub_peer_dead(Gcs *gcs, PeerId peer) {
     for (size_t i = 0; i < gcs->subscriptions.len;) {
         if (gcs->subscriptions.items[i].peer == peer) {
-            subscription_done(&gcs->subscriptions.items[i]);
+            subscription_done(gcs, &gcs->subscriptions.items[i]);
             vec_remove_swap(&gcs->subscriptions, i);
         } else {
             i++;
@@ -80,6 +88,6 @@ void pubsub_peer_dead(Gcs *gcs, PeerId peer) {
 
 void pubsub_done(Gcs *gcs) {
     VEC_EACH(s, &gcs->subscriptions)
-        subscription_done(s);
+        subscription_done(gcs, s);
     vec_done(&gcs->subscriptions);
 }

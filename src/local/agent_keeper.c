@@ -16,6 +16,7 @@
 
 enum {
     LAUNCH_WAIT_MSEC = 5000,
+    CONNECT_WAIT_SECONDS = 1,
     COMM_MAX = 64,
 };
 
@@ -51,6 +52,9 @@ static int open_socket(const char *pod_dir, int *ret_fd) {
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return error_last("make a socket");
+    /* One that stands still takes no more than its backlog holds. */
+    struct timeval patience = { .tv_sec = CONNECT_WAIT_SECONDS };
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/keeper.sock", dir);
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)

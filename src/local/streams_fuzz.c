@@ -65,6 +65,7 @@ struct WebSocket {
 typedef struct World {
     Loop *loop;
     ApiServer server;
+    Resource pods;
     AgentEndpoint endpoint;
     WebSocket *sockets[SOCKETS];
     HttpQuery query;
@@ -498,6 +499,7 @@ static void *begin(void) {
     signal(SIGPIPE, SIG_IGN);
     world = mem_new(World);
     ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &world->loop) == 0);
+    world->pods = (Resource){ .group = "", .plural = "pods" };
     world->server.loop = world->endpoint.loop = world->loop;
     list_init(&world->endpoint.sessions);
     for (int i = 0; i < 3; i++)
@@ -515,6 +517,7 @@ static const FuzzWorld fuzz_world = { .begin = begin, .end = end };
 static Rest *rest_made(enum Kind kind) {
     Rest *rest = mem_new(Rest);
     rest->server = &world->server;
+    rest->call.resource = &world->pods;
     rest->call.ns = "ns";
     rest->call.name = "pod";
     rest->call.subresource = kind != KIND_EXEC_SERVER ? "portforward"

@@ -18,6 +18,7 @@ enum {
     CROWDED_BYTES = 64 << 20,
     WAITING_BYTES_MAX = 64 << 20,
     SUBSCRIPTIONS_MAX = 100000,
+    SUBSCRIPTIONS_BYTES_MAX = 64 << 20,
 };
 
 typedef struct CallKey {
@@ -43,6 +44,7 @@ struct Resend {
     Map by_key;
     size_t bytes, waiting_bytes; /* of calls that gcs answers at once; of the others */
     Vec(KeptSubscription) subscriptions;
+    size_t subscriptions_bytes;
 };
 
 static CallKey key_of(PeerId source, uint32_t stream) {
@@ -70,8 +72,10 @@ static void subscription_keep(struct Resend *resend, const FrameHeader *header, 
         if (have->source == header->source && have->header.type == header->type &&
             slice_eq(buf_slice(&have->body), body))
             return;
-    if (resend->subscriptions.len >= SUBSCRIPTIONS_MAX)
+    if (resend->subscriptions.len >= SUBSCRIPTIONS_MAX ||
+        resend->subscriptions_bytes + body.len > SUBSCRIPTIONS_BYTES_MAX)
         return;
+    resend->subscriptions_bytes += body.len;
     KeptSubscription kept = { .source = header->source, .header = *header };
     kept.header.flags = 0; /* its call is answered; what it gets from now on are news */
     buf_add(&kept.body, body.data, body.len);
@@ -127,6 +131,7 @@ void resend_forget(Raylet *raylet, PeerId source) {
     for (size_t i = 0; i < resend->subscriptions.len;) {
         KeptSubscription *kept = &resend->subscriptions.items[i];
         if (kept->source == source) {
+            resend->subscriptions_bytes -= kept->body.len;
             buf_done(&kept->body);
             vec_remove_swap(&resend->subscriptions, i);
         } else {
