@@ -175,14 +175,15 @@ static void welcome(Local *local) {
     };
     int fds[5] = { local->bell.memfd, local->bell.eventfd };
     size_t count = local->bell.page ? 2 : 0;
-    ObjectsDoor door = { 0 };
+    ObjectsDoor door = { .pins_fd = -1 };
     if (count)
         objects_join(raylet, local->peer, &door);
+    _cleanup_close_ int pins = door.pins_fd;
     if (door.bytes) {
         message.arena_bytes = door.bytes;
         message.disk_bytes = door.disk_bytes;
         fds[count++] = door.arena_fd;
-        fds[count++] = door.pins_fd;
+        fds[count++] = pins;
         if (door.disk_bytes)
             fds[count++] = door.disk_fd;
     }

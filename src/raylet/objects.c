@@ -83,7 +83,7 @@ void objects_done(Raylet *raylet) {
 
 void objects_join(Raylet *raylet, PeerId peer, ObjectsDoor *ret_door) {
     StoreServer *store = raylet->objects->store;
-    *ret_door = (ObjectsDoor){ .disk_fd = -1 };
+    *ret_door = (ObjectsDoor){ .disk_fd = -1, .pins_fd = -1 };
     if (!store || store_server_join(store, peer, &ret_door->pins_fd) < 0)
         return;
     ret_door->arena_fd = store_server_fd(store);

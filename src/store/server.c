@@ -28,7 +28,6 @@ typedef struct Kept {
 
 typedef struct Process {
     PeerId peer;
-    int fd;
     _Atomic uint64_t *pins;
     bool asked; /* to drop what it keeps */
 } Process;
@@ -101,7 +100,6 @@ int store_server_new(uint64_t bytes, int disk_fd, uint64_t disk_bytes, StoreServ
 
 static void process_done(Process *p) {
     munmap(p->pins, STORE_PINS * sizeof(uint64_t));
-    fd_close(p->fd);
 }
 
 StoreServer *store_server_ref(StoreServer *server) {
@@ -407,19 +405,16 @@ void store_server_dropped(StoreServer *server, PeerId process, uint64_t offset, 
 
 int store_server_join(StoreServer *server, PeerId peer, int *ret_pins_fd) {
     size_t size = STORE_PINS * sizeof(uint64_t);
-    Process p = { .peer = peer, .fd = memfd_create("pins", MFD_CLOEXEC | MFD_ALLOW_SEALING) };
+    _cleanup_close_ int fd = memfd_create("pins", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     void *map = MAP_FAILED;
-    if (p.fd >= 0 && ftruncate(p.fd, (off_t)size) == 0 &&
-        fcntl(p.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        map = mmap(NULL, size, PROT_READ, MAP_SHARED, p.fd, 0);
-    if (map == MAP_FAILED) {
-        int r = error_last("make a pin table");
-        fd_close(p.fd);
-        return r;
-    }
-    p.pins = map;
-    vec_push(&server->processes, p);
-    *ret_pins_fd = p.fd;
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return error_last("make a pin table");
+    vec_push(&server->processes, ((Process){ .peer = peer, .pins = map }));
+    *ret_pins_fd = fd;
+    fd = -1;
     return 0;
 }
 

@@ -30,7 +30,7 @@ uint64_t store_server_disk_bytes(const StoreServer *server);
 uint64_t store_server_used(const StoreServer *server); /* in granted slabs of memory */
 uint64_t store_server_disk_used(const StoreServer *server);
 
-/* A process joins: *ret_pins_fd is its pin table, borrowed until it leaves. */
+/* A process joins: *ret_pins_fd is its pin table, the caller's to pass on and to close. */
 _must_check_ int store_server_join(StoreServer *server, PeerId process, int *ret_pins_fd);
 /* It is gone: its slabs are closed, its unfinished objects and those it owned are freed. */
 void store_server_leave(StoreServer *server, PeerId process);

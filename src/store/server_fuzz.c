@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/fuzz_world.h"
 #include "base/str.h"
 #include "model/ids.h"
@@ -66,7 +67,7 @@ typedef struct World {
  * that costs more than all the rest. Tables lie here, pages come when they are touched. */
 static struct {
     uint64_t pins[TABLES][STORE_PINS];
-    bool taken[TABLES];
+    int held[TABLES]; /* by its descriptor and mappings; 0: free */
 } outside;
 
 static uint64_t *table_of(int fd) {
@@ -82,9 +83,9 @@ WRAPPED(int, memfd_create, const char *name, unsigned flags) {
     if (!str_eq(name, "pins"))
         return __real_memfd_create(name, flags);
     for (int i = 0; i < TABLES; i++) {
-        if (outside.taken[i])
+        if (outside.held[i])
             continue;
-        outside.taken[i] = true;
+        outside.held[i] = 1;
         memset(outside.pins[i], 0, PAGE);
         return PINS_FD + i;
     }
@@ -94,7 +95,7 @@ WRAPPED(int, memfd_create, const char *name, unsigned flags) {
 WRAPPED(int, fd_close, int fd) {
     if (!table_of(fd))
         return __real_fd_close(fd);
-    outside.taken[fd - PINS_FD] = false;
+    outside.held[fd - PINS_FD]--;
     return -1;
 }
 
@@ -108,12 +109,18 @@ WRAPPED(int, fcntl64, int fd, int what, int how) {
 
 WRAPPED(void *, mmap64, void *at, size_t len, int prot, int flags, int fd, off_t offset) {
     uint64_t *table = table_of(fd);
-    return table ? table : __real_mmap64(at, len, prot, flags, fd, offset);
+    if (!table)
+        return __real_mmap64(at, len, prot, flags, fd, offset);
+    outside.held[fd - PINS_FD]++;
+    return table;
 }
 
 WRAPPED(int, munmap, void *at, size_t len) {
-    return (uintptr_t)at - (uintptr_t)outside.pins < sizeof(outside.pins) ? 0
-                                                                          : __real_munmap(at, len);
+    uintptr_t offset = (uintptr_t)at - (uintptr_t)outside.pins;
+    if (offset >= sizeof(outside.pins))
+        return __real_munmap(at, len);
+    outside.held[offset / sizeof(outside.pins[0])]--;
+    return 0;
 }
 
 WRAPPED(int, fallocate64, int fd, int mode, off_t offset, off_t len) {
@@ -169,6 +176,7 @@ static void step_join(World *world, uint8_t which) {
     void *map =
         mmap(NULL, STORE_PINS * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     ASSERT(map != MAP_FAILED);
+    fd_close(fd);
     world->pins[at] = map;
 }
 

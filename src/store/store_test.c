@@ -19,7 +19,7 @@ static StoreClient *join(StoreServer *server, PeerId peer) {
     int disk = store_server_disk_fd(server);
     StoreDoor door = { .arena_fd = fcntl(store_server_fd(server), F_DUPFD_CLOEXEC, 0),
                        .disk_fd = disk < 0 ? -1 : fcntl(disk, F_DUPFD_CLOEXEC, 0),
-                       .pins_fd = fcntl(pins, F_DUPFD_CLOEXEC, 0),
+                       .pins_fd = pins,
                        .bytes = store_server_bytes(server),
                        .disk_bytes = store_server_disk_bytes(server) };
     CHECK_OK(store_client_open(&door, &client));
