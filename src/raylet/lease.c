@@ -283,7 +283,8 @@ static void place_passed_on(Lease *lease) {
     bool failed;
     if (!env_ready(lease, &failed))
         return;
-    if (raylet->starting_len >= starting_bound(raylet))
+    lease->waits_to_start = raylet->starting_len >= starting_bound(raylet);
+    if (lease->waits_to_start)
         return; /* soon */
     if (resources_take(lease)) {
         place_here(lease);
@@ -363,6 +364,8 @@ void leases_dispatch(void *ctx) {
             if (stuck[i]->shape == lease->shape)
                 like = stuck[i];
         list_push(&raylet->waiting, &lease->link);
+        if (lease->waits_to_start && raylet->starting_len >= starting_bound(raylet))
+            continue; /* there may be thousands, each time one has started */
         if (!job_cache_find(raylet, &lease->job))
             continue;
         if (like) {

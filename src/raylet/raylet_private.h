@@ -22,7 +22,7 @@
 
 enum {
     RAYLET_LOCALS_MAX = 16384,    /* connected processes */
-    RAYLET_WORKERS_MAX = 8192,
+    RAYLET_WORKERS_MAX = 16000,
     RAYLET_LEASES_MAX = 200000,   /* asked for or held */
     RAYLET_RINGS_MAX = 65536,
     RAYLET_SPILLS_MAX = 2,        /* how often a request is passed on */
@@ -157,16 +157,17 @@ struct Lease {
     DeviceShare gpus;
     bool in_group;
     GroupId group;
-    int32_t bundle;   /* -1: any */
-    bool capture;     /* what it submits runs in the group as well */
-    HeldBundle *held; /* what its resources were taken from; NULL: the node */
+    int32_t bundle;      /* -1: any */
+    bool capture;        /* what it submits runs in the group as well */
+    HeldBundle *held;    /* what its resources were taken from; NULL: the node */
     Worker *worker;
-    bool retriable;   /* what it runs may run again */
+    bool retriable;      /* what it runs may run again */
     usec_t granted_at;
-    bool feasible;    /* some node could take it with time */
-    bool blocked;     /* its CPUs are lent out */
-    bool recalled;    /* its holder was told that others wait */
-    bool wants_room;  /* waits for what others hold here */
+    bool feasible;       /* some node could take it with time */
+    bool blocked;        /* its CPUs are lent out */
+    bool recalled;       /* its holder was told that others wait */
+    bool wants_room;     /* waits for what others hold here */
+    bool waits_to_start; /* passed on, and all that it needs is that fewer workers start */
     uint32_t spill_call;
     NodeId spill_node;
     uint64_t spill_look;      /* Raylet.looks at that time */
@@ -633,7 +634,7 @@ void memory_done(Raylet *raylet);
 /* `bytes` 0: none. */
 _must_check_ int objects_init(Raylet *raylet, uint64_t bytes);
 void objects_done(Raylet *raylet);
-typedef struct ObjectsDoor { /* all borrowed */
+typedef struct ObjectsDoor { /* borrowed, but for pins_fd, which the caller closes */
     int arena_fd, pins_fd, disk_fd;
     uint64_t bytes, disk_bytes;
 } ObjectsDoor;

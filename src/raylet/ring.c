@@ -10,8 +10,10 @@
  * marked dead when an end is gone. */
 
 static Ring *ring_between(const Local *a, const Local *b) {
-    VEC_EACH(ring, &a->rings)
-        if ((*ring)->ends[0] == b || (*ring)->ends[1] == b)
+    const Local *few = a->rings.len < b->rings.len ? a : b; /* a driver may have thousands */
+    const Local *other = few == a ? b : a;
+    VEC_EACH(ring, &few->rings)
+        if ((*ring)->ends[0] == other || (*ring)->ends[1] == other)
             return *ring;
     return NULL;
 }
