@@ -24,17 +24,24 @@ static void test_error_keeps_its_sentence(void **state) {
     CHECK_STR(error_text(-ENOENT), strerror(ENOENT));
 }
 
-static void test_map_against_a_model(void **state) {
-    UNUSED(state);
+static void map_against_a_model(bool inside) {
     enum {
         N = 4096
     };
-    static bool model[N];
-    static int values[N];
+    bool model[N] = { false };
+    struct {
+        char other;
+        uint32_t key;
+    } values[N], *value;
     Map map;
-    map_init(&map, sizeof(uint32_t));
+    if (inside)
+        map_init_inside(&map, sizeof(uint32_t), (size_t)((char *)&values->key - (char *)values));
+    else
+        map_init(&map, sizeof(uint32_t));
     uint32_t random = 12345;
     size_t live = 0;
+    for (uint32_t i = 0; i < N; i++)
+        values[i].key = i;
     for (int step = 0; step < 200000; step++) {
         random = random * 1664525u + 1013904223u;
         uint32_t key = (random >> 8) % N;
@@ -49,12 +56,20 @@ static void test_map_against_a_model(void **state) {
         }
         CHECK(map_len(&map) == live);
     }
-    size_t seen = 0;
-    int *value;
-    MAP_EACH(&map, pos, value)
+    size_t seen = 0, pos = 0;
+    const void *key;
+    while ((value = map_next(&map, &pos, &key))) {
         seen += model[value - values];
+        CHECK(memcmp(key, &value->key, sizeof(value->key)) == 0);
+    }
     CHECK(seen == live);
     map_done(&map);
+}
+
+static void test_map_against_a_model(void **state) {
+    UNUSED(state);
+    map_against_a_model(false);
+    map_against_a_model(true);
 }
 
 static void test_strmap(void **state) {

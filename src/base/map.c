@@ -28,18 +28,44 @@ uint64_t base_hash(const void *data, size_t len) {
     return XXH3_64bits_withSeed(data, len, hash_seed());
 }
 
-/* Slot layout: value, then the key, padded to a multiple of 8. */
-static inline void **slot_value(const Map *map, size_t i) {
-    return (void **)(void *)(map->slots + i * map->stride);
+/* A slot begins with the value. Behind it lies a copy of the key, padded to a multiple of 8; or, where the
+ * values have the keys, only 32 bits of the hash, and then slots are not aligned. */
+static inline void *slot_value(const Map *map, size_t i) {
+    void *value;
+    memcpy(&value, map->slots + i * map->stride, sizeof(value));
+    return value;
 }
-static inline uint8_t *slot_key(const Map *map, size_t i) {
+
+static inline void slot_set(Map *map, size_t i, void *value) {
+    memcpy(map->slots + i * map->stride, &value, sizeof(value));
+}
+
+static inline uint8_t *slot_rest(const Map *map, size_t i) {
     return map->slots + i * map->stride + sizeof(void *);
+}
+
+static inline uint32_t slot_hash(const Map *map, size_t i) {
+    uint32_t hash;
+    memcpy(&hash, slot_rest(map, i), sizeof(hash));
+    return hash;
+}
+
+static inline const uint8_t *slot_key(const Map *map, size_t i) {
+    return map->inside ? (const uint8_t *)slot_value(map, i) + map->key_at : slot_rest(map, i);
 }
 
 void map_init(Map *map, size_t key_size) {
     ASSERT(key_size > 0 && key_size < 256);
     *map = (Map){ .key_size = (uint32_t)key_size,
                   .stride = (uint32_t)ALIGN_UP(sizeof(void *) + key_size, 8) };
+}
+
+void map_init_inside(Map *map, size_t key_size, size_t key_at) {
+    ASSERT(key_size > 0 && key_size < 256);
+    *map = (Map){ .key_size = (uint32_t)key_size,
+                  .stride = sizeof(void *) + sizeof(uint32_t),
+                  .key_at = (uint32_t)key_at,
+                  .inside = true };
 }
 
 void map_done(Map *map) {
@@ -52,32 +78,41 @@ void map_clear(Map *map) {
     map_done(map);
 }
 
-static size_t map_find(const Map *map, const void *key) {
+static inline uint32_t key_hash(const Map *map, const void *key) {
+    return (uint32_t)base_hash(key, map->key_size);
+}
+
+static size_t map_find(const Map *map, const void *key, uint32_t hash) {
     if (!map->cap)
         return SIZE_MAX;
     size_t mask = map->cap - 1;
-    for (size_t i = base_hash(key, map->key_size) & mask;; i = (i + 1) & mask) {
-        void *value = *slot_value(map, i);
+    for (size_t i = hash & mask;; i = (i + 1) & mask) {
+        void *value = slot_value(map, i);
         if (!value)
             return SIZE_MAX;
-        if (value != TOMBSTONE && memcmp(slot_key(map, i), key, map->key_size) == 0)
+        if (value == TOMBSTONE || (map->inside && slot_hash(map, i) != hash))
+            continue;
+        if (memcmp(slot_key(map, i), key, map->key_size) == 0)
             return i;
     }
 }
 
 void *map_get(const Map *map, const void *key) {
-    size_t i = map_find(map, key);
-    return i == SIZE_MAX ? NULL : *slot_value(map, i);
+    size_t i = map_find(map, key, key_hash(map, key));
+    return i == SIZE_MAX ? NULL : slot_value(map, i);
 }
 
-static void map_insert_new(Map *map, const void *key, void *value) {
-    size_t mask = map->cap - 1, i = base_hash(key, map->key_size) & mask;
-    while (*slot_value(map, i) && *slot_value(map, i) != TOMBSTONE)
+static void map_insert_new(Map *map, const void *key, uint32_t hash, void *value) {
+    size_t mask = map->cap - 1, i = hash & mask;
+    while (slot_value(map, i) && slot_value(map, i) != TOMBSTONE)
         i = (i + 1) & mask;
-    if (!*slot_value(map, i))
+    if (!slot_value(map, i))
         map->used++;
-    *slot_value(map, i) = value;
-    memcpy(slot_key(map, i), key, map->key_size);
+    slot_set(map, i, value);
+    if (map->inside)
+        memcpy(slot_rest(map, i), &hash, sizeof(hash));
+    else
+        memcpy(slot_rest(map, i), key, map->key_size);
     map->len++;
 }
 
@@ -86,38 +121,42 @@ static void map_rehash(Map *map) {
     size_t cap = 16;
     while (cap < (map->len + 1) * 2)
         cap *= 2;
+    ASSERT(cap - 1 <= UINT32_MAX);
     map->slots = mem_zalloc_array(cap, map->stride);
     map->cap = cap;
     map->len = map->used = 0;
     for (size_t i = 0; i < old.cap; i++) {
-        void *value = *slot_value(&old, i);
-        if (value && value != TOMBSTONE)
-            map_insert_new(map, slot_key(&old, i), value);
+        void *value = slot_value(&old, i);
+        if (!value || value == TOMBSTONE)
+            continue;
+        const void *key = old.inside ? NULL : slot_key(&old, i); /* nobody looks into the values */
+        map_insert_new(map, key, key ? key_hash(map, key) : slot_hash(&old, i), value);
     }
     free(old.slots);
 }
 
 void *map_put(Map *map, const void *key, void *value) {
     ASSERT(value && map->key_size);
-    size_t i = map_find(map, key);
+    uint32_t hash = key_hash(map, key);
+    size_t i = map_find(map, key, hash);
     if (i != SIZE_MAX) {
-        void *former = *slot_value(map, i);
-        *slot_value(map, i) = value;
+        void *former = slot_value(map, i);
+        slot_set(map, i, value);
         return former;
     }
     if ((map->used + 1) * 4 > map->cap * 3)
         map_rehash(map);
-    map_insert_new(map, key, value);
+    map_insert_new(map, key, hash, value);
     return NULL;
 }
 
 void *map_remove(Map *map, const void *key) {
-    size_t i = map_find(map, key);
+    size_t i = map_find(map, key, key_hash(map, key));
     if (i == SIZE_MAX)
         return NULL;
-    void *value = *slot_value(map, i);
-    bool last_of_run = !*slot_value(map, (i + 1) & (map->cap - 1));
-    *slot_value(map, i) = last_of_run ? NULL : TOMBSTONE;
+    void *value = slot_value(map, i);
+    bool last_of_run = !slot_value(map, (i + 1) & (map->cap - 1));
+    slot_set(map, i, last_of_run ? NULL : TOMBSTONE);
     map->used -= last_of_run;
     map->len--;
     return value;
@@ -125,7 +164,7 @@ void *map_remove(Map *map, const void *key) {
 
 void *map_next(const Map *map, size_t *pos, const void **ret_key) {
     for (; *pos < map->cap; (*pos)++) {
-        void *value = *slot_value(map, *pos);
+        void *value = slot_value(map, *pos);
         if (!value || value == TOMBSTONE)
             continue;
         if (ret_key)

@@ -3,7 +3,7 @@
 
 /*
  * Open-addressing hash maps to pointers: Map has keys of one fixed size (ids, numbers), StrMap
- * has C strings. Keys are copied in. Pointers are the caller's. Hashes are seeded per process,
+ * has C strings. Keys are copied in, unless the values have them. Pointers are the caller's. Hashes are seeded per process,
  * so an outsider can't choose colliding keys. Iteration order is unspecified; inserting while
  * iterating is forbidden, removing the current entry is allowed.
  */
@@ -11,12 +11,17 @@
 #include "base/base.h"
 
 typedef struct Map {
-    uint8_t *slots; /* cap slots of { void *value; uint32_t hash; key } ; value NULL is free */
+    uint8_t *slots; /* cap slots of { void *value; key }; value NULL is free */
     size_t cap, len, used;
     uint32_t key_size, stride;
+    uint32_t key_at; /* inside: in the value */
+    bool inside;     /* slots of { void *value; uint32_t hash } */
 } Map;
 
 void map_init(Map *map, size_t key_size);
+/* The key of each value lies in it, at `key_at`, and does not change while it is in the map: a table of
+ * millions is a third as large. A value is put under its own key only. */
+void map_init_inside(Map *map, size_t key_size, size_t key_at);
 /* Frees the table, not the values. */
 void map_done(Map *map);
 void map_clear(Map *map);

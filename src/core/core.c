@@ -464,7 +464,7 @@ static Core *core_new(const CoreOptions *o) {
     core->spin_budget = SPIN_MAX / 4;
     id_source_init(&core->ids);
     map_init(&core->peers, sizeof(PeerId));
-    map_init(&core->tasks, sizeof(TaskId));
+    map_init_inside(&core->tasks, sizeof(TaskId), offsetof(CorePending, task));
     map_init(&core->actors, sizeof(ActorId));
     map_init(&core->exported, sizeof(Hash));
     map_init(&core->groups, sizeof(GroupId));

@@ -19,7 +19,7 @@ struct OwnExtra {
 
 void own_init(Own *own, PeerId self) {
     *own = (Own){ .self = self };
-    map_init(&own->refs, sizeof(ObjectId));
+    map_init_inside(&own->refs, sizeof(ObjectId), offsetof(OwnRef, id));
 }
 
 void own_done(Own *own) {
