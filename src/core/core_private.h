@@ -49,21 +49,23 @@ enum {
 /* ---- values ---- */
 
 /* Immutable bytes with a count; the count is atomic since values are released without the lock.
- * They lie behind the record, or in a node's store (large.c): then `data` is NULL until pinned. */
+ * They lie in the place of what only those in a node's store have (large.c), whose `data` is NULL until
+ * pinned: each queued call has some. */
 struct CoreBytes {
     _Atomic uint32_t count;
     bool in_store;
-    uint8_t missed;   /* in_store: how often it was gone again before we could pin it */
-    uint32_t readers; /* in_store: values given out by get; with the last of them the pin goes */
     size_t size;
     const uint8_t *data;
-    Core *core;                            /* in_store: whose pin */
-    ObjectId object;
-    PeerId location;                       /* the raylet that has it */
-    uint64_t offset, generation;           /* there */
-    uint64_t here_offset, here_generation; /* in this node's store, once it is here */
     CoreBytes *aside; /* of an error: the value in whose place it stands, for want of room here */
-    PeerId pushed_to; /* the raylet that was last to get it before it asked */
+    /* in_store: */
+    Core *core;                  /* whose pin */
+    uint32_t readers;            /* values given out by get; with the last of them the pin goes */
+    uint8_t missed;              /* how often it was gone again before we could pin it */
+    ObjectId object;
+    PeerId location;             /* the raylet that has it */
+    uint64_t offset, generation; /* there */
+    uint64_t here_offset, here_generation; /* in this node's store, once it is here */
+    PeerId pushed_to;                      /* the raylet that was last to get it before it asked */
 };
 
 CoreBytes *bytes_new(const void *data, size_t size);

@@ -61,7 +61,8 @@ static bool ref_readable(Core *core, CoreRef *ref) {
 static void value_of(CoreRef *ref, CoreValue *ret_value) {
     ret_value->kind = atomic_load_explicit(&ref->kind, memory_order_acquire);
     ret_value->hold = bytes_hold(ref->value);
-    ref->value->readers += ref->value->in_store;
+    if (ref->value->in_store)
+        ref->value->readers++;
     ret_value->data = ref->value->data;
     ret_value->size = ref->value->size;
 }

@@ -12,10 +12,16 @@
 /* ---- bytes ------------------------------------------------------------------------------ */
 
 static CoreBytes *bytes_alloc(size_t size, uint8_t **ret_data) {
-    CoreBytes *bytes = mem_alloc(sizeof(CoreBytes) + size);
-    *bytes = (CoreBytes){ .size = size };
+    enum {
+        BEFORE = offsetof(CoreBytes, core)
+    };
+    _Static_assert(BEFORE % 16 == 0, "data are aligned as memory of malloc() is");
+    CoreBytes *bytes = mem_alloc(BEFORE + size);
     atomic_init(&bytes->count, 1);
-    *ret_data = (uint8_t *)(bytes + 1);
+    bytes->in_store = false;
+    bytes->size = size;
+    bytes->aside = NULL;
+    *ret_data = (uint8_t *)bytes + BEFORE;
     bytes->data = *ret_data;
     return bytes;
 }
