@@ -84,7 +84,7 @@ static PyObject *get_one(State *state, PyObject *object, usec_t timeout) {
     CoreRef *ref = ref_known(state, object);
     CoreValue value;
     if (!ref)
-        return raise_unknown(&object, 1);
+        return raise_unknown(&object, 1, false);
     if (!core_try_get(state->core, ref, &value)) {
         int r = get_values(state, &ref, 1, timeout, &value);
         if (r)
@@ -165,7 +165,7 @@ static CoreRef **refs_of(State *state, PyObject *list, size_t count, PyObject *k
         unknown[unknown_len++] = item;
     }
     if (unknown)
-        raise_unknown(unknown, unknown_len);
+        raise_unknown(unknown, unknown_len, kept != NULL);
     return unknown ? NULL : TAKE(refs);
 }
 

@@ -135,8 +135,8 @@ PyObject *ref_object(State *state, CoreRef *ref);
 CoreRef *ref_known(const State *state, PyObject *object);
 /* The same, or NULL with an exception. */
 CoreRef *ref_needed(const State *state, PyObject *object);
-/* Raises what get() and wait() say of those that are not known; always returns NULL. */
-PyObject *raise_unknown(PyObject *const *objects, size_t len);
+/* Raises what get() says of those that are not known, or wait(); always returns NULL. */
+PyObject *raise_unknown(PyObject *const *objects, size_t len, bool waits);
 static inline bool ref_check(const State *state, PyObject *object) {
     return Py_TYPE(object) == state->object_ref || PyObject_TypeCheck(object, state->object_ref);
 }

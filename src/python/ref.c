@@ -49,27 +49,34 @@ static ObjectId ref_id(PyObject *self) {
     return id;
 }
 
+static PyObject *raise_owner_unknown(const char *ids) {
+    return PyErr_Format(PyExc_ValueError,
+                        "An application is trying to access a Ray object whose owner is "
+                        "unknown(%s). " UNKNOWN_OWNER,
+                        ids);
+}
+
 CoreRef *ref_needed(const State *state, PyObject *object) {
     CoreRef *ref = ref_known(state, object);
     ObjectId id = ref_id(object);
     if (!ref)
-        PyErr_Format(PyExc_ValueError,
-                     "An application is trying to access a Ray object whose owner is "
-                     "unknown(%s). " UNKNOWN_OWNER,
-                     ID_HEX(&id));
+        raise_owner_unknown(ID_HEX(&id));
     return ref;
 }
 
-PyObject *raise_unknown(PyObject *const *objects, size_t len) {
-    _cleanup_buf_ Buf text = { 0 };
+PyObject *raise_unknown(PyObject *const *objects, size_t len, bool waits) {
+    _cleanup_buf_ Buf ids = { 0 };
     for (size_t i = 0; i < len; i++) {
         ObjectId id = ref_id(objects[i]);
-        buf_printf(&text, "%s ", ID_HEX(&id));
+        buf_printf(&ids, waits ? "%s " : "%s, ", ID_HEX(&id));
     }
+    if (waits)
+        return raise_owner_unknown(ids.data);
     return PyErr_Format(
         PyExc_ValueError,
-        "You are trying to access Ray objects whose owner is unknown. " UNKNOWN_OWNER ". %s",
-        text.data);
+        "You are trying to access Ray objects whose owner is unknown. " UNKNOWN_OWNER
+        ". Owners not found for objects [%s].",
+        ids.data);
 }
 
 static State *type_state(PyObject *self) {
