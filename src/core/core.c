@@ -172,6 +172,10 @@ static void act_borrow(Core *core, const OwnAction *a) {
 }
 
 static void act_got(Core *core, const OwnAction *a) {
+    if (!peer_worker(a->peer)) {
+        execute_owner_knows(core);
+        return;
+    }
     ObjectId object = a->object;
     Got m = { .objects = &object, .objects_len = 1 };
     _cleanup_buf_ Buf body = { 0 };
@@ -520,6 +524,7 @@ static void core_destroy(Core *core) {
     groups_done(core);
     map_done(&core->fetches);
     buf_done(&core->scratch);
+    buf_done(&core->created.result);
     buf_done(&core->assigned);
     arena_done(&core->assigned_arena);
     arena_done(&core->info_arena);

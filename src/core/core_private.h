@@ -272,6 +272,17 @@ typedef struct RunTask {
     uint64_t yielded, read; /* streaming */
 } RunTask;
 
+/* The result of an actor's creation while it waits for owners. A raylet asked for it, which keeps no
+ * reference: the actor is not alive before the owners know of what it keeps, else its creator would
+ * let go of the arguments first. */
+typedef struct CoreCreated {
+    Buf result;
+    PeerId caller;
+    unsigned flags;
+    uint32_t stream;
+    size_t missing; /* acknowledgements */
+} CoreCreated;
+
 /* ---- what users list ---- */
 
 typedef struct CoreEvent CoreEvent; /* a call's attempt that has ended */
@@ -347,6 +358,7 @@ struct Core {
     bool server_sleeps;    /* the loop does, on our doorbell's eventfd */
     uint32_t blocked;      /* threads of ours that wait while calls run here */
     ActorId self;          /* the actor that this process is */
+    CoreCreated created;
     Buf assigned;          /* body of the last TaskAssign */
     Arena assigned_arena;
     TaskAssign assign;
@@ -566,6 +578,8 @@ void execute_blocked(Core *core, bool blocked);
 void execute_tick(Core *core, usec_t now);
 void execute_give_back(Core *core);
 RunTask *execute_find(const Core *core, const TaskId *task);
+/* An owner has acknowledged what an actor keeps of its creation's arguments, or is dead. */
+void execute_owner_knows(Core *core);
 void execute_peer_dead(Core *core, PeerId peer);
 void execute_done(Core *core);
 bool execute_ready(Core *core); /* may the first call run now? */

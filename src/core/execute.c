@@ -175,14 +175,40 @@ void execute_tick(Core *core, usec_t now) {
 
 /* ---- cancelling ------------------------------------------------------------------------------ */
 
-static void send_result(Core *core, RunTask *run, Result *m) {
+static void result_of(const RunTask *run, Result *m, Buf *out) {
     m->task = run->task.call.task;
     m->attempt = run->task.call.attempt;
     m->sequence = run->task.call.sequence;
-    buf_clear(&core->scratch);
-    result_encode(m, &core->scratch);
-    peer_send(core, run->caller, MSG_RESULT, run->is_call ? FRAME_REPLY : 0, run->stream,
-              core->scratch.data, core->scratch.len);
+    buf_clear(out);
+    result_encode(m, out);
+}
+
+static unsigned result_flags(const RunTask *run) {
+    return run->is_call ? FRAME_REPLY : 0;
+}
+
+static void send_result(Core *core, RunTask *run, Result *m) {
+    result_of(run, m, &core->scratch);
+    peer_send(core, run->caller, MSG_RESULT, result_flags(run), run->stream, core->scratch.data,
+              core->scratch.len);
+}
+
+/* When the owners of what the actor keeps have acknowledged it. */
+static void keep_result(Core *core, RunTask *run, Result *m) {
+    CoreCreated *created = &core->created;
+    created->caller = run->caller;
+    created->flags = result_flags(run);
+    created->stream = run->stream;
+    result_of(run, m, &created->result);
+}
+
+void execute_owner_knows(Core *core) {
+    CoreCreated *created = &core->created;
+    if (created->missing == 0 || --created->missing > 0 || !created->result.len)
+        return;
+    peer_send(core, created->caller, MSG_RESULT, created->flags, created->stream,
+              created->result.data, created->result.len);
+    buf_done(&created->result);
 }
 
 static void send_error(Core *core, RunTask *run, const ErrorInfo *error) {
@@ -505,12 +531,26 @@ static void retain(Core *core, RunTask *run, const Ref *refs, size_t len, Object
     }
 }
 
+/* A process that is gone acknowledges nothing. */
+static void retained_of_dead(Core *core, const ObjectList *retained) {
+    VEC_EACH(object, retained) {
+        const OwnRef *own = own_find(&core->own, object);
+        const CorePeer *owner = own ? peer_find(core, own->owner) : NULL;
+        if (owner && owner->state == PEER_GONE)
+            own_peer_dead(&core->own, owner->id);
+    }
+}
+
 /* Argument references that live on here: registered with their owners before the result leaves. */
-static void run_retained(Core *core, RunTask *run, ObjectList *out) {
+static void run_retained(Core *core, RunTask *run, const CoreTaskEnd *end, ObjectList *out) {
     const Call *call = &run->task.call;
     retain(core, run, call->refs, call->refs_len, out);
     for (size_t i = 0; i < call->values_len; i++)
         retain(core, run, call->values[i].refs, call->values[i].refs_len, out);
+    if (!peer_worker(run->caller) && !end->error && !end->exiting) {
+        core->created.missing = out->len;
+        retained_of_dead(core, out);
+    }
     core_run_actions(core);
 }
 
@@ -567,7 +607,7 @@ void core_task_done(Core *core, CoreTask *task, const CoreTaskEnd *end) {
         core_happened(core);
     }
     list_remove(&run->link);
-    run_retained(core, run, &retained);
+    run_retained(core, run, end, &retained);
     Returned *list;
     size_t len;
     run_results(run, end, &list, &len);
@@ -588,7 +628,10 @@ void core_task_done(Core *core, CoreTask *task, const CoreTaskEnd *end) {
                  .index = (uint32_t)run->yielded,
                  .repr = slice_str(end->repr),
                  .ran_usec = (uint64_t)MAX(now - run->started, 1) };
-    send_result(core, run, &m);
+    if (core->created.missing && !peer_worker(run->caller))
+        keep_result(core, run, &m);
+    else
+        send_result(core, run, &m);
     if (task->call.kind == CALL_KIND_ACTOR_CREATE)
         run_created(core, run, end, now);
     for (size_t i = 0; i < len; i++)

@@ -13,6 +13,8 @@
  * Passing on. Whoever passes a reference keeps it until the receiver has it for sure:
  *   in a call's arguments   the caller keeps its use until the result; what the callee retained
  *                           without the owner's acknowledgement is kept as a hand-over until Got;
+ *                           an actor's creation is asked for by a raylet, which keeps nothing: its
+ *                           result waits for the Gots;
  *   in a value              the sender opens a hand-over to the receiver; the receiver registers
  *                           with the owner and then says Got (to the owner itself both at once).
  * A peer's death closes its borrows and hand-overs; what it owned needs no keeping any more. Whoever

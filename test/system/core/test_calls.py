@@ -396,3 +396,41 @@ def test_arguments_wait_for_a_thread_with_their_call(ray):
     """
     )
     assert out == "[('unpickled', 0), ('unpickled', 1)]\n[0, 1, 2, 3, 4, 5]\nRayTaskError\n"
+
+
+KEPT_BY_AN_ACTOR = """
+import os, pathlib, signal, threading, time
+import ray
+
+@ray.remote(num_cpus=0)
+class Kept:
+    def ping(self):
+        return "pong"
+
+@ray.remote(num_cpus=0)
+class Keeper:
+    def __init__(self, handles, driver, started):
+        self.handles = handles
+        pathlib.Path(started).touch()
+        while pathlib.Path(f"/proc/{driver}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+            time.sleep(0.01)
+        threading.Timer(1, os.kill, (driver, signal.SIGCONT)).start()
+
+    def ping(self):
+        return ray.get(self.handles[0].ping.remote())
+
+ray.init(num_cpus=1)
+kept = Kept.remote()
+keeper = Keeper.remote([kept], os.getpid(), os.path.abspath("started"))
+del kept
+while not os.path.exists("started"):
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGSTOP)
+print(ray.get(keeper.ping.remote(), timeout=30))
+"""
+
+
+def test_what_an_actor_keeps_of_its_arguments_lives(ray):
+    """Its creator lets go of them when it hears that the actor is alive: by then it must have heard what the
+    actor keeps, which comes another way. The second it is stopped for is for both to be there at once."""
+    assert ray.run(KEPT_BY_AN_ACTOR) == "pong\n"
