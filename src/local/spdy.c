@@ -104,6 +104,7 @@ static const char DICTIONARY_TAIL[] =
 struct Spdy {
     const SpdyEvents *events;
     void *ctx;
+    uint32_t last_stream; /* that the client opened */
     Buf input;
     Buf dictionary;
     z_stream inflater, deflater;
@@ -258,6 +259,10 @@ static int on_syn_stream(Spdy *spdy, uint8_t flags, Slice body) {
     if (body.len < 10)
         return error_origin(-EPROTO, "a SPDY SYN_STREAM of %zu bytes", body.len);
     uint32_t stream = get_u32(body.data) & 0x7fffffffu;
+    if (stream % 2 == 0 || stream <= spdy->last_stream)
+        return error_origin(-EPROTO, "SPDY stream %u after %u: a client's are odd and rise", stream,
+                            spdy->last_stream);
+    spdy->last_stream = stream;
     _cleanup_buf_ Buf block = { 0 };
     HttpHeaders headers = { 0 };
     int r = inflate_block(spdy, (Slice){ body.data + 10, body.len - 10 }, &block);

@@ -50,7 +50,7 @@ enum Step {
     STEP_ENDED,    /* code, 0: an error */
     STEP_SOCKET,   /* the pod's socket has come; 0: has not */
     STEP_WAIT,     /* tenths of a second */
-    STEP_SYN,      /* socket, stream, bits of what it says it is, request: opens a stream of SPDY */
+    STEP_SYN, /* socket, stream (else the next), bits of what it says it is, request: opens a stream of SPDY */
     STEPS,
 };
 
@@ -76,7 +76,8 @@ typedef struct World {
     void (*gone)(void *ctx);
     void *gone_ctx;
     uint8_t how[8];
-    bool deflating; /* SPDY's headers have begun */
+    bool deflating;   /* SPDY's headers have begun */
+    uint32_t streams; /* of SPDY: the last one opened */
     /* the program in the pod, and the socket asked of it */
     PodExecFn *ended;
     PodSocketFn *came;
@@ -384,7 +385,8 @@ static void step_syn(Input *in) {
     buf_add(&block, headers.data, headers.len);
     number_add(&frame, 0x80030001);
     number_add(&frame, (bits & 4 ? 1u << 24 : 0) | (uint32_t)(10 + block.len));
-    number_add(&frame, stream);
+    world->streams = bits & 8 ? stream : world->streams ? world->streams + 2 : 1;
+    number_add(&frame, world->streams);
     number_add(&frame, 0);
     buf_add(&frame, "\0\0", 2);
     buf_add(&frame, block.data, block.len);
