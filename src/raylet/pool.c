@@ -368,17 +368,19 @@ Worker *pool_take(Raylet *raylet, const Lease *lease) {
     return fresh;
 }
 
-/* One that starts for nobody yet. Those that start are the newest: of thousands few are looked at. */
+/* The one that starts for nobody since longest. Those that start are the newest: of thousands few are
+ * looked at. */
 static Worker *find_starting(const Raylet *raylet, const Lease *lease) {
+    Worker *found = NULL;
     size_t left = raylet->starting_len;
     for (List *item = raylet->workers.prev; item != &raylet->workers && left; item = item->prev) {
         Worker *worker = LIST_ITEM(item, Worker, link);
         bool starts = worker->state == WORKER_FORKING || worker->state == WORKER_STARTING;
         if (starts && !worker->lease && !worker->death_text && suits(worker, lease))
-            return worker;
+            found = worker;
         left -= starts;
     }
-    return NULL;
+    return found;
 }
 
 static void worker_for(Worker *worker, Lease *lease) {

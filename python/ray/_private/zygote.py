@@ -3,12 +3,12 @@
 
 It has one thread, and has imported what every worker needs. A fork shares that memory.
 """
+import _socket as socket  # without what `socket` puts around it, which the first task would wait for
 import array
 import gc
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 
@@ -198,6 +198,7 @@ def _import_what_tasks_need():
 
 def _import_the_rest():
     """What most workers need at some time."""
+    import socket  # noqa: F401
     import traceback  # noqa: F401
 
     import ray.actor  # noqa: F401
