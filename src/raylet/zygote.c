@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ enum {
     PACKET_MAX = 192 * 1024,
 };
 #define IDLE_TIMEOUT (2 * USEC_PER_SEC) /* nothing of a job is left for long */
+#define END_WAIT     (500 * USEC_PER_MSEC) /* after SIGKILL: who waits for a node finds nothing of it */
 
 struct Zygote {
     Raylet *raylet;
@@ -387,8 +389,12 @@ void zygotes_done(Raylet *raylet) {
         Zygote *zygote = strmap_next(&raylet->zygotes, &pos, NULL);
         if (!zygote)
             break;
-        loop_child_kill(zygote->exit, SIGTERM);
+        loop_child_kill(zygote->exit, SIGKILL);
+        Child child = { zygote->pid, pidfd_open(zygote->pid, 0) };
         zygote_free(zygote, "the node ends");
+        ChildExit end;
+        if (child.pidfd >= 0 && child_wait(&child, END_WAIT, &end) != 0)
+            child_release(&child);
     }
     strmap_done(&raylet->zygotes);
 }
