@@ -50,14 +50,16 @@ def node_ip():
 
     if _mobula.is_connected():
         return _mobula.info()["node_ip"]
-    import socket
+    import _socket
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("8.8.8.8", 53))  # no packet is sent
-            return probe.getsockname()[0]
-        except OSError:
-            return "127.0.0.1"
+    probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    try:
+        probe.connect(("8.8.8.8", 53))  # no packet is sent
+        return probe.getsockname()[0]
+    except OSError:
+        return "127.0.0.1"
+    finally:
+        probe.close()
 
 
 def dashboard_url(address):

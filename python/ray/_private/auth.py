@@ -8,6 +8,9 @@ _MORE = "see https://docs.ray.io/en/latest/ray-security/token-auth.html"
 def _logger():
     import logging
 
+    from ray._private import init
+
+    init.set_up()
     return logging.getLogger(__name__)
 
 
@@ -69,11 +72,12 @@ def required():
     return _mode() == "token"
 
 
-def for_new_cluster():
-    """The token of a cluster that init() starts: on unless the user said otherwise."""
+def for_new_cluster(say):
+    """The token of a cluster that init() starts: on unless the user said otherwise. `say` gets a
+    warning."""
     if _mode() is None:
         os.environ["RAY_AUTH_MODE"] = "token"
-        _logger().warning(
+        say(
             "Token authentication is enabled for this Ray cluster. Set "
             f"RAY_AUTH_MODE=disabled to opt out. For more information, {_MORE}"
         )

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemons that init() starts for a cluster of its own, and ends with it."""
-import json
 import os
 import select
-import signal
 import sys
 import threading
 import time
@@ -71,6 +69,8 @@ class _Daemon:
             if not piece:
                 raise RuntimeError(f"{self.role} ended at its start: {self._last_words()}")
             text += piece
+        import json
+
         os.close(self._ready)
         self._ready = None
         said = json.loads(text)
@@ -131,7 +131,20 @@ def _resources_json(options):
     resources.update(options["resources"] or {})
     for name, amount in resources.items():
         _check_quantity(name, amount, resources)
-    return json.dumps(resources)
+    return _numbers_json(resources)
+
+
+def _numbers_json(numbers):
+    """json.dumps(), without its import where it can be: the cluster's processes start sooner."""
+    if all(type(n) in (int, float) and _is_plain(name) for name, n in numbers.items()):
+        return "{" + ", ".join(f'"{name}": {n!r}' for name, n in numbers.items()) + "}"
+    import json
+
+    return json.dumps(numbers)
+
+
+def _is_plain(name):
+    return type(name) is str and name.isascii() and name.isprintable() and not set(name) & {'"', "\\"}
 
 
 _QUANTITY_MAX = 100e12
@@ -151,7 +164,8 @@ def _check_quantity(name, amount, resources):
 class LocalCluster:
     """gcs, raylet and dashboard of a cluster on this machine that lives as long as its driver."""
 
-    def __init__(self, options, token):
+    def __init__(self, options, token, meanwhile=None):
+        """`meanwhile` is called while the processes start."""
         from ray._private import address
 
         resources = _resources_json(options)  # refused before anything is made
@@ -172,7 +186,7 @@ class LocalCluster:
         self._life, self._our_life = os.pipe2(os.O_CLOEXEC)
         self._environment = self._make_environment(token)
         try:
-            self._start(options, resources)
+            self._start(options, resources, meanwhile or (lambda: None))
         except BaseException:
             self.stop(wait=True)
             raise
@@ -192,7 +206,7 @@ class LocalCluster:
         self.daemons.append(daemon)
         return daemon
 
-    def _start(self, options, resources):
+    def _start(self, options, resources, meanwhile):
         """All at once: the ports are ours before the daemons run, so none waits for another."""
         deadline = time.monotonic() + 30
         door = _listen(self.node_ip, 0)
@@ -203,6 +217,7 @@ class LocalCluster:
         raylet = self.raylet_daemon = self._spawn_raylet(options, resources)
         gcs = self._spawn_gcs(doors, options)
         dashboard = self._spawn_dashboard(page) if options["include_dashboard"] else None
+        meanwhile()
         _warm_up()
         gcs.ready(deadline)
         self.raylet = raylet.ready(deadline)
@@ -230,6 +245,8 @@ class LocalCluster:
         arguments = ["--session-name", self.session_name]
         settings = options.get("_system_config")
         if settings:
+            import json
+
             arguments += ["--settings", json.dumps(settings)]
         if self.dashboard_address:
             arguments += ["--dashboard-url", self.dashboard_address]
@@ -280,9 +297,9 @@ class LocalCluster:
 
     def _open_gcs_socket(self):
         """By which the head's raylet reaches gcs. Where a path is too long for one it takes the port."""
-        import socket
+        import _socket
 
-        local = socket.socket(socket.AF_UNIX)
+        local = _socket.socket(_socket.AF_UNIX)
         try:
             local.bind(self._gcs_socket)
             local.listen(128)
@@ -297,6 +314,8 @@ class LocalCluster:
 
     def stop(self, wait):
         """Asks all to end, and insists after 5 s."""
+        import signal
+
         if self._late_dashboard:
             self._late_dashboard.cancel()
         for fd in (self._life, self._our_life):
@@ -362,8 +381,8 @@ class _LateDashboard:
 def _listen(host, first, tries=1000):
     """A socket that listens at `first` or, where somebody has it, at the next free port; at any for
     port 0."""
+    import _socket as socket  # its other half takes longer to import than a daemon to start
     import errno
-    import socket
 
     for port in range(first, first + tries) if first else (0,):
         sock = socket.socket()
@@ -384,6 +403,9 @@ def _listen(host, first, tries=1000):
 def _warn(text):
     import logging
 
+    from ray._private import init
+
+    init.set_up()
     logging.getLogger("ray").warning(text)
 
 

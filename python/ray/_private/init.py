@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ray.init() and ray.shutdown()."""
 import atexit
-import json
 import os
 import sys
 import threading
@@ -57,6 +56,8 @@ class Session:
     """The cluster that this driver is connected to: `global_worker.node`."""
 
     def __init__(self, cluster, job_config):
+        import json
+
         self.cluster = cluster  # a LocalCluster if we started it
         self.info = _mobula.info()
         self.session_name = self.info["session_name"]
@@ -98,39 +99,62 @@ class Session:
         return os.path.join(self.info["session_dir"], "logs")
 
 
+_not_set_up = None  # the options of an init() whose logging is still to be set up
+
+
+def set_up():
+    """Logging and signals: before anything is said, but while a new cluster's processes start, as the
+    modules behind them take as long as these."""
+    global _not_set_up
+    options, _not_set_up = _not_set_up, None
+    if options is not None:
+        _set_up_logging(options)
+        _handle_sigterm()
+
+
 def _log():
     from ray._private import logging_setup
 
+    set_up()
     return logging_setup.ensure()
 
 
 def init(options, hidden):
+    global _not_set_up
     with lock:
-        _set_up_logging(options)
-        _handle_sigterm()
-        address = _address(options)
-        _refuse_unknown(options, hidden)
-        if options.get("_tracing_startup_hook"):
-            _log().warning("Tracing is not part of Mobula yet: _tracing_startup_hook is not called.")
-        for name in _HIDDEN:
-            options.setdefault(name, None)
-        _raise_fd_limit()
-        job_config = _job_config(options)
-        found = _existing(address, options)
-        _check_forms(options)
-        if options["local_mode"]:
-            raise RuntimeError(
-                "`local_mode` is no longer supported. For interactive debugging consider using the Ray distributed debugger."
-            )
-        if _mobula.is_connected():
-            return _again(options)
-        if options["_system_config"] is not None and not isinstance(options["_system_config"], dict):
-            raise TypeError("The _system_config must be a dict.")
-        if found is None:
-            _start(options, job_config)
-        else:
-            _join(found, address, options, job_config)
-        return _connected(options)
+        _not_set_up = options
+        try:
+            return _init(options, hidden)
+        finally:
+            set_up()
+
+
+def _init(options, hidden):
+    if options["logging_config"] is not None or "RAY_LOGGING_CONFIG_ENCODING" in os.environ:
+        set_up()
+    address = _address(options)
+    _refuse_unknown(options, hidden)
+    if options.get("_tracing_startup_hook"):
+        _log().warning("Tracing is not part of Mobula yet: _tracing_startup_hook is not called.")
+    for name in _HIDDEN:
+        options.setdefault(name, None)
+    _raise_fd_limit()
+    job_config = _job_config(options)
+    found = _existing(address, options)
+    _check_forms(options)
+    if options["local_mode"]:
+        raise RuntimeError(
+            "`local_mode` is no longer supported. For interactive debugging consider using the Ray distributed debugger."
+        )
+    if _mobula.is_connected():
+        return _again(options)
+    if options["_system_config"] is not None and not isinstance(options["_system_config"], dict):
+        raise TypeError("The _system_config must be a dict.")
+    if found is None:
+        _start(options, job_config)
+    else:
+        _join(found, address, options, job_config)
+    return _connected(options)
 
 
 # ---- before anything is touched --------------------------------------------------------------
@@ -279,6 +303,8 @@ def _job_config(options):
     metadata = dict(given.metadata) if given else {}
     injected_text = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
     if injected_text:
+        import json
+
         from ray._private.runtime_env import merge_for_driver
 
         injected = json.loads(injected_text)
@@ -309,7 +335,6 @@ def _job_config(options):
         "runtime_env": dict(env or {}),
         "metadata": metadata,
         "namespace": namespace,
-        "entrypoint": _entrypoint(),
         "sys_path": _module_paths(given),
         "logging_config": logging_config and logging_config.to_dict(),
         "default_actor_lifetime": getattr(given, "_default_actor_lifetime", "non_detached"),
@@ -455,8 +480,15 @@ def _explain_no_raylet(gcs_address, options, errors):
 def _start(options, job_config):
     from ray._private import auth, cluster
 
-    token = auth.for_new_cluster()
-    started = cluster.LocalCluster(options, token)
+    said = []
+    token = auth.for_new_cluster(said.append)
+
+    def meanwhile():
+        set_up()
+        for text in said:
+            _log().warning(text)
+
+    started = cluster.LocalCluster(options, token, meanwhile)
     try:
         _connect(started.raylet_socket, token, options, job_config)
     except BaseException:
@@ -466,6 +498,9 @@ def _start(options, job_config):
 
 
 def _connect(socket, token, options, job_config):
+    import json
+
+    job_config["entrypoint"] = _entrypoint()
     _mobula.connect(
         1,
         socket,
