@@ -36,6 +36,9 @@ enum {
     LOG_FRAMES_MAX = 1024, /* kept for a driver that reads late */
     DRAIN_BATCH = 128,     /* frames read in one go under the lock */
     LOSSES_MAX = 100,      /* of one value, until it is given up */
+    /* An error may lie behind them, and readers look further ahead: what is there has an id as well, of
+     * which a call has 100 million (model/ids.c). */
+    CALL_YIELDS_MAX = 98 * 1000 * 1000,
 };
 
 #define WINDOW_TIME    (2 * USEC_PER_MSEC)  /* work in flight to one worker, by its mean call */

@@ -477,6 +477,8 @@ int core_task_yield(Core *core, CoreTask *task, const CoreBlob *blob) {
     RunTask *run = run_of(task);
     Returned item = { 0 };
     uint32_t index = (uint32_t)run->yielded;
+    if (run->yielded >= CALL_YIELDS_MAX)
+        return error_origin(-EOVERFLOW, "a call yields %u values at most", CALL_YIELDS_MAX);
     int r = run_write(core, run, index + 2, blob, &item.bytes);
     if (r != 0)
         return r;

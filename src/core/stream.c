@@ -115,13 +115,13 @@ static void yields_disown(Core *core, const CorePending *p, uint64_t end) {
 static void take_item(Core *core, CorePending *p, uint64_t place, const Value *value, PeerId from) {
     CoreRef *whole = pending_whole(p);
     CoreStream *s = whole ? whole->stream : NULL;
-    if (place > p->yields) {
+    if (place > p->yields || place > CALL_YIELDS_MAX) {
         ref_take_value(core, NULL, value, from);
         return;
     }
     bool ahead = s && !s->closed && place >= s->next && place <= s->next + stream_len(s);
     p->yields_large |= value->kind == VALUE_KIND_ARENA;
-    if (!p->ended && place == p->yields && p->yields < UINT32_MAX)
+    if (!p->ended && place == p->yields)
         p->yields++;
     ref_take_value(core, ahead ? stream_at(core, whole, place) : yields_find(core, p, place), value,
                    from);
