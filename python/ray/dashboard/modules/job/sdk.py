@@ -3,6 +3,7 @@
 import logging
 import urllib.parse
 
+import ray
 from ray._private import packages, websocket
 from ray.dashboard.modules.dashboard_sdk import (
     SubmissionClient,
@@ -59,9 +60,15 @@ class JobSubmissionClient(SubmissionClient):
             **kwargs,
         )
         self._check_connection_and_version(
-            min_version="2.0",
+            min_version="1.9",
             version_error_message="Jobs API is not supported on the Ray cluster. Please ensure "
-            "the cluster is running Ray 2.0 or higher.",
+            "the cluster is running Ray 1.9 or higher.",
+        )
+        self._check_connection_and_version(
+            min_version="2.0",
+            version_error_message=f"Client Ray version {ray.__version__} is not compatible with the "
+            "Ray cluster. Please ensure the cluster is running Ray 2.0 or higher or downgrade the "
+            "client Ray version.",
         )
 
     def submit_job(
