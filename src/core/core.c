@@ -467,6 +467,10 @@ static Core *core_new(const CoreOptions *o) {
     core->timer = USEC_INFINITY;
     core->spin_budget = SPIN_MAX / 4;
     id_source_init(&core->ids);
+    if (o->role == ROLE_WORKER) { /* a call that runs again, elsewhere, puts objects of its own */
+        mem_random(&core->put_index, sizeof(core->put_index));
+        core->put_index /= 2;
+    }
     map_init(&core->peers, sizeof(PeerId));
     map_init_inside(&core->tasks, sizeof(TaskId), offsetof(CorePending, task));
     map_init(&core->actors, sizeof(ActorId));
@@ -516,6 +520,7 @@ static void core_destroy(Core *core) {
     vec_done(&core->watch_done);
     vec_done(&core->rings);
     vec_done(&core->unreachable);
+    vec_done(&core->died);
     vec_done(&core->cancelled);
     map_done(&core->peers);
     map_done(&core->tasks);
