@@ -39,6 +39,7 @@ enum {
     /* An error may lie behind them, and readers look further ahead: what is there has an id as well, of
      * which a call has 100 million (model/ids.c). */
     CALL_YIELDS_MAX = 98 * 1000 * 1000,
+    DIED_MAX = 512, /* of the last deaths we were told of: what such a process said may come late */
 };
 
 #define WINDOW_TIME    (2 * USEC_PER_MSEC)  /* work in flight to one worker, by its mean call */
@@ -339,6 +340,8 @@ struct Core {
     Map peers;               /* PeerId -> CorePeer */
     Vec(CorePeer *) rings;
     Vec(PeerId) unreachable; /* dead ones that were called: the pump ends the calls */
+    Vec(PeerId) died;        /* the last of them, unknown here: the oldest is overwritten */
+    size_t died_next;
     Map tasks;               /* TaskId -> CorePending */
     StrMap classes;
     Map actors;              /* ActorId -> CoreActor */
@@ -405,6 +408,8 @@ int peers_drain_sock(Core *core);
 bool peers_ring_waiting(const Core *core);
 CorePeer *peer_get(Core *core, PeerId id); /* made when unknown; asks the raylet for a ring */
 CorePeer *peer_find(const Core *core, PeerId id);
+/* A reference goes to `to` in a value. Of a dead process nobody would say that it has arrived. */
+void peer_hand_over(Core *core, OwnRef *ref, PeerId to);
 void peer_attach(Core *core, PeerId id, int side, const WorkerId *worker, uint32_t pid);
 void peer_send(Core *core, PeerId to, MessageType type, unsigned flags, uint32_t stream,
                const void *body, size_t len);

@@ -94,6 +94,33 @@ static void test_a_recalled_lease_goes_back_while_calls_wait(void **state) {
     mini_stop(&mini);
 }
 
+/* What a process said may come after the news of its death: nothing is kept for it. */
+static void test_nothing_is_kept_for_the_dead(void **state) {
+    UNUSED(state);
+    Mini mini;
+    mini_start(&mini);
+    Core *core = connect_as(&mini, ROLE_DRIVER);
+    char byte = 'v';
+    struct iovec part = { &byte, 1 };
+    CoreRef *ref;
+    CHECK_OK(core_put(core, &(CoreBlob){ .parts = &part, .parts_len = 1 }, 0, &ref));
+    core_lock(core);
+    for (uint16_t node = 7; node <= 8; node++) { /* one process; a whole node */
+        PeerId process = peer_make(node, 1, 3);
+        PeerDead dead = { .peer = node == 7 ? process : peer_raylet(process),
+                          .whole_node = node == 8 };
+        peer_dead(core, &dead);
+        CHECK_INT(peer_get(core, process)->state, PEER_GONE);
+        peer_hand_over(core, &ref->own, process);
+    }
+    CHECK_INT(peer_get(core, peer_make(9, 1, 3))->state, PEER_RELAY);
+    core_unlock(core);
+    core_ref_drop(ref);
+    counts_go_to_zero(core);
+    core_disconnect(core, 0);
+    mini_stop(&mini);
+}
+
 /* What a raylet may ask for is no other process's to ask. */
 static void test_only_the_raylet_wants_things_back(void **state) {
     UNUSED(state);
@@ -164,6 +191,7 @@ static void test_a_group_of_the_raylet(void **state) {
 int main(void) {
     return TEST_RUN(TEST(test_records_of_ended_calls), TEST(test_a_late_slab),
                     TEST(test_only_the_raylet_wants_things_back),
+                    TEST(test_nothing_is_kept_for_the_dead),
                     TEST(test_a_recalled_lease_goes_back_while_calls_wait),
                     TEST(test_the_pump_looks_once), TEST(test_a_group_of_the_raylet));
 }

@@ -461,7 +461,7 @@ int core_task_return(Core *core, CoreTask *task, uint32_t index, const CoreBlob 
 
 static Value returned_value(Core *core, RunTask *run, Returned *from, ValueKind kind) {
     for (size_t i = 0; i < from->refs_len; i++)
-        own_hand_over(from->refs[i], run->caller);
+        peer_hand_over(core, from->refs[i], run->caller);
     Value value = { .kind = (uint8_t)kind,
                     .data = { (const char *)from->bytes->data, from->bytes->size },
                     .refs = refs_wire(core, from->refs, from->refs_len, &run->arena),

@@ -76,6 +76,12 @@ static bool peer_is_process(const Core *core, PeerId id) {
     return peer_worker(id) != 0 && id != core->info.peer;
 }
 
+void peer_hand_over(Core *core, OwnRef *ref, PeerId to) {
+    const CorePeer *peer = peer_find(core, to);
+    if (!peer || peer->state != PEER_GONE)
+        own_hand_over(ref, to);
+}
+
 void peer_send(Core *core, PeerId to, MessageType type, unsigned flags, uint32_t stream,
                const void *body, size_t len) {
     if (core->lost || core->sock.fd < 0 || !to)
@@ -139,11 +145,29 @@ static CorePeer *peer_new(Core *core, PeerId id) {
     return peer;
 }
 
+static bool peer_died(const Core *core, PeerId id) {
+    VEC_EACH(dead, &core->died)
+        if (peer_died_with(id, *dead))
+            return true;
+    return false;
+}
+
+static void peer_remember_dead(Core *core, PeerId id) {
+    if (core->died.len < DIED_MAX)
+        vec_push(&core->died, id);
+    else
+        core->died.items[core->died_next++ % DIED_MAX] = id;
+}
+
 CorePeer *peer_get(Core *core, PeerId id) {
     CorePeer *peer = peer_find(core, id);
     if (LIKELY(peer != NULL))
         return peer;
     peer = peer_new(core, id);
+    if (peer_died(core, id)) {
+        peer->state = PEER_GONE;
+        return peer;
+    }
     if (peer_node(id) != peer_node(core->info.peer)) {
         peer->state = PEER_RELAY;
         return peer;
@@ -226,6 +250,8 @@ static void peer_dead_one(Core *core, PeerId id, const PeerDead *told) {
     refs_owner_dead(core, &dead);
     if (peer && peer->state != PEER_GONE)
         peer_close(core, peer);
+    if (!peer)
+        peer_remember_dead(core, id);
     rpc_peer_lost(core->rpc, id); /* what was asked of it meanwhile */
     core_happened(core);
 }
@@ -333,6 +359,8 @@ int peers_drain_sock(Core *core) {
         r = core_dispatch(core, from, &h, body);
         if (r < 0 && from)
             peer_cut(core, from, r);
+        else if (from && from->state == PEER_GONE) /* the news of its death came first */
+            own_peer_dead(&core->own, from->id);
         core_run_actions(core);
     }
 }

@@ -225,7 +225,10 @@ static void tell_watches(Core *core, RefWaiters *waiters) {
     UNUSED(n);
 }
 
+/* One that ends tells nobody why its calls fail now: its borrowers hear that their owner died. */
 static void answer_remote(Core *core, CoreRef *ref, const RemoteGet *get) {
+    if (core->closed)
+        return;
     _cleanup_arena_ Arena arena = { 0 };
     ObjectValue m = { .object = ref->own.id,
                       .value = ref_wire_value(core, ref, get->peer, &arena) };
@@ -360,7 +363,7 @@ Value ref_wire_value(Core *core, CoreRef *ref, PeerId to, Arena *arena) {
     if (ref->value->in_store)
         large_to_wire(ref->value, &value);
     for (size_t i = 0; to && i < len; i++)
-        own_hand_over(contents[i], to);
+        peer_hand_over(core, contents[i], to);
     return value;
 }
 

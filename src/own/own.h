@@ -18,7 +18,7 @@
  *   in a value              the sender opens a hand-over to the receiver; the receiver registers
  *                           with the owner and then says Got (to the owner itself both at once).
  * A peer's death closes its borrows and hand-overs; what it owned needs no keeping any more. Whoever
- * sends to a dead peer is told of its death again, so also what was learnt later is let go.
+ * sends to a dead peer, or hears from it, says so once more, so also what was learnt later is let go.
  *
  * Lineage. A call whose result may be lost keeps what it used, so that it can run again (`again`). That
  * keeps the record, not the value: when nothing else needs it the value is released, and is made
