@@ -11,6 +11,7 @@
 #include "core/core_fuzz.h"
 
 #include "base/error.h"
+#include "core/core_forget.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -390,36 +391,6 @@ static void begin(Input *in) {
     world.connecting = false;
 }
 
-/* References that others hold, or that hold each other, stay: nobody takes them back. */
-static void forget_refs(Core *core) {
-    Vec(OwnRef *) left = { 0 };
-    OwnRef *own;
-    MAP_EACH(&core->own.refs, pos, own)
-        vec_push(&left, own);
-    own_reset(&core->own);
-    VEC_EACH(each, &left) {
-        CoreRef *ref = ref_of(*each);
-        bytes_drop(ref->value ? ref->value->aside : NULL);
-        bytes_drop(ref->value);
-        if (ref->waiters) {
-            vec_done(&ref->waiters->watches);
-            vec_done(&ref->waiters->remote);
-            vec_done(&ref->waiters->dependents);
-            mem_free(ref->waiters);
-        }
-        if (ref->stream) {
-            bytes_drop(ref->stream->why);
-            vec_done(&ref->stream->items);
-            mem_free(ref->stream);
-        }
-        mem_free(ref);
-        core->outstanding--;
-    }
-    vec_done(&left);
-    ASSERT(core->outstanding == 1);
-    core_release(core);
-}
-
 static void end(bool refs_last) {
     for (uint8_t i = 0; i < REFS && !refs_last; i++)
         ref_set(i, NULL);
@@ -427,14 +398,14 @@ static void end(bool refs_last) {
         core_actor_drop(world.actors[i]);
     for (size_t i = 0; i < TEMPLATES; i++)
         core_template_free(world.templates[i]);
-    world.core->outstanding++;
+    core_keep(world.core);
     core_disconnect(world.core, 0);
     for (uint8_t i = 0; i < REFS && refs_last; i++)
         ref_set(i, NULL);
     for (size_t i = 0; i < TASKS; i++)
         if (world.tasks[i] && world.detached[i])
             core_task_forget(NULL, world.tasks[i]);
-    forget_refs(world.core);
+    core_forget(world.core);
     frame_free(&world.in_hand);
     VEC_EACH(frame, &world.sock)
         frame_free(frame);
