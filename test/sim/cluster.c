@@ -154,6 +154,7 @@ void machine_down(Machine *machine) {
     if (!raylet)
         return;
     note("node %d goes down%s", machine->index, machine->graceful ? ", as told" : "");
+    sim->nodes_ended++;
     if (!machine->graceful) {
         char text[NET_ADDRESS_TEXT_MAX + 8];
         Remote *remote;

@@ -211,6 +211,7 @@ static bool driver_new(bool janitor) {
     Proc *proc = proc_new(machine, ROLE_DRIVER);
     proc->steps = STEPS_MAX / 2 + rnd(STEPS_MAX / 2);
     proc->janitor = janitor;
+    proc->runtime = !janitor && rnd(4) < sim->runtimes ? runtime_new(proc) : NULL;
     sim->drivers_alive++;
     if (!janitor)
         sim->drivers_started++;

@@ -67,6 +67,7 @@ static void world_begin(uint32_t seed) {
     map_init(&sim->actors, sizeof(ActorId));
     map_init(&sim->groups, sizeof(GroupId));
     map_init(&sim->objects, sizeof(ObjectId));
+    map_init(&sim->things, sizeof(ObjectId));
     ASSERT(loop_new_virtual(1000 * USEC_PER_SEC, 5000 * USEC_PER_SEC, &sim->loop) == 0);
     list_init(&sim->works);
     net_begin();
@@ -75,6 +76,7 @@ static void world_begin(uint32_t seed) {
     gcs_init();
     for (int i = 0; i < NODES; i++)
         machine_init(i);
+    sim->runtimes = rnd(5);
     drivers_begin();
 }
 
@@ -108,6 +110,7 @@ static void world_end(void) {
     map_free_all(&sim->actors);
     map_free_all(&sim->groups);
     map_free_all(&sim->objects);
+    map_free_all(&sim->things);
     sim->loop = loop_free(sim->loop);
 }
 
@@ -137,6 +140,8 @@ static void run_drivers_out(usec_t limit) {
         if (!sim->tidied && !sim->janitor)
             janitor_start();
         run_for(100 * USEC_PER_MSEC);
+        VEC_EACH(proc, &sim->procs)
+            user_look(*proc);
         if (loop_now(sim->loop) > limit)
             fault("after %d s a driver has not ended", (int)(END_TIME / USEC_PER_SEC));
     }
@@ -204,13 +209,15 @@ int main(int argc, char **argv) {
         failed += !run_seed(&world, seeds.first + s, argv[0]);
     ASSERT(dir_remove(world.folder) == 0);
     printf("%u seeds, %llu events, %llu tasks (%llu again, %llu failed), %llu actors (%llu "
-           "restarts), %llu groups, %llu objects (%llu read elsewhere), %llu kills, %llu broken "
+           "restarts), %llu groups, %llu objects (%llu read elsewhere), %llu values and %llu "
+           "errors read, %llu kills, %llu broken "
            "connections, %u failed\n",
            seeds.count, (unsigned long long)world.events, (unsigned long long)world.did.tasks,
            (unsigned long long)world.did.retried, (unsigned long long)world.did.failed,
            (unsigned long long)world.did.actors, (unsigned long long)world.did.restarts,
            (unsigned long long)world.did.groups, (unsigned long long)world.did.objects,
-           (unsigned long long)world.did.copies, (unsigned long long)world.did.kills,
+           (unsigned long long)world.did.copies, (unsigned long long)world.did.values,
+           (unsigned long long)world.did.errors, (unsigned long long)world.did.kills,
            (unsigned long long)world.did.cuts, failed);
     return seeds_status(&seeds, failed);
 }

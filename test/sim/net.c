@@ -367,6 +367,8 @@ WRAPPED(void, frame_send_packed, FrameConn *conn, NetBytes *frame) {
 WRAPPED(int, frame_send_fds, FrameConn *conn, const FrameHeader *header, Slice body, const int *fds,
         size_t fd_count) {
     Packet *packet = send_frame(conn, header, body);
+    if (packet)
+        packet->header.flags |= FRAME_FDS;
     if (!packet || header->type != MSG_WELCOME)
         return 0;
     for (size_t i = 2; i < fd_count && packet->fds_len < ARRAY_LEN(packet->fds); i++)

@@ -198,6 +198,7 @@ static Proc *worker_proc(const Worker *worker) {
     Proc *proc = proc_new(machine, ROLE_WORKER);
     proc->id = worker->id;
     proc->token = worker->token;
+    proc->runtime = rnd(4) < sim->runtimes ? runtime_new(proc) : NULL;
     return proc;
 }
 

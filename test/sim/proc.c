@@ -47,9 +47,12 @@ static void on_end(void *ctx) {
     note("%s ends (%d)", proc_name(proc), proc->status);
     proc->alive = false;
     sim->drivers_alive -= proc->role == ROLE_DRIVER;
+    sim->deaths += proc->status != 0;
     sim->janitor &= !proc->janitor;
     net_die(proc->conn);
     proc->conn = frame_conn_free(proc->conn);
+    if (proc->runtime)
+        runtime_end(proc);
     work_end(proc);
     tasks_end(proc);
     rpc_free(TAKE(proc->rpc));
@@ -71,6 +74,7 @@ void proc_free(Proc *proc) {
     loop_timer_free(proc->fork_timer);
     loop_timer_free(proc->exit_timer);
     loop_timer_free(proc->status_timer);
+    runtime_free(proc->runtime);
     free(proc);
 }
 
@@ -145,6 +149,12 @@ static void on_message(Proc *proc, const FrameIn *frame, Arena *arena) {
         tasks_result(proc, &result, frame->header.source);
         break;
     }
+    case MSG_TAKEN_BACK: {
+        TakenBack back;
+        DECODE(taken_back_decode, &back);
+        tasks_taken_back(proc, &back, frame->header.source);
+        break;
+    }
     case MSG_PEER_DEAD: {
         PeerDead dead;
         DECODE(peer_dead_decode, &dead);
@@ -180,7 +190,9 @@ static void on_frame(void *ctx, FrameConn *conn, FrameIn *frame) {
     _cleanup_arena_ Arena arena = { 0 };
     if (loop_task_armed(proc->end_task))
         return;
-    if (!proc->welcomed)
+    if (proc->runtime)
+        runtime_frame(proc, frame);
+    else if (!proc->welcomed)
         on_welcome(proc, frame, &arena);
     else if (frame->header.flags & FRAME_REPLY)
         rpc_reply(proc->rpc, &frame->header, frame->body.data);
@@ -190,15 +202,23 @@ static void on_frame(void *ctx, FrameConn *conn, FrameIn *frame) {
 
 /* Without its raylet a process can do nothing. */
 static void on_closed(void *ctx, FrameConn *conn, int r) {
-    proc_end(ctx, 1);
+    Proc *proc = ctx;
+    if (proc->runtime)
+        runtime_cut(proc);
+    else
+        proc_end(proc, 1);
 }
 
 static const FrameEvents proc_events = { .frame = on_frame, .closed = on_closed };
 
 /* ---- the beginning --------------------------------------------------------------------------------------- */
 
-void proc_connect(Proc *proc) {
+void proc_dial(Proc *proc) {
     proc->conn = net_dial_local(proc->machine->socket, proc->pid, &proc_events, proc);
+}
+
+void proc_connect(Proc *proc) {
+    proc_dial(proc);
     Hello hello = { .version_low = WIRE_VERSION_LOW,
                     .version_high = WIRE_VERSION_HIGH,
                     .role = (uint8_t)proc->role,
@@ -214,7 +234,9 @@ void proc_connect(Proc *proc) {
 
 static void on_timer(void *ctx) {
     Proc *proc = ctx;
-    if (proc->alive && !proc->conn)
+    if (proc->alive && proc->runtime)
+        runtime_begin(proc);
+    else if (proc->alive && !proc->conn)
         proc_connect(proc);
     else if (proc->alive && proc->role == ROLE_DRIVER)
         driver_step(proc);

@@ -23,6 +23,10 @@ typedef enum TaskPhase {
     TASK_FAILED,
 } TaskPhase;
 
+enum {
+    RETURNS_MAX = 2
+};
+
 struct Task {
     TaskId id;
     List link; /* in Proc.tasks until it is DONE or FAILED */
@@ -35,8 +39,9 @@ struct Task {
     struct Run *parent; /* that waits for it */
     Actor *actor;
     uint64_t sequence;
-    Vec(struct Object *) args;
-    struct Object *result;
+    int32_t returns;        /* RETURNS_MAX at most */
+    bool by_runtime;        /* src/core keeps it: of what is here it is only counted */
+    bool raised, cancelled; /* it may end so */
 };
 
 typedef struct Hold { /* a lease, asked for or granted */
@@ -60,7 +65,6 @@ typedef struct Run { /* a call that runs here */
     uint64_t sequence;
     int children;
     bool blocked;
-    Vec(OwnRef *) args; /* held while it runs */
 } Run;
 
 struct Actor {
@@ -90,9 +94,12 @@ typedef struct Group {
     usec_t asked_at;
 } Group;
 
+typedef struct Runtime Runtime;
+
 struct Proc {
     Machine *machine;
-    uint32_t life; /* of the machine, at its birth */
+    Runtime *runtime; /* its user runs on src/core; NULL: it is a script that speaks frames */
+    uint32_t life;    /* of the machine, at its birth */
     pid_t pid;
     Role role;
     bool alive, welcomed, by_zygote, told_exit;
@@ -112,13 +119,15 @@ struct Proc {
     LeaseId lease;
     Actor *actor;
     usec_t born; /* as this actor; 0: not yet */
-    Map callers; /* PeerId -> the last sequence of its calls to this actor, as a pointer */
+    Map callers; /* WorkerId -> the last sequence of its calls to this actor, as a pointer */
     List runs;
     /* what it has asked for */
     List tasks, holds;
     uint32_t steps;
     usec_t done_at;               /* its script is over; it waits for what it has asked for */
     bool janitor;
+    usec_t waits_since;           /* its user, in one call; 0: it does not */
+    const char *waits_for;
     uint64_t key_sent, key_acked; /* of its own in the key-value store */
     StoreClient *store;           /* its node's; NULL: none */
 };
@@ -134,6 +143,31 @@ uint32_t proc_call(Proc *proc, PeerId to, MessageType type, const Buf *body, Rpc
                    void *argument);
 Proc *proc_some(Role role);
 const char *proc_name(const Proc *proc);
+
+void proc_dial(Proc *proc);
+
+/* ---- runtime.c: a process on the shipped worker runtime ---- */
+Runtime *runtime_new(Proc *proc);
+Runtime *runtime_free(Runtime *runtime);
+void runtime_begin(Proc *proc); /* runs user_main() */
+void runtime_end(Proc *proc);   /* it is dead */
+void runtime_frame(Proc *proc, FrameIn *in);
+void runtime_cut(Proc *proc);   /* its connection is gone */
+void runtimes_end(void);
+/* For user.c, on its own stack. NULL: it is not wanted. */
+struct Core *runtime_connect(Proc *proc);
+void runtime_disconnect(Proc *proc);
+void runtime_pause(Proc *proc, usec_t time);
+void runtime_crash(Proc *proc, int status);
+void runtime_tell(const Proc *proc);  /* --verbose: its references */
+bool runtime_alive(const Proc *proc); /* it has its raylet still */
+
+/* ---- user.c: what runs on it ---- */
+void user_main(Proc *proc);
+void user_look(const Proc *proc); /* does it wait for ever? */
+
+/* ---- truth.c ---- */
+void truth_process_ended(Proc *proc, const struct Own *own);
 
 /* ---- driver.c ---- */
 void driver_welcomed(Proc *proc);
@@ -151,8 +185,11 @@ void shapes_begin(void);
 void shapes_end(void);
 Task *task_submit(Proc *proc, int shape, uint8_t depth, Run *parent);
 Task *task_new(Proc *proc, const TaskId *id, uint8_t depth, Run *parent);
+Task *task_of_runtime(Proc *proc, const TaskId *id, uint32_t retries, int32_t returns);
+bool shape_lends(int index); /* all that it takes while it waits */
 void task_over(Task *task, TaskPhase phase);
 void tasks_result(Proc *proc, const Result *result, PeerId from);
+void tasks_taken_back(Proc *proc, const TakenBack *back, PeerId from);
 void tasks_peer_dead(Proc *proc, const PeerDead *dead);
 void tasks_cancel_some(Proc *proc);
 void tasks_end(Proc *proc);
@@ -161,6 +198,9 @@ void lease_ensure(Proc *proc);
 /* ---- work.c: running ---- */
 void work_assign(Proc *proc, const TaskAssign *assign);
 void work_call(Proc *proc, const FrameHeader *header, const Call *call);
+/* A call begins: is it one that may run here now? */
+void work_check(Proc *proc, const Call *call);
+usec_t work_time(void);
 void work_child_over(Run *run);
 void work_end(Proc *proc);
 

@@ -27,7 +27,7 @@
 
 enum {
     NODES = 5,   /* the first is the head's */
-    DRIVERS = 6, /* in all, a few at a time */
+    DRIVERS = 7, /* in all, a few at a time */
     SHAPES = 10, /* of requests */
     SHAPE_NESTED = SHAPES - 1,
     EVENTS_MIN = 500,
@@ -77,17 +77,22 @@ typedef struct World {
     Vec(Proc *) procs; /* by pid - PID_FIRST; the dead stay */
     int drivers_started, drivers_alive;
     usec_t healed_at;
-    bool janitor; /* there is one */
-    bool tidied;  /* it has ended what was detached */
-    Map tasks;    /* TaskId -> Task, of every process */
-    Map actors;   /* ActorId -> Actor */
-    Map groups;   /* GroupId -> Group */
-    Map objects;  /* ObjectId -> Object */
-    List works;   /* blocking ones, under way */
+    uint32_t runtimes;            /* of four processes so many run on src/core */
+    bool janitor;                 /* there is one */
+    bool tidied;                  /* it has ended what was detached */
+    Map tasks;                    /* TaskId -> Task, of every process */
+    Map actors;                   /* ActorId -> Actor */
+    Map groups;                   /* GroupId -> Group */
+    Map objects;                  /* ObjectId -> Object: of scripts */
+    uint32_t places;              /* of those, that drivers took */
+    Map things;                   /* ObjectId -> Thing: of users of src/core */
+    List works;                   /* blocking ones, under way */
     LoopTimer *fault_timer, *driver_timer;
+    uint64_t nodes_ended, deaths; /* deaths: processes that did not end by themselves */
     struct Net *net;
     struct {
         uint64_t tasks, retried, failed, actors, restarts, groups, objects, copies, kills, cuts;
+        uint64_t values, errors; /* read by users of src/core */
     } did;
 } World;
 

@@ -195,6 +195,11 @@ size_t shape_fill(int index, Resource out[static 3], Strategy *ret_strategy, con
     return len;
 }
 
+bool shape_lends(int index) {
+    const Shape *shape = &shapes.items[index];
+    return !shape->gpu && !shape->custom && shape->kind != STRATEGY_KIND_PLACEMENT_GROUP;
+}
+
 static void lease_ask(Proc *proc, int shape) {
     Hold *hold = mem_new(Hold);
     hold->proc = proc;
@@ -263,6 +268,19 @@ Task *task_new(Proc *proc, const TaskId *id, uint8_t depth, Run *parent) {
     return task;
 }
 
+Task *task_of_runtime(Proc *proc, const TaskId *id, uint32_t retries, int32_t returns) {
+    Task *task = mem_new(Task);
+    task->id = *id;
+    task->submitter = proc;
+    task->by_runtime = true;
+    task->retries = retries;
+    task->returns = returns;
+    list_init(&task->link);
+    map_put(&sim->tasks, &task->id, task);
+    sim->did.tasks++;
+    return task;
+}
+
 Task *task_submit(Proc *proc, int shape, uint8_t depth, Run *parent) {
     TaskId id = task_id_make(&proc->ids, &proc->job);
     shape = shape_pick(shape);
@@ -289,6 +307,22 @@ void tasks_result(Proc *proc, const Result *result, PeerId from) {
         return;
     hold->task = NULL;
     hold_serve(hold);
+}
+
+/* The worker is busy still with a call of somebody else: these have not run. */
+void tasks_taken_back(Proc *proc, const TakenBack *back, PeerId from) {
+    for (size_t i = 0; i < back->tasks_len; i++) {
+        Task *task = map_get(&sim->tasks, &back->tasks[i]);
+        if (!task || task->submitter != proc || task->phase != TASK_SENT || task->worker != from)
+            continue;
+        Hold *hold = hold_of(proc, task);
+        task->phase = TASK_QUEUED;
+        task->worker = 0;
+        task->sent--;
+        if (hold)
+            lease_return(hold, false);
+    }
+    lease_ensure(proc);
 }
 
 void tasks_peer_dead(Proc *proc, const PeerDead *dead) {

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "test/sim/proc.h"
+#include "test/sim/truth.h"
 
 /* A worker: what it is assigned, what it runs, and that it is called no more often than may be. */
 
-static usec_t run_time(void) {
+usec_t work_time(void) {
     if (chance(60))
         return rnd(3000) * USEC_PER_MSEC;
     return chance(5) ? rnd(200) * USEC_PER_MSEC : rnd(5000);
@@ -29,14 +29,23 @@ static void say_blocked(Run *run, bool blocked) {
 static void run_answer(Run *run) {
     Proc *proc = run->proc;
     bool failed = run->kind == CALL_KIND_ACTOR_CREATE && chance(12);
-    Value value = { .kind = failed ? VALUE_KIND_ERROR : VALUE_KIND_INLINE, .data = SLICE("v") };
+    const Task *task = map_get(&sim->tasks, &run->task);
+    Value values[RETURNS_MAX] = { { .kind = failed ? VALUE_KIND_ERROR : VALUE_KIND_INLINE,
+                                    .data = SLICE("v") } };
+    Buf bytes[RETURNS_MAX] = { 0 };
     Result result = { .task = run->task,
                       .attempt = run->attempt,
-                      .values = &value,
-                      .values_len = 1,
+                      .values = values,
+                      .values_len = task && task->by_runtime ? (size_t)task->returns : 1,
                       .sequence = run->sequence };
+    for (size_t i = 0; task && task->by_runtime && i < result.values_len; i++) {
+        thing_small(&run->task, (uint32_t)i + 1, &bytes[i]);
+        values[i] = (Value){ .kind = VALUE_KIND_INLINE, .data = buf_slice(&bytes[i]) };
+    }
     _cleanup_buf_ Buf body = { 0 };
     result_encode(&result, &body);
+    for (size_t i = 0; i < RETURNS_MAX; i++)
+        buf_done(&bytes[i]);
     proc_send(proc, run->caller, MSG_RESULT, &body);
     if (run->kind == CALL_KIND_ACTOR_CREATE && !failed)
         proc->born = loop_now(sim->loop);
@@ -55,13 +64,13 @@ void work_child_over(Run *run) {
     if (--run->children > 0)
         return;
     say_blocked(run, false);
-    loop_timer_after(run->timer, run_time());
+    loop_timer_after(run->timer, work_time());
 }
 
 /* Some call others, and wait for them. */
 static void run_begin(Run *run, uint8_t depth) {
     if (depth >= 2 || !chance(6)) {
-        loop_timer_after(run->timer, run_time());
+        loop_timer_after(run->timer, work_time());
         return;
     }
     run->children = 1 + (int)rnd(2);
@@ -103,25 +112,25 @@ static void count_run(Proc *proc, const Call *call) {
 }
 
 /* A caller's calls come in its order. */
-static void check_order(Proc *proc, const FrameHeader *header, const Call *call) {
-    uintptr_t last = (uintptr_t)map_get(&proc->callers, &header->source);
+static void check_order(Proc *proc, const Call *call) {
+    uintptr_t last = (uintptr_t)map_get(&proc->callers, &call->caller);
     if (call->sequence <= last)
         fault("%s got call %llu of a caller after call %llu", proc_name(proc),
               (unsigned long long)call->sequence, (unsigned long long)last);
-    map_put(&proc->callers, &header->source, (void *)(uintptr_t)call->sequence);
+    map_put(&proc->callers, &call->caller, (void *)(uintptr_t)call->sequence);
 }
 
-void work_call(Proc *proc, const FrameHeader *header, const Call *call) {
+void work_check(Proc *proc, const Call *call) {
     switch (call->kind) {
     case CALL_KIND_ACTOR_CREATE:
         proc->actor = actor_find(&call->actor);
         proc->actor->births++;
-        map_init(&proc->callers, sizeof(PeerId));
+        map_init(&proc->callers, sizeof(WorkerId));
         break;
     case CALL_KIND_ACTOR_TASK:
         if (!proc->actor || !id_equal(&proc->actor->id, &call->actor))
             fault("%s got a call of an actor that it isn't", proc_name(proc));
-        check_order(proc, header, call);
+        check_order(proc, call);
         count_run(proc, call);
         break;
     default:
@@ -129,6 +138,10 @@ void work_call(Proc *proc, const FrameHeader *header, const Call *call) {
             fault("%s got a call for a lease that it isn't lent out for", proc_name(proc));
         count_run(proc, call);
     }
+}
+
+void work_call(Proc *proc, const FrameHeader *header, const Call *call) {
+    work_check(proc, call);
     run_begin(run_new(proc, header, call), (uint8_t)call->depth);
 }
 
