@@ -49,7 +49,7 @@ void upstream_send(Raylet *raylet, const FrameHeader *header, Slice body) {
     }
     if (gcs->registered)
         link_send(gcs->link, header, body);
-    else if (!(header->flags & FRAME_CALL)) /* a call is sent by resend_all() */
+    else if (!(header->flags & FRAME_CALL) && !raylet->ending) /* a call is sent by resend_all() */
         hold(gcs, header, body);
 }
 
