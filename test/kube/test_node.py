@@ -70,7 +70,8 @@ class Node(Kubectl):
         command = ["curl", "-s", "-m", "5", "--noproxy", "*", "-o", "/dev/null", "-w",
                    "%{http_code}", url]
         done = (self.run("exec", within, "--", *command, check=False) if within else
-                subprocess.run(command, capture_output=True, text=True))
+                subprocess.run(command, capture_output=True, text=True,
+                               env={**os.environ, "LD_PRELOAD": ""}))  # curl hangs under ASan
         return done.stdout
 
 
