@@ -16,14 +16,23 @@
 #define _hot_             __attribute__((hot))
 #define _cold_            __attribute__((cold))
 
-#define LIKELY(x)        __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)      __builtin_expect(!!(x), 0)
-#define ARRAY_LEN(a)     (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)        ((a) < (b) ? (a) : (b))
-#define MAX(a, b)        ((a) > (b) ? (a) : (b))
-#define CLAMP(x, lo, hi) ((x) < (lo) ? (lo) : (x) > (hi) ? (hi) : (x))
-#define ALIGN_UP(n, a)   (((n) + (a) - 1) / (a) * (a))
-#define UNUSED(x)        ((void)(x))
+#define LIKELY(x)    __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)  __builtin_expect(!!(x), 0)
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+/* Each evaluates its arguments once: a clock that is read twice has moved, and so has a shared word. */
+#define MIN(a, b)              BASE_PICK(<, a, b, __COUNTER__)
+#define MAX(a, b)              BASE_PICK(>, a, b, __COUNTER__)
+#define CLAMP(x, lo, hi)       MIN(MAX(x, lo), hi)
+#define BASE_JOIN(a, b)        a##b
+#define BASE_PICK(op, a, b, n) BASE_PICK_(op, a, b, BASE_JOIN(left_, n), BASE_JOIN(right_, n))
+#define BASE_PICK_(op, a, b, x, y)                                                                 \
+    ({                                                                                             \
+        __auto_type x = (a);                                                                       \
+        __auto_type y = (b);                                                                       \
+        x op y ? x : y;                                                                            \
+    })
+#define ALIGN_UP(n, a) (((n) + (a) - 1) / (a) * (a))
+#define UNUSED(x)      ((void)(x))
 
 #define CONTAINER_OF(ptr, type, field) ((type *)((char *)(uintptr_t)(ptr) - offsetof(type, field)))
 
