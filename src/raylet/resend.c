@@ -51,8 +51,9 @@ static CallKey key_of(PeerId source, uint32_t stream) {
     return (CallKey){ .source = source, .stream = stream };
 }
 
+/* What this daemon asks itself gcs answers at once. */
 static bool waits(const FrameHeader *header) {
-    return header->type == MSG_GROUP_GET;
+    return header->type == MSG_GROUP_GET && peer_worker(header->source);
 }
 
 static size_t *sum_of(struct Resend *resend, const FrameHeader *header) {
