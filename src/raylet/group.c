@@ -95,11 +95,12 @@ static void tell_gcs(RayletGroup *group, GroupCreate *message) {
     group_create_encode(message, &body);
     group->telling = raylet_call(group->raylet, PEER_GCS, MSG_GROUP_CREATE, &body, USEC_INFINITY,
                                  on_told, group);
+    upstream_report_anew(group->raylet); /* gcs counts it in, be it reported or not */
 }
 
 bool bundles_make_group(Raylet *raylet, const FrameHeader *header, Slice body) {
     if (header->type != MSG_GROUP_CREATE || !(header->flags & FRAME_CALL) ||
-        !peer_worker(header->source))
+        !peer_worker(header->source) || peer_raylet(header->source) != raylet->self)
         return false;
     _cleanup_arena_ Arena arena = { 0 };
     GroupCreate message;
@@ -131,6 +132,7 @@ void bundles_on_group_remove(Raylet *raylet, RayletCall *call) {
                             "a process asks its own raylet to remove a placement group");
         return;
     }
+    local_wait_if_crowded(call->local, PEER_GCS);
     message.by = call->header->source;
     _cleanup_buf_ Buf body = { 0 };
     group_remove_encode(&message, &body);

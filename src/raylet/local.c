@@ -366,9 +366,9 @@ static bool crowded(const Raylet *raylet, PeerId to, unsigned part) {
                           : peers_queued(raylet, to) >= RAYLET_CROWDED / part;
 }
 
-static void wait_if_crowded(Local *local, PeerId destination) {
+void local_wait_if_crowded(Local *local, PeerId destination) {
     PeerId to = peer_node(destination) ? peer_raylet(destination) : PEER_GCS;
-    if (destination == 0 || !crowded(local->raylet, to, 1))
+    if (destination == 0 || local->waits_for || !crowded(local->raylet, to, 1))
         return;
     local->waits_for = to;
     local->raylet->locals_waiting++;
@@ -397,7 +397,7 @@ static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
         return;
     }
     frame->header.source = local->peer; /* nobody speaks for another */
-    wait_if_crowded(local, frame->header.destination);
+    local_wait_if_crowded(local, frame->header.destination);
     route_in(local->raylet, local, &frame->header, frame->body);
 }
 

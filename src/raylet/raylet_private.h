@@ -366,6 +366,8 @@ void local_on_goodbye(Raylet *raylet, RayletCall *call);
 void local_fail_hello(Local *local, StatusCode code, const char *text);
 /* `to`, a raylet or gcs, has taken more of what waited for it, or takes nothing any more. */
 void locals_go_on(Raylet *raylet, PeerId to);
+/* Nothing more is read of this one while too much waits for where it sends something. */
+void local_wait_if_crowded(Local *local, PeerId destination);
 PeerId local_number(Raylet *raylet);
 
 /* ---- ring.c ---- */

@@ -48,6 +48,31 @@ print(len(set(ray.get([actor.where.remote() for actor in spread]))))
     assert out == "right\nleft\nleft\n3\n"
 
 
+def test_the_head_counts_a_group_once(ray):
+    """Its node has made it, right after it got the leases of tasks back."""
+    out = ray.run(
+        """
+import ray
+ray.init(num_cpus=2, log_to_driver=False)
+
+@ray.remote
+def task():
+    return 1
+
+@ray.remote(num_cpus=1)
+class Actor:
+    def ping(self):
+        return 1
+
+ray.get([task.remote() for _ in range(4)])
+group = ray.util.placement_group([{"CPU": 1}])
+assert group.wait(20)
+print(ray.get(Actor.remote().ping.remote(), timeout=20))
+"""
+    )
+    assert out == "1\n"
+
+
 def test_placement_groups_on_nodes(ray):
     out = ray.run(
         START
