@@ -95,6 +95,38 @@ def test_addresses(shared_cluster):
                 'os.environ.pop("RAY_ADDRESS"); JobSubmissionClient("127.0.0.1:1")'), code=7)
 
 
+def test_servers_that_are_no_dashboard(shared_cluster):
+    run(shared_cluster, """
+        import socket, threading
+        os.environ.pop("RAY_ADDRESS", None)
+
+        def serve(host, reply, seen):
+            listener = socket.create_server((host, 0))
+            def answer():
+                with listener.accept()[0] as connection:
+                    seen.append(connection.recv(65536).decode())
+                    connection.sendall(reply)
+            threading.Thread(target=answer, daemon=True).start()
+            return "http://%s:%d" % listener.getsockname()
+
+        def ask(url):
+            try:
+                JobSubmissionClient(url, headers={"Authorization": "Bearer x"}, cookies={"c": "d"})
+            except ConnectionError as e:
+                return str(e)
+
+        for reply in (b"", b"\\0\\0 no HTTP", b"HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\n{"):
+            url = serve("127.0.0.1", reply, [])
+            assert ask(url) == f"Failed to connect to Ray at address: {url}.", reply
+
+        near, far, moved = [], [], "HTTP/1.1 302 Found\\r\\nContent-Length: 0\\r\\nLocation: "
+        login = serve("127.0.0.2", b"", far)
+        ask(serve("127.0.0.1", f"{moved}{login}/login\\r\\n\\r\\n".encode(), near))
+        assert "Bearer x" in near[0] and "c=d" in near[0]
+        assert "GET /login" in far[0] and "Bearer" not in far[0] and "c=d" not in far[0], far
+    """)
+
+
 def test_a_log_that_nobody_can_follow(shared_cluster):
     run(shared_cluster, """
         from ray._private.websocket import HandshakeError
