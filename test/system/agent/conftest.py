@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 
-MOBULA = os.environ.get("MOBULA") or str(
-    pathlib.Path(__file__).resolve().parents[3] / "build" / "src" / "cmd" / "mobula"
-)
+TOP = pathlib.Path(__file__).resolve().parents[3]
+BUILD = pathlib.Path(os.environ.get("MOBULA_BUILD", TOP / "build")).resolve()
+MOBULA = os.environ.get("MOBULA") or str(BUILD / "src" / "cmd" / "mobula")
 
 
 def pytest_collection_modifyitems(items):
