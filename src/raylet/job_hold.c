@@ -36,7 +36,7 @@ JobHold *job_hold_take(Raylet *raylet, const ResourceSet *what) {
     resources_copy(&hold->resources, what);
     list_push(&raylet->job_holds, &hold->link);
     resources_sub(&raylet->here.available, what);
-    upstream_changed(raylet);
+    upstream_report_anew(raylet); /* gcs has counted it in */
     return hold;
 }
 

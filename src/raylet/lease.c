@@ -24,6 +24,11 @@ enum {
 
 /* ---- resources ---- */
 
+/* By whoever passed it on: only a report sets its view right again. */
+static bool is_counted_in(const Lease *lease) {
+    return lease->birth || lease->spilled > 0;
+}
+
 static bool resources_take(Lease *lease) {
     Raylet *raylet = lease->raylet;
     if (lease->in_group)
@@ -32,7 +37,10 @@ static bool resources_take(Lease *lease) {
         !devices_take(&raylet->gpus, lease->resources.known[RESOURCE_GPU], &lease->gpus))
         return false;
     resources_sub(&raylet->here.available, &lease->resources);
-    upstream_changed(raylet);
+    if (is_counted_in(lease))
+        upstream_report_anew(raylet); /* what was given back meanwhile may make up for it here */
+    else
+        upstream_changed(raylet);
     return true;
 }
 
@@ -62,9 +70,8 @@ static bool holds_resources(const Lease *lease) {
 }
 
 void lease_free(Lease *lease) {
-    /* Whoever passed it on has counted it in: only a report sets its view right again, also when
-     * it came and went between two of them. */
-    if ((lease->birth || lease->spilled > 0) && !PLANTED(11))
+    /* Also when it came and went between two reports. */
+    if (is_counted_in(lease) && !PLANTED(11))
         upstream_report_anew(lease->raylet);
     if (holds_resources(lease))
         resources_release(lease);

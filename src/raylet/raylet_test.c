@@ -18,7 +18,7 @@ static void reserve(void) {
     say_gcs(MSG_BUNDLES_RESERVE, true, &body);
 }
 
-static Lease *ask_in_group(uint8_t id, uint8_t spilled) {
+static Lease *ask(uint8_t id, uint8_t spilled, const Strategy *strategy) {
     Resource cpu = { SLICE("CPU"), 5000 };
     LeaseRequest request = {
         .lease = NAMED(LeaseId, id),
@@ -27,9 +27,7 @@ static Lease *ask_in_group(uint8_t id, uint8_t spilled) {
         .spilled = spilled,
         .resources = &cpu,
         .resources_len = 1,
-        .strategy = { .kind = STRATEGY_KIND_PLACEMENT_GROUP,
-                      .group = NAMED(GroupId, 1),
-                      .bundle = -1 },
+        .strategy = *strategy,
     };
     FrameHeader call = { .type = MSG_LEASE_REQUEST, .source = request.requester, .stream = id };
     Lease *lease;
@@ -37,6 +35,13 @@ static Lease *ask_in_group(uint8_t id, uint8_t spilled) {
     world_run(0);
     CHECK_INT(lease->state, LEASE_STARTING);
     return lease;
+}
+
+static Lease *ask_in_group(uint8_t id, uint8_t spilled) {
+    Strategy strategy = { .kind = STRATEGY_KIND_PLACEMENT_GROUP,
+                          .group = NAMED(GroupId, 1),
+                          .bundle = -1 };
+    return ask(id, spilled, &strategy);
 }
 
 static const Lease *lease_named(uint8_t id) {
@@ -89,6 +94,24 @@ static void test_leases_end_with_their_group(void **state) {
     CHECK(!lease_named(1));
     world_check();
     raylet_world.end(made);
+}
+
+/* ---- what others count in ------------------------------------------------------------------------ */
+
+/* Who passes a lease on takes it that the node has that much less, until its next report: that comes, also
+ * when as much was given back meanwhile. */
+static void test_a_lease_that_was_passed_on_is_reported(void **state) {
+    for (uint8_t spilled = 0; spilled < 2; spilled++) {
+        void *made = raylet_world.begin();
+        Lease *ours = ask(1, 0, &(Strategy){ 0 });
+        world_run(USEC_PER_SEC);
+        usec_t reported = world->raylet->gcs.reported_at;
+        lease_refuse(ours, STATUS_CODE_CANCELLED, "not needed");
+        ask(2, spilled, &(Strategy){ 0 });
+        world_run(USEC_PER_SEC);
+        CHECK_INT(world->raylet->gcs.reported_at > reported, spilled);
+        raylet_world.end(made);
+    }
 }
 
 /* ---- a long frame on its way through gcs -------------------------------------------------------- */
@@ -171,5 +194,6 @@ static void test_what_moves_at_gcs_is_not_sent_again(void **state) {
 int main(void) {
     return TEST_RUN(TEST(test_leases_wait_for_bundles_to_come),
                     TEST(test_leases_end_with_their_group),
+                    TEST(test_a_lease_that_was_passed_on_is_reported),
                     TEST(test_what_moves_at_gcs_is_not_sent_again));
 }
