@@ -36,7 +36,8 @@ Thing *thing_new(Proc *owner, const ObjectId *id, Task *task, uint64_t tag, cons
     thing->tag = tag;
     thing->owner = owner;
     thing->task = task;
-    ASSERT(!map_put(&sim->things, thing->id.byte, thing));
+    if (map_put(&sim->things, thing->id.byte, thing))
+        fault("two values have one id");
     return thing;
 }
 
