@@ -61,15 +61,18 @@ void actor_unschedule(Gcs *gcs, GcsActor *actor) {
     if (actor->starting && !actor->start_call && !actor->in_group)
         nodes_uncharge(gcs, &actor->node, &actor->held, actor->starting->charged);
     actor->starting = mem_free(actor->starting);
-    if (!actor->start_call)
-        return;
-    rpc_forget(gcs->rpc, actor->start_call);
-    actor->start_call = 0;
-    gcs_arm_rpc(gcs);
+    if (actor->start_call) {
+        rpc_forget(gcs->rpc, actor->start_call);
+        actor->start_call = 0;
+        gcs_arm_rpc(gcs);
+    }
+    if (actor->worker)
+        return; /* it runs: who ends it tells its worker */
     GcsNode *node = nodes_get(gcs, &actor->node);
     if (!node || node->state == NODE_STATE_DEAD)
         return;
-    /* The raylet may be at it: what it started for this actor ends. */
+    /* The raylet may be at it, also by a start of the former gcs that is not asked for again yet:
+     * what it started for this actor ends. */
     LeaseCancel cancel = { 0 };
     memcpy(cancel.lease.byte, actor->id.byte, sizeof(actor->id));
     _cleanup_buf_ Buf body = { 0 };
