@@ -450,7 +450,6 @@ void lease_on_request(Raylet *raylet, RayletCall *call);
 void lease_on_return(Raylet *raylet, RayletCall *call);
 void lease_on_cancel(Raylet *raylet, RayletCall *call);
 void lease_on_blocked(Raylet *raylet, RayletCall *call);
-void leases_dispatch(void *raylet);
 void leases_requester_dead(Raylet *raylet, PeerId peer);
 void leases_node_dead(Raylet *raylet, const Remote *remote);
 /* A worker became ready for the lease that waits for it. */
@@ -463,10 +462,20 @@ void lease_wait_again(Lease *lease);
 void lease_free(Lease *lease);
 _must_check_ int lease_add(Raylet *raylet, const LeaseRequest *request, const FrameHeader *call,
                            Lease **ret_lease);
-size_t leases_demands(const Raylet *raylet, Arena *arena, Demand **ret_demands);
-
 /* Ends it with a status for whoever asked. */
 void lease_refuse(Lease *lease, StatusCode code, const char *text);
+/* By another raylet, or by gcs (an actor): it is served here or refused. */
+bool lease_passed_on(const Lease *lease);
+/* What it needs of this node, or of its group's bundle here; false: no room. */
+bool lease_take_resources(Lease *lease);
+
+/* ---- lease_place.c ---- */
+/* Looks for a place for all that wait. */
+void leases_dispatch(void *raylet);
+/* Tells the node that it was passed on to. */
+void lease_spill_cancel(const Lease *lease);
+/* What those that wait want, a shape once; the list is the arena's. */
+size_t leases_demands(const Raylet *raylet, Arena *arena, Demand **ret_demands);
 
 /* ---- bundles.c ---- */
 void bundles_init(Raylet *raylet);
