@@ -37,16 +37,15 @@ static void *serve_wait_main(void *data) {
 
 static void test_a_loop_serves(void **state) {
     UNUSED(state);
-    Mini mini;
-    mini_start(&mini);
-    Worker w = { .core = connect_as(&mini, ROLE_WORKER) };
+    World it;
+    world_start(&it, 0);
+    Core *core = it.core;
+    Worker w = { .core = connect_as(&it.mini, ROLE_WORKER) };
     pthread_t waits;
     CHECK(pthread_create(&w.thread, NULL, serve_main, &w) == 0);
     while (!w.yielded)
         sched_yield();
     CHECK(pthread_create(&waits, NULL, serve_wait_main, &w) == 0);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
-    CoreTemplate *t = echo_template(core);
     for (int i = 0; i < 2000; i++) {
         CoreRef *refs[8];
         int count = i % 100 ? 1 : 8;
@@ -54,13 +53,12 @@ static void test_a_loop_serves(void **state) {
             0) /* by now it does not spin any more, and the pump has nothing to look at */
             usleep(3000);
         for (int j = 0; j < count; j++)
-            CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "abc", .bytes_len = 3 }, &refs[j]));
+            refs[j] = submit(core, it.echo, "abc", 3);
         for (int j = 0; j < count; j++) {
             check_echo(core, refs[j], "abc", 3);
             core_ref_drop(refs[j]);
         }
     }
-    core_template_free(t);
     counts_go_to_zero(core);
     core_lock(w.core);
     w.core->exit_asked = true;
@@ -69,8 +67,7 @@ static void test_a_loop_serves(void **state) {
     pthread_join(waits, NULL);
     pthread_join(w.thread, NULL);
     core_disconnect(w.core, 0);
-    core_disconnect(core, 0);
-    mini_stop(&mini);
+    world_stop(&it);
 }
 
 /* Is the descriptor that the main thread sleeps on readable? */

@@ -6,25 +6,29 @@
 
 #include "core/core_test.h"
 
-static CoreTemplate *stream_template(Core *core, uint32_t limit) {
+static CoreTemplate *stream_template(Core *core, uint32_t limit, uint32_t retries) {
     CoreTemplateSpec spec = { .kind = CALL_KIND_TASK,
                               .name = "stream",
                               .num_returns = CORE_STREAMING,
                               .stream_limit = limit,
+                              .max_retries = retries,
                               .strategy = { .bundle = -1 } };
     return core_template_new(core, &spec);
+}
+
+/* Until what comes after `ahead` others has come. */
+static void wait_for_place(Core *core, CoreRef *stream, uint32_t ahead) {
+    CoreRef *ref = core_stream_peek(core, stream, ahead);
+    wait_for(core, ref);
+    core_ref_drop(ref);
 }
 
 /* The next reference of a stream; NULL at its end. */
 static CoreRef *next_of(Core *core, CoreRef *stream) {
     CoreRef *ref = NULL;
-    CoreValue value;
     int r = core_stream_next(core, stream, &ref);
     while (r == CORE_TIMEOUT) {
-        CoreRef *wanted = core_stream_peek(core, stream, 0);
-        get_one(core, wanted, &value);
-        core_value_release(&value);
-        core_ref_drop(wanted);
+        wait_for_place(core, stream, 0);
         r = core_stream_next(core, stream, &ref);
     }
     CHECK(r == 0 || r == CORE_END);
@@ -32,20 +36,18 @@ static CoreRef *next_of(Core *core, CoreRef *stream) {
 }
 
 static CoreRef *stream_start(Core *core, CoreTemplate *t, const char *bytes, size_t len) {
-    CoreRef *stream;
-    CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = bytes, .bytes_len = len }, &stream));
+    CoreRef *stream = submit(core, t, bytes, len);
     CHECK(core_ref_streams(core, stream));
     return stream;
 }
 
 static void test_streams(void **state) {
     UNUSED(state);
-    Mini mini;
-    Worker w;
-    mini_start(&mini);
-    worker_start(&w, &mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
-    CoreTemplate *t = stream_template(core, 0);
+    World it;
+    world_start(&it, 1);
+    Core *core = it.core;
+    const Worker *w = &it.workers[0];
+    CoreTemplate *t = stream_template(core, 0, 0);
     CoreRef *stream = stream_start(core, t, "s\x3", 2), *ref;
     for (uint8_t i = 0; i < 3; i++) {
         ref = next_of(core, stream);
@@ -58,16 +60,13 @@ static void test_streams(void **state) {
     core_ref_drop(stream);
 
     /* An error of the call's own code is the last value; the whole is fine. */
-    CoreValue value;
     stream = stream_start(core, t,
                           "s\x1"
                           "f",
                           3);
     core_ref_drop(next_of(core, stream));
     ref = next_of(core, stream);
-    get_one(core, ref, &value);
-    CHECK_INT(value.kind, VALUE_KIND_ERROR);
-    core_value_release(&value);
+    check_error(core, ref);
     core_ref_drop(ref);
     CHECK(!next_of(core, stream));
     ref = core_stream_peek(core, stream, 2); /* beyond the end */
@@ -76,54 +75,42 @@ static void test_streams(void **state) {
     core_ref_drop(stream);
 
     /* Unread values hold the worker up, until the reader goes. */
-    CoreTemplate *slow = stream_template(core, 2);
+    CoreTemplate *slow = stream_template(core, 2, 0);
     stream = stream_start(core, slow, "s\x9", 2);
-    ref = core_stream_peek(core, stream, 1);
-    get_one(core, ref, &value);
-    core_value_release(&value);
-    core_ref_drop(ref);
-    CHECK_INT(w.yielded, 2);
+    wait_for_place(core, stream, 1);
+    CHECK_INT(w->yielded, 2);
     core_ref_drop(next_of(core, stream));
-    ref = core_stream_peek(core, stream, 1);
-    get_one(core, ref, &value);
-    core_value_release(&value);
-    core_ref_drop(ref);
-    CHECK_INT(w.yielded, 3);
+    wait_for_place(core, stream, 1);
+    CHECK_INT(w->yielded, 3);
     core_stream_close(core, stream);
     check_echo(core, stream, "-", 1);
-    CHECK_INT(w.yielded, 9);
+    CHECK_INT(w->yielded, 9);
     core_ref_drop(stream);
     counts_go_to_zero(core);
     core_template_free(t);
     core_template_free(slow);
-    core_disconnect(core, 0);
-    worker_stop(&w);
-    mini_stop(&mini);
+    world_stop(&it);
 }
 
 static void test_the_reader_of_a_stream_dies(void **state) {
     UNUSED(state);
-    Mini mini;
-    Worker w;
-    mini_start(&mini);
-    worker_start(&w, &mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
-    CoreTemplate *t = stream_template(core, 2);
-    CoreRef *stream = stream_start(core, t, "s\x9", 2);
-    CoreRef *ref = core_stream_peek(core, stream, 1);
-    CoreValue value;
-    get_one(core, ref, &value);
-    core_value_release(&value);
+    World it;
+    world_start(&it, 1);
+    const Worker *w = &it.workers[0];
+    Core *reader = connect_as(&it.mini, ROLE_DRIVER);
+    CoreTemplate *t = stream_template(reader, 2, 0);
+    CoreRef *stream = stream_start(reader, t, "s\x9", 2);
+    CoreRef *ref = core_stream_peek(reader, stream, 1);
+    wait_for(reader, ref);
     core_template_free(t);
-    core_disconnect(core, 0);
+    core_disconnect(reader, 0);
     core_ref_drop(ref);
     core_ref_drop(stream);
     usec_t until = time_mono_now() + 10 * USEC_PER_SEC;
-    while (!w.left && time_mono_now() < until)
+    while (!w->left && time_mono_now() < until)
         usleep(1000);
-    CHECK(w.left);
-    worker_stop(&w);
-    mini_stop(&mini);
+    CHECK(w->left);
+    world_stop(&it);
 }
 
 /* What a worker says of a stream's call. */
@@ -137,24 +124,13 @@ static void say(Core *core, PeerId worker, Result *m) {
 /* A worker says that it has yielded what it can't have: its owner looks for no more than has come. */
 static void test_a_place_that_can_not_be(void **state) {
     UNUSED(state);
-    Mini mini;
-    Worker w;
-    mini_start(&mini);
-    worker_start(&w, &mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
-    CoreTemplateSpec spec = { .kind = CALL_KIND_TASK,
-                              .name = "stream",
-                              .num_returns = CORE_STREAMING,
-                              .stream_limit = 2,
-                              .max_retries = 3,
-                              .strategy = { .bundle = -1 } };
-    CoreTemplate *t = core_template_new(core, &spec);
+    World it;
+    world_start(&it, 1);
+    Core *core = it.core;
+    PeerId worker = it.workers[0].core->info.peer;
+    CoreTemplate *t = stream_template(core, 2, 3);
     CoreRef *stream = stream_start(core, t, "s\x9", 2);
-    CoreRef *ref = core_stream_peek(core, stream, 1);
-    CoreValue value;
-    get_one(core, ref, &value);
-    core_value_release(&value);
-    core_ref_drop(ref);
+    wait_for_place(core, stream, 1);
     core_lock(core);
     TaskId task = object_id_task(core_ref_id(stream));
     const CorePending *p = map_get(&core->tasks, task.byte);
@@ -162,24 +138,22 @@ static void test_a_place_that_can_not_be(void **state) {
     Value values[2] = { { .kind = VALUE_KIND_ARENA, .size = 1 }, { .kind = VALUE_KIND_INLINE } };
     Result m = { .task = task, .values = values, .values_len = 1, .more = true };
     m.index = 4000000000u;
-    say(core, w.core->info.peer, &m);
+    say(core, worker, &m);
     CHECK_INT(p->yields, 2);
     m.index = 2; /* it may come next: that a value lies in a store makes its call worth keeping */
-    say(core, w.core->info.peer, &m);
+    say(core, worker, &m);
     CHECK_INT(p->yields, 3);
     m.more = false;
     m.index = 4000000000u;
     values[0].kind = VALUE_KIND_INLINE;
     m.values_len = 2;
-    say(core, w.core->info.peer, &m);
+    say(core, worker, &m);
     CHECK(map_get(&core->tasks, task.byte) == NULL);
     CHECK_INT(stream->stream->end, 3);
     core_unlock(core);
     core_ref_drop(stream);
     core_template_free(t);
-    core_disconnect(core, 0);
-    worker_stop(&w);
-    mini_stop(&mini);
+    world_stop(&it);
 }
 
 int main(void) {

@@ -26,13 +26,23 @@ typedef struct Worker {
 
 Core *connect_as(Mini *mini, Role role);
 void worker_run(Worker *w, CoreTask *task);
-void worker_start(Worker *w, Mini *mini);
-void worker_stop(Worker *w);
 
-/* One result, three retries, a CPU. */
-CoreTemplate *echo_template(Core *core);
-/* Waits for it, 20 s at most. */
-void get_one(Core *core, CoreRef *ref, CoreValue *ret_value);
+typedef struct World {
+    Mini mini;
+    Worker workers[2];  /* the newest gets the first lease */
+    size_t workers_len;
+    Core *core;         /* a driver */
+    CoreTemplate *echo; /* its: one result, three retries, a CPU */
+} World;
+
+void world_start(World *it, size_t workers);
+void world_stop(World *it);
+
+/* A call with these arguments. */
+CoreRef *submit(Core *core, CoreTemplate *t, const void *bytes, size_t len);
+/* These wait for the value, 20 s at most. */
+void wait_for(Core *core, CoreRef *ref);
 void check_echo(Core *core, CoreRef *ref, const void *bytes, size_t len);
+void check_error(Core *core, CoreRef *ref);
 /* Everything is let go soon. */
 void counts_go_to_zero(Core *core);

@@ -111,13 +111,13 @@ static void *worker_main(void *data) {
     }
 }
 
-void worker_start(Worker *w, Mini *mini) {
+static void worker_start(Worker *w, Mini *mini) {
     memset(w, 0, sizeof(*w));
     w->core = connect_as(mini, ROLE_WORKER);
     CHECK(pthread_create(&w->thread, NULL, worker_main, w) == 0);
 }
 
-void worker_stop(Worker *w) {
+static void worker_stop(Worker *w) {
     core_lock(w->core);
     w->core->exit_asked = true;
     core_happened(w->core);
@@ -127,7 +127,7 @@ void worker_stop(Worker *w) {
     core_disconnect(w->core, 0);
 }
 
-CoreTemplate *echo_template(Core *core) {
+void world_start(World *it, size_t workers) {
     Resource cpu = { SLICE("CPU"), 10000 };
     CoreTemplateSpec spec = { .kind = CALL_KIND_TASK,
                               .name = "echo",
@@ -136,14 +136,47 @@ CoreTemplate *echo_template(Core *core) {
                               .resources_len = 1,
                               .max_retries = 3,
                               .strategy = { .bundle = -1 } };
-    return core_template_new(core, &spec);
+    ASSERT(workers <= ARRAY_LEN(it->workers));
+    mini_start(&it->mini);
+    for (size_t i = 0; i < workers; i++)
+        worker_start(&it->workers[i], &it->mini);
+    it->workers_len = workers;
+    it->core = connect_as(&it->mini, ROLE_DRIVER);
+    it->echo = core_template_new(it->core, &spec);
 }
 
-void get_one(Core *core, CoreRef *ref, CoreValue *ret_value) {
+void world_stop(World *it) {
+    core_template_free(it->echo);
+    core_disconnect(it->core, 0);
+    for (size_t i = 0; i < it->workers_len; i++)
+        worker_stop(&it->workers[i]);
+    mini_stop(&it->mini);
+}
+
+CoreRef *submit(Core *core, CoreTemplate *t, const void *bytes, size_t len) {
+    CoreRef *ref;
+    CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = bytes, .bytes_len = len }, &ref));
+    return ref;
+}
+
+static void get_one(Core *core, CoreRef *ref, CoreValue *ret_value) {
     int r;
     while ((r = core_get(core, &ref, 1, 20 * USEC_PER_SEC, ret_value)) == CORE_INTERRUPTED)
         ;
     CHECK_INT(r, 0);
+}
+
+void wait_for(Core *core, CoreRef *ref) {
+    CoreValue value;
+    get_one(core, ref, &value);
+    core_value_release(&value);
+}
+
+void check_error(Core *core, CoreRef *ref) {
+    CoreValue value;
+    get_one(core, ref, &value);
+    CHECK_INT(value.kind, VALUE_KIND_ERROR);
+    core_value_release(&value);
 }
 
 void check_echo(Core *core, CoreRef *ref, const void *bytes, size_t len) {

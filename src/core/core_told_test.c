@@ -8,11 +8,11 @@
 /* Records that go to gcs in two parts, while more come than the first had room for. */
 static void test_records_of_ended_calls(void **state) {
     UNUSED(state);
-    Mini mini;
-    mini_start(&mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
-    CoreTemplate *t = echo_template(core);
-    CorePending call = { .t = t };
+    World it;
+    world_start(&it, 0);
+    Core *core = it.core;
+    const CoreTemplate *t = it.echo;
+    CorePending call = { .t = it.echo };
     core_lock(core);
     uint32_t held = t->count;
     core->history.interval = USEC_PER_SEC * 3600; /* not told by the clock */
@@ -29,35 +29,37 @@ static void test_records_of_ended_calls(void **state) {
     CHECK_INT(t->count, held);
     CHECK_INT(core->history.dropped, 0);
     core_unlock(core);
-    core_template_free(t);
-    core_disconnect(core, 0);
-    mini_stop(&mini);
+    world_stop(&it);
 }
 
-/* A slab that came too late for who asked is given back; only the raylet grants some. */
-static void test_a_late_slab(void **state) {
-    UNUSED(state);
-    Mini mini;
-    mini_start(&mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
-    SlabGrant grant = { .offset = 65536, .size = 65536, .generation = 1 };
-    _cleanup_buf_ Buf body = { 0 };
-    slab_grant_encode(&grant, &body);
-    FrameHeader h = { .length = (uint32_t)body.len,
-                      .type = MSG_SLAB_GRANT,
-                      .flags = FRAME_REPLY,
+/* One frame answers it when the raylet says it, none when another process does. */
+static void check_only_the_raylet_says(MessageType type, unsigned flags, const Buf *body) {
+    World it;
+    world_start(&it, 0);
+    Core *core = it.core;
+    FrameHeader h = { .length = (uint32_t)body->len,
+                      .type = (uint16_t)type,
+                      .flags = (uint16_t)flags,
                       .stream = 4711,
                       .source = peer_raylet(core->info.peer) };
     CorePeer other = { .core = core };
     core_lock(core);
     uint64_t sent = core->counts.frames_sent;
-    CHECK_OK(core_dispatch(core, &other, &h, body.data));
+    CHECK_OK(core_dispatch(core, &other, &h, body->data));
     CHECK_INT(core->counts.frames_sent, sent);
-    CHECK_OK(core_dispatch(core, NULL, &h, body.data));
+    CHECK_OK(core_dispatch(core, NULL, &h, body->data));
     CHECK_INT(core->counts.frames_sent, sent + 1);
     core_unlock(core);
-    core_disconnect(core, 0);
-    mini_stop(&mini);
+    world_stop(&it);
+}
+
+/* A slab that came too late for who asked is given back; only the raylet grants some. */
+static void test_a_late_slab(void **state) {
+    UNUSED(state);
+    SlabGrant grant = { .offset = 65536, .size = 65536, .generation = 1 };
+    _cleanup_buf_ Buf body = { 0 };
+    slab_grant_encode(&grant, &body);
+    check_only_the_raylet_says(MSG_SLAB_GRANT, FRAME_REPLY, &body);
 }
 
 /* A lease that others wait for goes back after its turn, however many calls are queued. */
@@ -66,40 +68,34 @@ static void test_a_recalled_lease_goes_back_while_calls_wait(void **state) {
     enum {
         N = 100
     };
-    Mini mini;
-    Worker w;
-    mini_start(&mini);
-    worker_start(&w, &mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
-    CoreTemplate *t = echo_template(core);
+    World it;
+    world_start(&it, 1);
+    Core *core = it.core;
     CoreRef *refs[N];
     for (int i = 0; i < N; i++)
-        CHECK_OK(core_submit(core, t, &(CoreArgs){ .bytes = "z", .bytes_len = 1 }, &refs[i]));
+        refs[i] = submit(core, it.echo, "z", 1);
     check_echo(core, refs[0], "z", 1);
     core_lock(core);
-    const CorePeer *peer = peer_find(core, w.core->info.peer);
+    const CorePeer *peer = peer_find(core, it.workers[0].core->info.peer);
     CHECK(peer && peer->leased);
     LeaseRecall recall = { .lease = peer->leased->lease, .worker = peer->id };
     lease_on_recall(core, &recall);
     core_unlock(core);
     for (int i = 1; i < N; i++)
         check_echo(core, refs[i], "z", 1);
-    CHECK(mini.leases > 1); /* the rest was done by the next */
+    CHECK(it.mini.leases > 1); /* the rest was done by the next */
     for (int i = 0; i < N; i++)
         core_ref_drop(refs[i]);
     counts_go_to_zero(core);
-    core_template_free(t);
-    core_disconnect(core, 0);
-    worker_stop(&w);
-    mini_stop(&mini);
+    world_stop(&it);
 }
 
 /* What a process said may come after the news of its death: nothing is kept for it. */
 static void test_nothing_is_kept_for_the_dead(void **state) {
     UNUSED(state);
-    Mini mini;
-    mini_start(&mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
+    World it;
+    world_start(&it, 0);
+    Core *core = it.core;
     char byte = 'v';
     struct iovec part = { &byte, 1 };
     CoreRef *ref;
@@ -117,42 +113,24 @@ static void test_nothing_is_kept_for_the_dead(void **state) {
     core_unlock(core);
     core_ref_drop(ref);
     counts_go_to_zero(core);
-    core_disconnect(core, 0);
-    mini_stop(&mini);
+    world_stop(&it);
 }
 
 /* What a raylet may ask for is no other process's to ask. */
 static void test_only_the_raylet_wants_things_back(void **state) {
     UNUSED(state);
-    Mini mini;
-    mini_start(&mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
     StateGet get = { .tasks = true, .limit = 10 };
     _cleanup_buf_ Buf body = { 0 };
     state_get_encode(&get, &body);
-    FrameHeader h = { .length = (uint32_t)body.len,
-                      .type = MSG_STATE_GET,
-                      .flags = FRAME_CALL,
-                      .stream = 4711,
-                      .source = peer_raylet(core->info.peer) };
-    CorePeer other = { .core = core };
-    core_lock(core);
-    uint64_t sent = core->counts.frames_sent;
-    CHECK_OK(core_dispatch(core, &other, &h, body.data));
-    CHECK_INT(core->counts.frames_sent, sent);
-    CHECK_OK(core_dispatch(core, NULL, &h, body.data));
-    CHECK_INT(core->counts.frames_sent, sent + 1);
-    core_unlock(core);
-    core_disconnect(core, 0);
-    mini_stop(&mini);
+    check_only_the_raylet_says(MSG_STATE_GET, FRAME_CALL, &body);
 }
 
 /* Who is rung while it is busy looks after a moment, once: it does not go on looking for ever. */
 static void test_the_pump_looks_once(void **state) {
     UNUSED(state);
-    Mini mini;
-    mini_start(&mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
+    World it;
+    world_start(&it, 0);
+    Core *core = it.core;
     core_lock(core);
     core_turn(core, true);
     CHECK(core->grace_until > 0);
@@ -161,31 +139,29 @@ static void test_the_pump_looks_once(void **state) {
     core_turn(core, false);
     CHECK_INT(core->grace_until, 0);
     core_unlock(core);
-    core_disconnect(core, 0);
-    mini_stop(&mini);
+    world_stop(&it);
 }
 
 /* It has its place as soon as the raylet says so; others may ask gcs for it once gcs was asked behind
  * that. */
 static void test_a_group_of_the_raylet(void **state) {
     UNUSED(state);
-    Mini mini;
-    mini_start(&mini);
-    Core *core = connect_as(&mini, ROLE_DRIVER);
+    World it;
+    world_start(&it, 0);
+    Core *core = it.core;
     GroupInfo info = { .bundles_len = 0 };
     memset(&info.group, 7, sizeof(info.group));
     CHECK_OK(core_group_create(core, &info, 5 * USEC_PER_SEC));
     CHECK_INT(core_group_wait(core, &info.group, 5 * USEC_PER_SEC), 0);
-    CHECK_INT(mini.pings, 0);
+    CHECK_INT(it.mini.pings, 0);
     CHECK_OK(core_group_settle(core, &info.group, 5 * USEC_PER_SEC));
     CHECK_OK(core_group_settle(core, &info.group, 5 * USEC_PER_SEC));
-    CHECK_INT(mini.pings, 1);
+    CHECK_INT(it.mini.pings, 1);
     CHECK_OK(core_group_remove(core, &info.group));
     CHECK_OK(core_group_create(core, &info, 5 * USEC_PER_SEC));
     CHECK_INT(core_group_wait(core, &info.group, 5 * USEC_PER_SEC), 0);
-    CHECK_INT(mini.groups_removed, 1); /* in order */
-    core_disconnect(core, 0);
-    mini_stop(&mini);
+    CHECK_INT(it.mini.groups_removed, 1); /* in order */
+    world_stop(&it);
 }
 
 int main(void) {
