@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A head of our own, for the tests here and in the folders beside this file."""
+import contextlib
 import json
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import sys
@@ -37,10 +39,27 @@ def memory(pids):
     return held + sum(files.values())
 
 
+def _ports():
+    """Numbers that the kernel gives to nobody by itself, and that are no default of Ray's or of
+    Kubernetes' (node ports: 30000 to 32767)."""
+    low, high = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [p for p in (*range(20000, 30000), *range(61000, 65536)) if not low <= p <= high]
+    assert ports, f"ip_local_port_range {low} to {high} leaves no port that a test could have"
+    random.SystemRandom().shuffle(ports)  # whatever seed a test sets: others run at the same time
+    return ports
+
+
+_free_ports = _ports()  # those not given yet
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port for somebody who listens a little later: until then no outgoing connection can take it,
+    as it could one that the kernel has chosen. No two are the same."""
+    while True:
+        port = _free_ports.pop()
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("0.0.0.0", port))
+            return port
 
 
 def wait_until(question, what, timeout=30):

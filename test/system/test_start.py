@@ -133,8 +133,6 @@ def test_bad_command_lines(home):
 
 def test_an_open_cluster_needs_a_token(home):
     cluster = Cluster(home)
-    with socket.socket() as s:
-        s.bind(("127.0.0.2", 0))
     words = [w for w in cluster.start_words() if "node-ip" not in w]
     done = cluster.ray(*words, "--node-ip-address=192.0.2.77")
     assert done.returncode == 1 and "ray get-auth-token --generate" in done.stderr

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import pathlib
+import sys
 
 import pytest
 from core_session import Ray
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # head
 
 
 @pytest.fixture

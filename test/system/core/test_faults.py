@@ -9,7 +9,7 @@ import signal
 
 import pytest
 from core_session import until
-from test_nodes import free_port
+from head import free_port
 
 LIMIT = 60  # seconds for a script, whatever is killed
 MOMENTS = int(os.environ.get("MOMENTS", "2"))

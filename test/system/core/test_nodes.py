@@ -1,14 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several raylets on one host are one cluster."""
-import socket
-
 import pytest
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from head import free_port
 
 
 @pytest.fixture
