@@ -80,7 +80,7 @@ def actors(count):
     return {"seconds": seconds, "others_bytes": (others() - before) / count}
 
 
-ACTOR = {"memory": 3.5e6, "processes": 2, "descriptors": 6, "mappings": 4}  # what one takes: of the raylet's, or in all
+ACTOR = {"memory": 3.5e6, "processes": 2, "descriptors": 4, "mappings": 4}  # what one takes: of the raylet's, or in all
 SPARE = {"memory": 0.15, "processes": 0.1, "descriptors": 0.1, "mappings": 0.1}  # this share is left
 
 

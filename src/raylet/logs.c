@@ -14,7 +14,8 @@
 /*
  * What workers print: their stdout and stderr are files in the session's logs folder; inotify says
  * when one has grown, and new whole lines go to the driver of the job. A file is named by worker,
- * job and pid once these are known (renaming does not disturb who writes or watches).
+ * job and pid once these are known (renaming does not disturb who writes or watches). It is open
+ * only while it is read: descriptors bound how many workers a node has.
  */
 
 #define CROWD_PAUSE (50 * USEC_PER_MSEC)
@@ -34,7 +35,6 @@ struct LogFile {
     WorkerId worker;
     bool is_err;
     char *path;
-    int fd;        /* for reading */
     int watch;     /* inotify's, -1: none */
     Buf partial;   /* the beginning of a line */
     JobId job;
@@ -42,7 +42,7 @@ struct LogFile {
     pid_t pid;
     char *name;
     LoopTask *more;
-    LoopTimer *pause; /* for the driver to take what it was sent */
+    LoopTimer *pause; /* for the driver to take what it was sent, or for a descriptor */
     uint64_t at, end; /* so much was read; is to be read, once its worker is gone */
     usec_t leave_by;  /* 0: its worker lives */
     List link;        /* in LogWatch.leaving */
@@ -124,13 +124,16 @@ static void lines_take(LogFile *file, bool all) {
     buf_drop(&file->partial, at);
 }
 
-/* Reads what is new. True: there may be more. */
-static bool file_pull(LogFile *file) {
+/* Reads what is new; says whether there may be more. A file that is gone has nothing. */
+static int file_pull(LogFile *file, bool *ret_more) {
+    _cleanup_close_ int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        return error_last("open %s", file->path);
     size_t got = 0;
-    while (got < READ_MAX) {
+    while (fd >= 0 && got < READ_MAX) {
         size_t want = (size_t)MIN((uint64_t)READ_SIZE, file->end - file->at);
         char *to = buf_reserve(&file->partial, READ_SIZE);
-        ssize_t n = want ? read(file->fd, to, want) : 0;
+        ssize_t n = want ? pread(fd, to, want, (off_t)file->at) : 0;
         if (n <= 0)
             break;
         file->partial.len += (size_t)n;
@@ -140,7 +143,8 @@ static bool file_pull(LogFile *file) {
     }
     if (got)
         lines_take(file, false);
-    return got >= READ_MAX;
+    *ret_more = got >= READ_MAX;
+    return 0;
 }
 
 /* A link or connection that is full ends, and with it the driver or its node. */
@@ -155,14 +159,14 @@ static void file_release(LogFile *file);
 
 static void pull_more(void *ctx) {
     LogFile *file = ctx;
-    bool late = file->leave_by && loop_now(file->raylet->loop) >= file->leave_by;
+    bool late = file->leave_by && loop_now(file->raylet->loop) >= file->leave_by, more = false;
     if (file->driver == 0)
         return;
-    if (!late && crowded(file)) {
+    if (!late && (crowded(file) || file_pull(file, &more) < 0)) {
         loop_timer_after(file->pause, CROWD_PAUSE);
         return;
     }
-    if (!late && file_pull(file)) {
+    if (more) {
         loop_task_arm(file->more);
         return;
     }
@@ -234,7 +238,7 @@ int logfile_new(Raylet *raylet, const WorkerId *id, bool is_err, LogFile **ret_f
     file->raylet = raylet;
     file->worker = *id;
     file->is_err = is_err;
-    file->fd = file->watch = -1;
+    file->watch = -1;
     file->path = file_path(file);
     file->end = UINT64_MAX;
     file->more = loop_task_new(raylet->loop, pull_more, file);
@@ -242,10 +246,9 @@ int logfile_new(Raylet *raylet, const WorkerId *id, bool is_err, LogFile **ret_f
     list_init(&file->link);
     _cleanup_close_ int out =
         open(file->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
-    if (out >= 0)
-        file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
-    if (out < 0 || file->fd < 0) {
+    if (out < 0) {
         int r = error_last("open %s", file->path);
+        file->path = mem_free(file->path);
         logfile_free(file);
         return r;
     }
@@ -286,9 +289,8 @@ void logfile_assign(LogFile *file, const JobId *job, PeerId driver, pid_t pid, c
 
 static void file_release(LogFile *file) {
     struct stat st;
-    if (file->fd >= 0 && file->pid == 0 && fstat(file->fd, &st) == 0 && st.st_size == 0)
+    if (file->path && file->pid == 0 && lstat(file->path, &st) == 0 && st.st_size == 0)
         unlink(file->path); /* of a worker that never worked and said nothing */
-    fd_close(file->fd);
     list_remove(&file->link);
     loop_task_free(file->more);
     loop_timer_free(file->pause);
@@ -306,7 +308,7 @@ LogFile *logfile_free(LogFile *file) {
         map_remove(&file->raylet->logs->by_watch, &file->watch);
     }
     struct stat st;
-    if (file->fd < 0 || file->driver == 0 || file->raylet->ending || fstat(file->fd, &st) < 0) {
+    if (!file->path || file->driver == 0 || file->raylet->ending || lstat(file->path, &st) < 0) {
         file_release(file);
         return NULL;
     }
