@@ -217,7 +217,7 @@ static void run_value(CoreTask *task, uint8_t slot, uint8_t how) {
 static void step_run(Input *in) {
     uint8_t slot = take(in) % TASKS, how = take(in);
     CoreTask *task = world.tasks[slot];
-    if (!task || world.in->depth > 0) /* nobody ends what another thread still runs */
+    if (!task || world.depth > 0) /* nobody ends what another thread still runs */
         return;
     if (how % 4 == 0) {
         run_end(slot, how);
@@ -357,7 +357,7 @@ static void step(Input *in) {
 }
 
 void steps(Input *in, int max) {
-    while (max-- > 0 && in->size > 0 && in->steps++ < STEPS_MAX) {
+    while (max-- > 0 && in->size > 0 && world.steps++ < STEPS_MAX) {
         step(in);
         core_lock(world.core);
         (void)core_turn(world.core, true);
@@ -419,7 +419,7 @@ static void end(bool refs_last) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    Input in = { .data = data, .size = size };
+    Input in = { data, size };
     world = (World){ .in = &in, .now = 1000 * USEC_PER_SEC, .random = 1 };
     begin(&in);
     steps(&in, STEPS_MAX);

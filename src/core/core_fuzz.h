@@ -3,6 +3,7 @@
 
 /* What the parts of the fuzz target share. */
 
+#include "base/fuzz_input.h"
 #include "core/core_private.h"
 
 enum {
@@ -53,12 +54,6 @@ enum Step {
     STEPS,
 };
 
-typedef struct Input {
-    const uint8_t *data;
-    size_t size;
-    int steps, depth;
-} Input;
-
 typedef struct Frame { /* on its way to us */
     FrameHeader header;
     CoreBytes *body;
@@ -82,6 +77,7 @@ typedef struct Sent { /* by us */
 typedef struct World {
     Core *core;
     Input *in;
+    int steps, depth; /* so far; of waits now */
     usec_t now;
     uint64_t random;
     bool connecting, lost;
@@ -109,8 +105,7 @@ PeerId peer_at(uint8_t which);
 Way *way_of(PeerId peer);
 void frame_free(Frame *frame);
 
-/* core_fuzz_others.c: the input's operands, and what others say */
-uint8_t take(Input *in);
+/* core_fuzz_others.c: who and what operands name, and what others say */
 PeerId self(void);
 PeerId someone(uint8_t which);
 ObjectId object_at(uint8_t which);

@@ -4,14 +4,7 @@
 
 #include "core/core_fuzz.h"
 
-/* ---- the input ----------------------------------------------------------------------------- */
-
-uint8_t take(Input *in) {
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
+/* ---- operands ------------------------------------------------------------------------------ */
 
 PeerId self(void) {
     return peer_make(1, 1, 1);
@@ -111,12 +104,8 @@ static void take_values(Input *in, size_t len, const TaskId *task, Values *ret) 
 
 static void step_frame(Input *in) {
     uint8_t from = take(in), type = take(in), flags = take(in), stream = take(in);
-    size_t len = take(in);
-    len = MIN(len, in->size);
     deliver(someone(from), type, flags & (FRAME_REPLY | FRAME_ERROR | FRAME_CALL | FRAME_FDS),
-            stream, (Slice){ (const char *)in->data, len });
-    in->data += len;
-    in->size -= len;
+            stream, take_slice(in));
 }
 
 static void answer_actor(const Sent *to, uint8_t how, uint8_t more) {

@@ -7,13 +7,10 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/wrap.h"
 #include "core/core_fuzz.h"
 
 World world;
-
-#define WRAPPED(type, name, ...)                                                                   \
-    type __wrap_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__)
 
 WRAPPED(usec_t, time_mono_now, void) {
     return world.now;
@@ -29,10 +26,6 @@ WRAPPED(void, mem_random, void *p, size_t len) {
 WRAPPED(int, eventfd, unsigned count, int flags) {
     return -1;
 }
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-                          void *arg);
-int __real_pthread_join(pthread_t thread, void **ret);
 
 /* The pump is nobody: its turns are taken here. libFuzzer has threads of its own. */
 WRAPPED(int, pthread_create, pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
@@ -141,10 +134,10 @@ WRAPPED(bool, doorbell_spin, Doorbell *bell, uint32_t rounds, uint32_t then) {
 
 /* Somebody waits until then: others go on, and when there is no more of them, time does. */
 static bool others_go_on(usec_t until) {
-    if (world.in->size > 0 && world.in->depth < DEPTH_MAX) {
-        world.in->depth++;
+    if (world.in->size > 0 && world.depth < DEPTH_MAX) {
+        world.depth++;
         steps(world.in, 3);
-        world.in->depth--;
+        world.depth--;
         return true;
     }
     world.now = MAX(world.now, until);
@@ -156,9 +149,6 @@ WRAPPED(bool, doorbell_sleep, Doorbell *bell, usec_t timeout, bool *ret_signal) 
     *ret_signal = false;
     return others_go_on(world.now + timeout);
 }
-
-int __real_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
-                                  const struct timespec *until);
 
 WRAPPED(int, pthread_cond_timedwait, pthread_cond_t *cond, pthread_mutex_t *mutex,
         const struct timespec *until) {

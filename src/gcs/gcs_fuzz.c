@@ -8,6 +8,7 @@
 #include "gcs/gcs.h"
 
 #include "base/error.h"
+#include "base/fuzz_input.h"
 #include "base/log.h"
 #include "model/ids.h"
 #include "wire/messages.h"
@@ -23,18 +24,6 @@ enum {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-typedef struct Input {
-    const uint8_t *data;
-    size_t size;
-} Input;
-
-static uint8_t take(Input *in) {
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
 
 /* What each connection's link has numbered: the input may say so, or anything else. */
 static struct {
@@ -83,11 +72,11 @@ static void feed(Gcs *gcs, Input *in, uint8_t type) {
     uint8_t conn = take(in), flags = take(in), source = take(in);
     size_t len = (size_t)take(in) << 8;
     len |= take(in);
-    len = MIN(len, in->size);
+    Slice body = take_bytes(in, len);
     FrameHeader header = {
         .type = type,
         .flags = flags & (FRAME_REPLY | FRAME_ERROR | FRAME_CALL),
-        .length = (uint32_t)len,
+        .length = (uint32_t)body.len,
         .stream = (uint32_t)(flags >> 3),
         .source = source & 0x80 ? 0 : peer_make(source >> 4, 1, source & 15),
         .destination = source & 0x40 ? peer_make(1, 1, 0) : PEER_GCS,
@@ -98,9 +87,7 @@ static void feed(Gcs *gcs, Input *in, uint8_t type) {
     else if (ends[conn].other && source != 0x3f)
         header.sequence = ++ends[conn].sent;
     if (frame_check(&header) == 0)
-        gcs_frame(gcs, conn, &header, (Slice){ (const char *)in->data, len });
-    in->data += len;
-    in->size -= len;
+        gcs_frame(gcs, conn, &header, body);
 }
 
 /* A raylet's: bits of `say`: 1 it knows our end, 2 it has what was sent to it, else so many frames. */

@@ -11,18 +11,13 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "base/fuzz_input.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-typedef struct Input {
-    const uint8_t *data;
-    size_t size;
-} Input;
-
-static unsigned take(Input *in, int bytes) {
-    unsigned value = 0;
-    for (; bytes-- > 0 && in->size > 0; in->size--)
-        value = value << 8 | *in->data++;
-    return value;
+static unsigned take_two(Input *in) {
+    unsigned first = take(in);
+    return in->size > 0 ? first << 8 | take(in) : first;
 }
 
 static void check_frame(const RingReader *in, const FrameHeader *header, const uint8_t *body) {
@@ -51,9 +46,9 @@ static bool read_all(RingReader *in) {
     }
 }
 
-static void write_portion(uint8_t *ring, uint64_t at, const uint8_t *data, size_t len) {
+static void write_portion(uint8_t *ring, uint64_t at, const char *data, size_t len) {
     for (size_t i = 0; i < len; i++)
-        ring[(at + i) & (RING_BYTES - 1)] = data[i];
+        ring[(at + i) & (RING_BYTES - 1)] = (uint8_t)data[i];
 }
 
 /* Ours to write: the head says what the other end pretends to have read. */
@@ -76,27 +71,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     Input in = { data, size };
     uint8_t *ring = (uint8_t *)(uintptr_t)pair.in.data;
-    uint64_t start = RING_BYTES - 8 * (uint64_t)(take(&in, 1) % 128), tail = start;
+    uint64_t start = RING_BYTES - 8 * (uint64_t)(take(&in) % 128), tail = start;
     pair.in.head = pair.in.next = start;
     pair.in.partial_want = 0;
     pair.out.tail = pair.out.head_seen = start;
     atomic_store(&pair.out.control->tail, start);
     bool sound = true;
     while (in.size > 0 && sound) {
-        unsigned len = take(&in, 2);
+        unsigned len = take_two(&in);
         if (len & 0x8000) {
-            try_write(&pair.out, start + (int16_t)take(&in, 2) * 64, len << 3 & 0x3ffff);
+            try_write(&pair.out, start + (int16_t)take_two(&in) * 64, len << 3 & 0x3ffff);
             continue;
         }
-        size_t portion = MIN((size_t)len & 0xfff, in.size);
-        write_portion(ring, tail, in.data, portion);
-        in.data += portion;
-        in.size -= portion;
-        tail += len & 0x4000 ? RING_BYTES / 2 + len : ALIGN_UP(portion, 8);
+        Slice portion = take_bytes(&in, len & 0xfff);
+        write_portion(ring, tail, portion.data, portion.len);
+        tail += len & 0x4000 ? RING_BYTES / 2 + len : ALIGN_UP(portion.len, 8);
         atomic_store(&pair.in.control->tail, tail);
         sound = read_all(&pair.in);
     }
-    write_portion(ring, start, (const uint8_t[4096]){ 0 }, MIN(size, 4096u));
+    write_portion(ring, start, (const char[4096]){ 0 }, MIN(size, 4096u));
     buf_done(&pair.in.partial);
     return 0;
 }

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 
+#include "base/fuzz_input.h"
 #include "base/map.h"
+#include "base/wrap.h"
 #include "kobj/meta.h"
 #include "kube/informer.h"
 
@@ -53,12 +55,8 @@ static World *world; /* this input's */
 
 /* ---- the server ------------------------------------------------------------------------------- */
 
-int __wrap_http_call_new(HttpClient *client, const HttpCallSpec *spec, const HttpCallEvents *events,
-                         void *ctx, HttpCall **ret_call);
-HttpCall *__wrap_http_call_free(HttpCall *call);
-
-int __wrap_http_call_new(HttpClient *client, const HttpCallSpec *spec, const HttpCallEvents *events,
-                         void *ctx, HttpCall **ret_call) {
+WRAPPED(int, http_call_new, HttpClient *client, const HttpCallSpec *spec,
+        const HttpCallEvents *events, void *ctx, HttpCall **ret_call) {
     ASSERT(!world->call && str_starts(spec->url, "http://server/api/v1/things"));
     *ret_call = world->call = mem_new(HttpCall);
     *world->call = (HttpCall){ .events = *events, .ctx = ctx };
@@ -67,7 +65,7 @@ int __wrap_http_call_new(HttpClient *client, const HttpCallSpec *spec, const Htt
     return 0;
 }
 
-HttpCall *__wrap_http_call_free(HttpCall *call) {
+WRAPPED(HttpCall *, http_call_free, HttpCall *call) {
     if (call && call == world->call)
         world->call = NULL;
     return mem_free(call);
@@ -141,27 +139,6 @@ static void check(void) {
 }
 
 /* ---- the input ----------------------------------------------------------------------------------- */
-
-typedef struct Input {
-    const uint8_t *data;
-    size_t size;
-} Input;
-
-static uint8_t take(Input *in) {
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
-
-static Slice take_slice(Input *in) {
-    size_t len = take(in);
-    len = MIN(len, in->size);
-    Slice slice = { (const char *)in->data, len };
-    in->data += len;
-    in->size -= len;
-    return slice;
-}
 
 /* Sixteen names; the rest of the byte is whose life of it, and what is missing. */
 static json_t *object_of(uint8_t which, uint8_t revision) {

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/fuzz_world.h"
 #include "base/log.h"
+#include "base/wrap.h"
 #include "codec/json.h"
 #include "kobj/meta.h"
 #include "local/bootstrap.h"
@@ -23,11 +24,8 @@ enum {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int __real_uv_run(void *loop, int mode);
-int __wrap_uv_run(void *loop, int mode);
-
 /* Nothing comes from outside: to look each time would be most of the work. */
-int __wrap_uv_run(void *loop, int mode) {
+WRAPPED(int, uv_run, void *loop, int mode) {
     const int nowait = 2; /* UV_RUN_NOWAIT */
     return mode == nowait ? 0 : __real_uv_run(loop, mode);
 }

@@ -16,7 +16,9 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/fuzz_input.h"
 #include "base/fuzz_world.h"
+#include "base/wrap.h"
 #include "local/agent_endpoint_private.h"
 #include "local/agent_packet.h"
 #include "local/rest_node.h"
@@ -86,10 +88,6 @@ typedef struct World {
 } World;
 
 static World *world; /* this input's */
-
-#define WRAPPED(type, name, ...)                                                                   \
-    type __wrap_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__)
 
 /* ---- WebSockets ------------------------------------------------------------------------------ */
 
@@ -312,27 +310,6 @@ WRAPPED(int, connect, int fd, const struct sockaddr *address, socklen_t len) {
 }
 
 /* ---- the input ----------------------------------------------------------------------------------- */
-
-typedef struct Input {
-    const uint8_t *data;
-    size_t size;
-} Input;
-
-static uint8_t take(Input *in) {
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
-
-static Slice take_slice(Input *in) {
-    size_t len = take(in);
-    len = MIN(len, in->size);
-    Slice slice = { (const char *)in->data, len };
-    in->data += len;
-    in->size -= len;
-    return slice;
-}
 
 static void run(usec_t for_time) {
     loop_run_until(world->loop, loop_deadline(world->loop, for_time));

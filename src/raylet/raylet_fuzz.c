@@ -7,7 +7,9 @@
 
 #include <fcntl.h>
 
+#include "base/fuzz_input.h"
 #include "base/log.h"
+#include "base/wrap.h"
 #include "raylet/raylet_world.h"
 
 enum {
@@ -45,36 +47,10 @@ enum Step {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int __real_uv_run(void *loop, int mode);
-int __wrap_uv_run(void *loop, int mode);
-
 /* Nothing comes from there: to look each time would be most of the work. */
-int __wrap_uv_run(void *loop, int mode) {
+WRAPPED(int, uv_run, void *loop, int mode) {
     const int nowait = 2; /* UV_RUN_NOWAIT */
     return mode == nowait ? 0 : __real_uv_run(loop, mode);
-}
-
-/* ---- the input ----------------------------------------------------------------------------- */
-
-typedef struct Input {
-    const uint8_t *data;
-    size_t size;
-} Input;
-
-static uint8_t take(Input *in) {
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
-
-static Slice take_slice(Input *in) {
-    size_t len = take(in);
-    len = MIN(len, in->size);
-    Slice slice = { (const char *)in->data, len };
-    in->data += len;
-    in->size -= len;
-    return slice;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */

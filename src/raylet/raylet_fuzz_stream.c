@@ -2,6 +2,7 @@
 #include "raylet/raylet_fuzz_stream.h"
 
 #include "base/error.h"
+#include "base/wrap.h"
 
 struct Stream {
     Loop *loop;
@@ -72,10 +73,6 @@ Stream *fuzz_stream_end(Stream *stream) {
 }
 
 /* ---- net/stream.h ------------------------------------------------------------------------------ */
-
-#define WRAPPED(type, name, ...)                                                                   \
-    type __wrap_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__)
 
 WRAPPED(int, stream_connect, Loop *loop, const NetAddress *to, usec_t timeout, StreamFn *fn,
         void *ctx, Stream **ret) {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/wrap.h"
 #include "host/memory.h"
 #include "raylet/objects_private.h"
 
@@ -17,10 +18,6 @@ enum {
 /* ---- the outside ------------------------------------------------------------------------- */
 
 World *world;
-
-#define WRAPPED(type, name, ...)                                                                   \
-    type __wrap_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__)
 
 WRAPPED(int, loop_child_new, Loop *loop, int pidfd, LoopChildFn *fn, void *ctx, LoopChild **ret) {
     for (size_t i = 0; i < CHILDREN_MAX; i++) {

@@ -8,13 +8,11 @@
 
 #include "store/client.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "base/error.h"
+#include "base/fuzz_input.h"
 #include "base/fuzz_world.h"
-#include "model/ids.h"
+#include "base/wrap.h"
+#include "store/store_fuzz.h"
 
 enum {
     UNITS = 48, /* of memory: two large objects and some small ones */
@@ -67,11 +65,6 @@ typedef struct World {
 
 /* ---- the outside (meson.build: --wrap) ------------------------------------------------------- */
 
-#define WRAPPED(type, name, ...)                                                                   \
-    type __real_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__)
-
 /* Pages are had when they are touched: all of a slab at once costs more than the rest. */
 WRAPPED(void *, mmap64, void *at, size_t len, int prot, int flags, int fd, off_t offset) {
     return __real_mmap64(at, len, prot, flags & ~MAP_POPULATE, fd, offset);
@@ -79,29 +72,11 @@ WRAPPED(void *, mmap64, void *at, size_t len, int prot, int flags, int fd, off_t
 
 /* ---- operands --------------------------------------------------------------------------------- */
 
-typedef struct Input {
-    const uint8_t *data;
-    size_t size;
-} Input;
-
-static uint8_t take(Input *in) {
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
-
 /* Small, or near a power of two, or beyond everything. */
 static uint64_t take_size(Input *in) {
     uint8_t power = take(in), low = take(in);
     uint64_t base = power % 65 == 64 ? UINT64_MAX : 1ull << power % 65;
     return low & 0x80 ? base - (low & 0x7f) : base + low;
-}
-
-static ObjectId object_named(uint8_t which) {
-    ObjectId id;
-    memset(&id, which % 4, sizeof(id));
-    return id;
 }
 
 static uint64_t take_place(const World *world, Input *in) {
@@ -259,9 +234,7 @@ static void step_scribble(World *world, Input *in) {
     if (offset > ALL_BYTES - len)
         return;
     touch(world, offset, len);
-    memcpy(world->arena + offset, in->data, len);
-    in->data += len;
-    in->size -= len;
+    memcpy(world->arena + offset, take_bytes(in, len).data, len);
 }
 
 static void step(World *world, Input *in) {
@@ -305,26 +278,16 @@ static void step(World *world, Input *in) {
 
 /* ---- one input ------------------------------------------------------------------------------- */
 
-static int memory(const char *name, uint64_t size) {
-    int fd = memfd_create(name, MFD_CLOEXEC);
-    ASSERT(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
-    return fd;
-}
-
 static void *world_begin(void) {
     World *world = mem_new(World);
-    StoreDoor door = { .arena_fd = memory("arena", BYTES),
-                       .disk_fd = memory("disk", ALL_BYTES - BYTES),
-                       .pins_fd = memory("pins", STORE_PINS * sizeof(uint64_t)),
+    StoreDoor door = { .arena_fd = memory_new("arena", BYTES),
+                       .disk_fd = memory_new("disk", ALL_BYTES - BYTES),
+                       .pins_fd = memory_new("pins", STORE_PINS * sizeof(uint64_t)),
                        .bytes = BYTES,
                        .disk_bytes = ALL_BYTES - BYTES };
     world->fds[0] = door.arena_fd;
     world->fds[1] = door.disk_fd;
-    world->arena = mmap(NULL, ALL_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ASSERT(world->arena != MAP_FAILED);
-    for (size_t i = 0; i < ARRAY_LEN(world->fds); i++)
-        ASSERT(mmap(world->arena + i * BYTES, i ? ALL_BYTES - BYTES : BYTES, PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_FIXED, world->fds[i], 0) != MAP_FAILED);
+    world->arena = arena_map(door.arena_fd, BYTES, door.disk_fd, ALL_BYTES - BYTES);
     ASSERT(store_client_open(&door, &world->client) == 0);
     return world;
 }

@@ -8,15 +8,12 @@
 
 #include "store/server.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/fuzz_input.h"
 #include "base/fuzz_world.h"
-#include "base/str.h"
-#include "model/ids.h"
+#include "base/wrap.h"
+#include "store/store_fuzz.h"
 
 enum {
     ARENA = 4 * STORE_SLAB_UNIT,
@@ -74,11 +71,6 @@ static uint64_t *table_of(int fd) {
     return fd >= PINS_FD ? outside.pins[fd - PINS_FD] : NULL;
 }
 
-#define WRAPPED(type, name, ...)                                                                   \
-    type __real_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__);                                                               \
-    type __wrap_##name(__VA_ARGS__)
-
 WRAPPED(int, memfd_create, const char *name, unsigned flags) {
     if (!str_eq(name, "pins"))
         return __real_memfd_create(name, flags);
@@ -128,24 +120,6 @@ WRAPPED(int, fallocate64, int fd, int mode, off_t offset, off_t len) {
 }
 
 /* ---- steps ------------------------------------------------------------------------------------ */
-
-typedef struct Input {
-    const uint8_t *data;
-    size_t size;
-} Input;
-
-static uint8_t take(Input *in) {
-    if (in->size == 0)
-        return 0;
-    in->size--;
-    return *in->data++;
-}
-
-static ObjectId object_named(uint8_t which) {
-    ObjectId id;
-    memset(&id, which % 4, sizeof(id));
-    return id;
-}
 
 static uint64_t take_place(World *world, Input *in, StoreSlab *ret_slab) {
     uint8_t slab = take(in), place = take(in);
@@ -225,9 +199,7 @@ static void step_write(World *world, Input *in) {
     if (offset + len > ARENA)
         return;
     touch(world, offset, len);
-    memcpy(world->arena + offset, in->data, len);
-    in->data += len;
-    in->size -= len;
+    memcpy(world->arena + offset, take_bytes(in, len).data, len);
 }
 
 static void step_read(World *world, Input *in) {
@@ -373,15 +345,9 @@ static void step(World *world, Input *in) {
 
 static void *world_begin(void) {
     World *world = mem_new(World);
-    int disk = memfd_create("disk", MFD_CLOEXEC);
-    ASSERT(disk >= 0 && ftruncate(disk, ARENA) == 0);
+    int disk = memory_new("disk", ARENA);
     ASSERT(store_server_new(ARENA, disk, ARENA, &world->server) == 0);
-    world->arena = mmap(NULL, 2 * ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ASSERT(world->arena != MAP_FAILED);
-    const int fds[] = { store_server_fd(world->server), disk };
-    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-        ASSERT(mmap(world->arena + i * ARENA, ARENA, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                    fds[i], 0) != MAP_FAILED);
+    world->arena = arena_map(store_server_fd(world->server), ARENA, disk, ARENA);
     return world;
 }
 

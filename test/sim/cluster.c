@@ -5,10 +5,10 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/wrap.h"
 #include "gcs/gcs_private.h"
 #include "raylet/raylet_private.h"
 #include "test/sim/proc.h"
-#include "test/sim/wrap.h"
 
 /* The daemons, up and down, and what happens to them. */
 
@@ -18,8 +18,6 @@
 
 /* ---- gcs -------------------------------------------------------------------------------------------- */
 
-int __real_gcs_new(Loop *loop, Kv *kv, const GcsOptions *options, const GcsPort *port,
-                   Gcs **ret_gcs);
 WRAPPED(int, gcs_new, Loop *loop, Kv *kv, const GcsOptions *options, const GcsPort *port,
         Gcs **ret_gcs) {
     int r = __real_gcs_new(loop, kv, options, port, ret_gcs);

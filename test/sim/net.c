@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/wrap.h"
 #include "net/listener.h"
 #include "test/sim/sim.h"
-#include "test/sim/wrap.h"
 
 /*
  * The network: net/frame.h, net/listener.h and what daemons use of net/stream.h, in memory. Each

@@ -4,9 +4,9 @@
 #include <sys/statvfs.h>
 
 #include "base/error.h"
+#include "base/wrap.h"
 #include "raylet/raylet_private.h"
 #include "test/sim/proc.h"
-#include "test/sim/wrap.h"
 
 /*
  * What a raylet would start, watch or read of the machine: processes are scripts, forked by a zygote
@@ -118,8 +118,7 @@ static int pidfd_of(const Proc *proc) {
     return PIDFD_FIRST + (proc->pid - PID_FIRST);
 }
 
-int __wrap_pidfd_open(pid_t pid, unsigned flags);
-int __wrap_pidfd_open(pid_t pid, unsigned flags) {
+WRAPPED(int, pidfd_open, pid_t pid, unsigned flags) {
     size_t i = (size_t)(pid - PID_FIRST);
     bool there = pid >= PID_FIRST && i < sim->procs.len && sim->procs.items[i]->alive;
     return there ? pidfd_of(sim->procs.items[i]) : -1;

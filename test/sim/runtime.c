@@ -10,10 +10,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/wrap.h"
 #include "core/core_forget.h"
 #include "core/core_private.h"
 #include "test/sim/proc.h"
-#include "test/sim/wrap.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #    include <sanitizer/common_interface_defs.h>
@@ -393,7 +393,6 @@ WRAPPED(int, sock_take_fd, Sock *sock) {
 
 /* ---- what else it sleeps on, and its clock ----------------------------------------------------- */
 
-int __real_poll(struct pollfd *fds, nfds_t len, int timeout);
 WRAPPED(int, poll, struct pollfd *fds, nfds_t len, int timeout) {
     if (!running)
         return __real_poll(fds, len, timeout);
@@ -426,12 +425,10 @@ WRAPPED(void, doorbell_poke, Doorbell *bell) {
     ring(running);
 }
 
-int __real_eventfd(unsigned count, int flags);
 WRAPPED(int, eventfd, unsigned count, int flags) {
     return running ? -1 : __real_eventfd(count, flags);
 }
 
-usec_t __real_time_mono_now(void);
 WRAPPED(usec_t, time_mono_now, void) {
     return sim && sim->loop ? loop_now(sim->loop) : __real_time_mono_now();
 }
@@ -440,19 +437,14 @@ WRAPPED(usec_t, time_mono_coarse, void) {
     return loop_now(sim->loop);
 }
 
-usec_t __real_time_wall_now(void);
 WRAPPED(usec_t, time_wall_now, void) {
     return running ? loop_wall_now(sim->loop) : __real_time_wall_now();
 }
 
-pid_t __real_getpid(void);
-pid_t __wrap_getpid(void);
-pid_t __wrap_getpid(void) {
+WRAPPED(pid_t, getpid, void) {
     return running ? running->proc->pid : __real_getpid();
 }
 
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
-                          void *arg);
 WRAPPED(int, pthread_create, pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
         void *arg) {
     if (!running)
@@ -461,14 +453,12 @@ WRAPPED(int, pthread_create, pthread_t *thread, const pthread_attr_t *attr, void
     return 0;
 }
 
-int __real_pthread_join(pthread_t thread, void **ret);
 WRAPPED(int, pthread_join, pthread_t thread, void **ret) {
     return running ? 0 : __real_pthread_join(thread, ret);
 }
 
 /* ---- the store: of the dead nothing is undone --------------------------------------------------- */
 
-bool __real_store_client_unpin(StoreClient *client, uint64_t offset);
 WRAPPED(bool, store_client_unpin, StoreClient *client, uint64_t offset) {
     return running && !running->proc->alive ? false : __real_store_client_unpin(client, offset);
 }
