@@ -57,7 +57,7 @@ asan: ## all tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory -s BUILD=build-asan build
 	BUILD=build-asan tools/test
 
-peer: $(BUILD)/peer/bin/ray ## the peer's release beside the build, for tests and bench that compare
+peer: $(BUILD)/peer/bin/ray ## the peer's release beside the build, for tests that compare
 $(BUILD)/peer/bin/ray:
 	python3 -m venv $(BUILD)/peer
 	$(BUILD)/peer/bin/python -m pip install -q --disable-pip-version-check 'ray[default]==2.60.0' joblib # joblib: one script needs it
