@@ -3,7 +3,7 @@
 
 /*
  * The roles of the one binary. Each `cmd_x` lives in `x_main.c` (dashes become underscores): it
- * parses its arguments with cmd/options.h, wires its folder up and runs it, in at most 150 lines.
+ * parses its arguments with cmd/options.h, wires its folder up and runs it, in at most 200 lines.
  * `argv[0]` is the role's name. The result is the exit status of the process. A role joins the
  * build when its file exists and its name stands in cmd_roles of cmd/meson.build.
  */

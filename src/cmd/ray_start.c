@@ -122,7 +122,7 @@ int ray_start(int argc, char **argv) {
         { "worker-port-list", OPTION_TEXT, &no->worker_port_list,
           "no effect: workers open no ports" },
         { "ray-client-server-port", OPTION_INT, &no->client_port,
-          "no effect: drivers elsewhere connect to --port" },
+          "no effect: there is no server of Ray Client" },
         { "memory", OPTION_INT, &a.memory, NULL },
         { "object-store-memory", OPTION_INT, &a.object_store_memory,
           "The amount of memory (in bytes) to start the object store with." },

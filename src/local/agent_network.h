@@ -3,9 +3,9 @@
 
 /*
  * The network of one agent's pods on the host: a bridge, an address for each pod, translation of
- * service addresses and of what goes outside. All of it carries the agent's tag in its name
- * (bridge "mb-TAG", nftables table "mobula_TAG"), so that several agents share a machine and a new
- * agent finds, reuses or removes what a killed one left.
+ * service addresses and of what goes outside. All of it carries the agent's tag in its name (bridge
+ * "mb-TAG", nftables table or iptables chains "mobula_TAG"), so that several agents share a machine
+ * and a new agent finds, reuses or removes what a killed one left.
  */
 
 #include "base/str.h"

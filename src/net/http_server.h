@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * An HTTP server: HTTP/1.1 now; nothing here says so, since HTTP/2 comes behind the same interface.
+ * An HTTP server: HTTP/1.1, of which nothing is said here, so that HTTP/2 can come behind it.
  *
  * A handler gets a request when its head is complete, and owes it exactly one response: either
  * http_respond*(), or http_response_start() … http_response_end(), or an upgrade. The request is

@@ -27,7 +27,7 @@ typedef struct RayletOptions {
     bool head;
     const char *python;       /* interpreter of workers */
     const char *spill_folder; /* where objects go that memory has no room for;
-                                              * NULL: temp_dir */
+                                              * NULL: the session's */
     Slice token;              /* empty: none is asked for */
     NetAddress agent_listen, metrics_listen; /* of net_address_parse_listen(); zeros: none */
     uint32_t prestart;                       /* workers kept ready before anybody asks */
