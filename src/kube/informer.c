@@ -12,8 +12,12 @@
 
 enum {
     PAGE = 500,
-    TOMBSTONES = 256
+    TOMBSTONES = 256,
+    /* Of one list. Kubernetes is built for 150 000 pods. */
+    OBJECTS_MAX = 300 * 1000,
+    PAGES_MAX = 1000,
 };
+#define LIST_MAX    (10 * USEC_PER_MIN)
 #define BACKOFF_MIN (200 * USEC_PER_MSEC)
 #define BACKOFF_MAX (20 * USEC_PER_SEC)
 #define WATCH_SHORT USEC_PER_SEC /* one that ends sooner is no success */
@@ -35,7 +39,9 @@ struct KubeInformer {
     LoopTimer *retry;
     unsigned failures;
     char *revision;       /* to go on from; NULL: list first */
-    char *continue_token; /* of the list that is running */
+    char *continue_token; /* of the list that is running, */
+    unsigned pages;       /* how many of it have come, */
+    usec_t list_began;    /* and since when it runs */
     StrMap listed;        /* keys seen by it (values: the informer, any non-NULL) */
     char *complaint;      /* told last by `stuck` */
 
@@ -267,14 +273,38 @@ static void list_complete(KubeInformer *informer, const char *revision) {
         watch_start(informer);
 }
 
+/* Whether another page may be asked for. */
+static int list_goes_on(const KubeInformer *informer, const char *token) {
+    usec_t now = loop_now(kube_client_loop(informer->client));
+    if (str_eq(token, informer->continue_token))
+        return error_origin(-EPROTO,
+                            "the list of %s stands still: the server gave one continue "
+                            "token for two pages",
+                            informer->resource);
+    if (strmap_len(&informer->listed) > OBJECTS_MAX)
+        return error_origin(-E2BIG, "there are more than %d %s: too many to follow", OBJECTS_MAX,
+                            informer->resource);
+    if (informer->pages >= PAGES_MAX)
+        return error_origin(-E2BIG, "the list of %s has more than %d pages", informer->resource,
+                            PAGES_MAX);
+    if (now - informer->list_began > LIST_MAX)
+        return error_origin(-ETIMEDOUT, "the list of %s has not come to its end in %d minutes",
+                            informer->resource, (int)(LIST_MAX / USEC_PER_MIN));
+    return 0;
+}
+
 static void take_page(KubeInformer *informer, json_t *list) {
     const char *token = json_str_at(list, "metadata", "continue");
     const char *revision = json_str_at(list, "metadata", "resourceVersion");
     take_items(informer, list);
     if (informer->freed)
         return;
-    str_set(&informer->continue_token, token);
-    if (str_empty(token))
+    informer->pages++;
+    int r = str_empty(token) ? 0 : list_goes_on(informer, token);
+    str_set(&informer->continue_token, r == 0 ? token : NULL);
+    if (r < 0)
+        failed(informer, r, error_text(r));
+    else if (str_empty(token))
         list_complete(informer, revision ? revision : "");
     else
         list_start(informer);
@@ -299,8 +329,11 @@ static void on_list(void *ctx, const KubeReply *reply) {
 }
 
 static void list_start(KubeInformer *informer) {
-    if (!informer->continue_token)
+    if (str_empty(informer->continue_token)) {
         strmap_clear(&informer->listed);
+        informer->pages = 0;
+        informer->list_began = loop_now(kube_client_loop(informer->client));
+    }
     KubeRequest request = { .verb = KUBE_GET,
                             .gvr = informer->gvr,
                             .namespace = informer->namespace,

@@ -3,7 +3,8 @@
 
 /*
  * A cache of all objects of one kind, kept true by list and watch: pages, bookmarks, resumption
- * from the last revision, a new list when that is too old, back-off while the server is away or forgets at once.
+ * from the last revision, a new list when that is too old, back-off while the server is away, forgets at
+ * once, or gives a list without end.
  *
  * Handlers are called after the cache has changed. Across a new list they see only differences:
  * what vanished meanwhile is `deleted` with its last known state.

@@ -10,6 +10,14 @@
 #include "kube/leader.h"
 #include "net/http_router.h"
 
+#define ITEM(name, uid, revision)                                                                  \
+    "{\"metadata\":{\"name\":\"" name "\",\"uid\":\"" uid "\",\"resourceVersion\":\"" revision     \
+    "\"}}"
+#define LIST(revision, items)                                                                      \
+    "{\"kind\":\"ThingList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"" revision  \
+    "\"},\"items\":[" items "]}"
+#define EVENT(type, item) "{\"type\":\"" type "\",\"object\":" item "}\n"
+
 /* A server of one list: the test sets what it answers. */
 typedef struct Server {
     Loop *loop;
@@ -17,12 +25,14 @@ typedef struct Server {
     HttpClient *client_http;
     KubeClient *client;
     const char *list; /* body of the next lists */
+    int tokens;       /* of a list without end: each page has the next of so many tokens */
     int list_status, watch_status;
     int lists, watches;
     HttpRequest *watch;
     char *watch_revision;
     /* What the informer told. */
     Buf told;
+    char *complaint;
 } Server;
 
 static void on_watch_gone(void *ctx) {
@@ -52,6 +62,14 @@ static void serve(void *ctx, HttpRequest *request) {
         return;
     }
     s->lists++;
+    if (s->tokens) {
+        _cleanup_free_ char *page = str_printf(
+            "{\"kind\":\"ThingList\",\"metadata\":{\"resourceVersion\":\"5\",\"continue\":"
+            "\"t%d\"},\"items\":[" ITEM("a", "1", "3") "]}",
+            s->lists % s->tokens);
+        http_respond(request, 200, "application/json", slice_str(page));
+        return;
+    }
     if (s->list_status == 200)
         http_respond(request, 200, "application/json", slice_str(s->list));
     else
@@ -75,9 +93,10 @@ static void on_synced(void *ctx) {
     tell(ctx, '!', NULL);
 }
 static void on_stuck(void *ctx, int r, const char *message) {
+    Server *s = ctx;
     UNUSED(r);
-    UNUSED(message);
-    tell(ctx, '?', NULL);
+    tell(s, '?', NULL);
+    str_set(&s->complaint, message);
 }
 
 static const KubeInformerEvents events = { on_added, on_updated, on_deleted, on_synced, on_stuck };
@@ -103,6 +122,7 @@ static void server_done(Server *s) {
     loop_free(s->loop);
     buf_done(&s->told);
     free(s->watch_revision);
+    free(s->complaint);
 }
 
 #define WAIT(s, condition)                                                                         \
@@ -113,14 +133,6 @@ static void server_done(Server *s) {
         CHECK(condition);                                                                          \
     } while (0)
 #define TOLD(s, text) ((s)->told.len && str_eq((s)->told.data, text))
-
-#define ITEM(name, uid, revision)                                                                  \
-    "{\"metadata\":{\"name\":\"" name "\",\"uid\":\"" uid "\",\"resourceVersion\":\"" revision     \
-    "\"}}"
-#define LIST(revision, items)                                                                      \
-    "{\"kind\":\"ThingList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"" revision  \
-    "\"},\"items\":[" items "]}"
-#define EVENT(type, item) "{\"type\":\"" type "\",\"object\":" item "}\n"
 
 static void send_event(Server *s, const char *line) {
     http_response_write(s->watch, slice_str(line));
@@ -190,6 +202,39 @@ static void test_says_once_why_it_is_stuck(void **state) {
     kube_informer_free(informer);
     WAIT(&s, !s.watch);
     server_done(&s);
+}
+
+static void test_a_list_without_end_is_given_up(void **state) {
+    UNUSED(state);
+    static const struct {
+        int tokens, pages;
+        const char *complaint;
+    } cases[] = {
+        { 1, 2,
+          "the list of things stands still: the server gave one continue token for two pages" },
+        { 2, 1000, "the list of things has more than 1000 pages" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Server s;
+        server_new(&s);
+        KubeInformerSpec spec = { .gvr = { "", "v1", "things" } };
+        s.tokens = cases[i].tokens;
+        KubeInformer *informer = kube_informer_new(s.client, &spec, &events, &s);
+        kube_informer_start(informer);
+        WAIT(&s, TOLD(&s, "+a ? "));
+        CHECK_INT(s.lists, cases[i].pages);
+        CHECK_STR(s.complaint, cases[i].complaint);
+        CHECK(!kube_informer_synced(informer));
+
+        /* It is tried again, from the beginning. */
+        s.tokens = 0;
+        s.list = LIST("6", ITEM("a", "1", "3"));
+        WAIT(&s, s.watch);
+        CHECK_STR(s.told.data, "+a ? ! ");
+        kube_informer_free(informer);
+        WAIT(&s, !s.watch);
+        server_done(&s);
+    }
 }
 
 static void by_first_letter(const json_t *object, StrList *keys) {
@@ -262,6 +307,7 @@ static void test_who_may_lead(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_resumes_after_cuts_and_relists_after_410),
-                    TEST(test_says_once_why_it_is_stuck), TEST(test_cache_against_a_model),
-                    TEST(test_revisions), TEST(test_who_may_lead));
+                    TEST(test_says_once_why_it_is_stuck), TEST(test_a_list_without_end_is_given_up),
+                    TEST(test_cache_against_a_model), TEST(test_revisions),
+                    TEST(test_who_may_lead));
 }
