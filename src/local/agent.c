@@ -218,7 +218,7 @@ static bool known(void *ctx, const char *uid) {
 /* The first complete list: what runs here and is in no list is a dead pod's. */
 void agent_pods_synced(Agent *agent) {
     if (!agent->swept)
-        (void)agent_pods_sweep(&agent->host->pods, known, agent);
+        agent_pods_sweep(&agent->host->pods, known, agent);
     agent->swept = true;
     loop_task_arm(agent->sweep_claims);
 }

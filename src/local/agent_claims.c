@@ -4,7 +4,6 @@
 
 #include <dirent.h>
 
-#include "base/fd.h"
 #include "kobj/meta.h"
 #include "local/agent_private.h"
 
@@ -42,35 +41,16 @@ static bool is_used(const Agent *agent, const char *folder) {
     return false;
 }
 
-typedef struct RemoveJob {
-    StrList paths;
-} RemoveJob;
-
-static void remove_run(void *data) {
-    RemoveJob *job = data;
-    for (size_t i = 0; i < job->paths.len; i++)
-        (void)!dir_remove(job->paths.items[i]);
-}
-
-static void remove_done(void *data, int r) {
-    UNUSED(r);
-    RemoveJob *job = data;
-    strlist_done(&job->paths);
-    mem_free(job);
-}
-
 void agent_claims_sweep(void *ctx) {
     Agent *agent = ctx;
     const char *folder = agent->host->pods.claims_dir;
     if (!kube_informer_synced(agent->claims) || !kube_informer_synced(agent->pods))
         return;
     _cleanup_(closedir_p) DIR *dir = opendir(folder);
-    RemoveJob *job = mem_new(RemoveJob);
-    for (struct dirent *entry; dir && (entry = readdir(dir));)
-        if (entry->d_name[0] != '.' && !is_used(agent, entry->d_name))
-            strlist_printf(&job->paths, "%s/%s", folder, entry->d_name);
-    if (job->paths.len)
-        loop_work(agent->loop, remove_run, remove_done, job);
-    else
-        remove_done(job, 0);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.' || is_used(agent, entry->d_name))
+            continue;
+        _cleanup_free_ char *path = str_printf("%s/%s", folder, entry->d_name);
+        chores_remove(agent->host->pods.chores, path);
+    }
 }

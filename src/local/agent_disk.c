@@ -196,7 +196,8 @@ static void look_now(void *ctx) {
     DiskLook look = { .agent = disk->agent,
                       .available = (uint64_t)fs.f_bavail * fs.f_frsize,
                       .threshold = MIN(total / THRESHOLD_PART, (uint64_t)THRESHOLD_MAX) };
-    look.low = look.available < look.threshold;
+    /* Room that is being made is not made a second time. */
+    look.low = look.available < look.threshold && !chores_busy(disk->agent->host->pods.chores);
     if (!look.low && !limits)
         return;
     DiskLook *job = mem_new(DiskLook);

@@ -373,6 +373,7 @@ static void tell_pods(AgentHost *host, Loop *loop, int launcher, const HostOptio
     PodHost *pods = &host->pods;
     pods->loop = loop;
     pods->launcher = launcher;
+    pods->chores = chores_new(loop);
     pods->state_dir = host->state_dir;
     pods->claims_dir = host->claims_dir;
     pods->share_dir = host->cache_dir;
@@ -413,6 +414,7 @@ int agent_host_init(Loop *loop, int launcher, const HostOptions *options, AgentH
 }
 
 void agent_host_done(AgentHost *host) {
+    host->pods.chores = chores_free(host->pods.chores);
     network_done(&host->network);
     strlist_done(&host->base_env);
     strlist_done(&host->hide);
@@ -427,12 +429,6 @@ void agent_host_done(AgentHost *host) {
     mem_free(host->notes);
     fd_close(host->lock);
     *host = (AgentHost){ .lock = -1 };
-}
-
-static bool nobody(void *ctx, const char *uid) {
-    UNUSED(ctx);
-    UNUSED(uid);
-    return false;
 }
 
 static int remove_cgroup(const AgentHost *host) {
@@ -450,7 +446,8 @@ static int remove_cgroup(const AgentHost *host) {
 }
 
 int agent_host_purge(AgentHost *host) {
-    size_t left = agent_pods_sweep(&host->pods, nobody, NULL);
+    host->pods.chores = chores_free(host->pods.chores); /* nothing removes the same meanwhile */
+    size_t left = agent_pods_end(&host->pods);
     if (host->has_network)
         network_remove(&host->network);
     int r = remove_cgroup(host);

@@ -13,6 +13,7 @@
  */
 
 #include "host/cgroup.h"
+#include "local/agent_chores.h"
 #include "local/agent_keeper.h"
 #include "local/agent_status.h"
 
@@ -35,6 +36,7 @@ typedef struct PodNetwork { /* how pods are connected; all texts borrowed for li
 typedef struct PodHost {
     Loop *loop;
     int launcher;
+    Chores *chores;
     const char *state_dir, *claims_dir, *share_dir; /* share_dir: one folder all pods may write */
     const char *links_dir; /* what the machine lacks, mounted at AGENT_POD_LINKS */
     const char *host_ip, *cluster_domain, *cgroup_root;
@@ -103,6 +105,8 @@ void agent_pod_socket_cancel(AgentPod *pod, uint64_t id);
 
 /* Takes the addresses of all pods that are on disk, before new ones are handed out. */
 void agent_pods_reserve(const PodHost *host);
-/* Ends keepers and removes folders of pods that `known` does not name; says of how many something is
- * left, and logs what. */
-size_t agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx);
+/* Ends keepers and removes folders of pods on disk that `known` does not name, as chores; logs what
+ * is left of them. */
+void agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx);
+/* The same, of all pods and now; says of how many something is left. */
+size_t agent_pods_end(const PodHost *host);

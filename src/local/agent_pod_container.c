@@ -221,7 +221,7 @@ static void drop_old(const PodContainer *container) {
     if (container->attempt < 2)
         return;
     _cleanup_free_ char *dir = container_dir(container, container->attempt - 2);
-    (void)!dir_remove(dir);
+    chores_remove(container->pod->host->chores, dir);
 }
 
 /* What a start that is over leaves beside its log. */
@@ -230,7 +230,7 @@ static void drop_files(const PodContainer *container) {
     _cleanup_free_ char *dir = container_dir(container, container->attempt);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         _cleanup_free_ char *path = str_printf("%s/%s", dir, names[i]);
-        (void)!dir_remove(path);
+        chores_remove(container->pod->host->chores, path);
     }
 }
 

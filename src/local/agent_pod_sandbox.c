@@ -279,7 +279,7 @@ void sandbox_release(AgentPod *pod) {
     static const char *const names[] = { "volumes", "shm", "etc" };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         _cleanup_free_ char *path = str_printf("%s/%s", pod->dir, names[i]);
-        (void)!dir_remove(path);
+        chores_remove(pod->host->chores, path);
     }
     CgroupHost cgroups;
     if (cgroup_host_init(&cgroups) == 0) {

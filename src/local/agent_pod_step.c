@@ -3,7 +3,6 @@
 /* What a pod does next: one look at the whole state, after whatever happened. */
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "kobj/meta.h"
 #include "local/agent_pod_private.h"
 
@@ -122,7 +121,7 @@ static void end_down(AgentPod *pod) {
     if (!deleting(pod) || pod->told_gone)
         return;
     pod->told_gone = true;
-    (void)!dir_remove(pod->dir);
+    chores_remove(pod->host->chores, pod->dir);
     pod->host->gone(pod->host->ctx, pod);
 }
 

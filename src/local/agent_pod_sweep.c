@@ -57,19 +57,33 @@ void agent_pods_reserve(const PodHost *host) {
         each_pod(host, reserve_one, NULL);
 }
 
-typedef struct Sweep {
-    bool (*known)(void *ctx, const char *uid);
-    void *ctx;
-    CgroupHost cgroups;
-    size_t left;
-} Sweep;
+/* A pod that is to leave the machine. */
+typedef struct Leaving {
+    const PodHost *host; /* for `done` only */
+    char *uid, *dir, *cgroup;
+    char *address;       /* NULL: none */
+} Leaving;
 
-static int sweep_cgroup(const Sweep *sweep, const PodHost *host, const char *uid) {
+static Leaving *leaving_new(const PodHost *host, const char *uid, const char *dir) {
+    Leaving *pod = mem_new(Leaving);
+    *pod = (Leaving){ .host = host,
+                      .uid = str_dup(uid),
+                      .dir = str_dup(dir),
+                      .cgroup = str_printf("%s/pod%s", host->cgroup_root, uid),
+                      .address = disk_address(dir) };
+    return pod;
+}
+
+static int end_group(const char *name) {
+    CgroupHost host;
     Cgroup group;
-    _cleanup_free_ char *name = str_printf("%s/pod%s", host->cgroup_root, uid);
-    if (cgroup_open(&sweep->cgroups, name, &group) < 0)
-        return 0; /* it has none */
-    int r;
+    int r = cgroup_host_init(&host);
+    if (r < 0)
+        return r;
+    bool exists = cgroup_open(&host, name, &group) == 0;
+    cgroup_host_done(&host);
+    if (!exists)
+        return 0;
     usec_t deadline = time_mono_now() + SWEEP_WAIT;
     do /* a killed process is there until it has been reaped */
         r = cgroup_kill(&group);
@@ -80,36 +94,55 @@ static int sweep_cgroup(const Sweep *sweep, const PodHost *host, const char *uid
     return r;
 }
 
-static bool failed(const char *uid, int r) {
-    if (r < 0)
-        log_warn("pod %s is not all gone: %s", uid, error_text(r));
-    return r < 0;
+/* What is left is left with its folder: by that its keeper is found again. */
+static int leaving_run(void *ctx) {
+    Leaving *pod = ctx;
+    int keeper = keeper_end_now(pod->dir, SWEEP_WAIT);
+    _cleanup_free_ char *why = keeper < 0 ? str_dup(error_text(keeper)) : NULL;
+    int r = end_group(pod->cgroup);
+    if (keeper < 0)
+        return error_origin(keeper, "%s", why);
+    return r < 0 ? r : dir_remove(pod->dir);
 }
 
-/* False: something of it is left. Its folder, too, then: by that its keeper is found again. */
-static bool end_pod(const Sweep *sweep, const PodHost *host, const char *uid, const char *dir) {
-    bool left = failed(uid, keeper_end_now(dir, SWEEP_WAIT));
-    left |= failed(uid, sweep_cgroup(sweep, host, uid));
-    return !left && !failed(uid, dir_remove(dir));
+static void leaving_done(void *ctx, int r) {
+    Leaving *pod = ctx;
+    if (r < 0)
+        log_warn("pod %s is not all gone: %s", pod->uid, error_text(r));
+    else if (pod->address && pod->host->network.bridge)
+        pod->host->network.release(pod->host->network.ctx, pod->address);
+    mem_free(pod->uid);
+    mem_free(pod->dir);
+    mem_free(pod->cgroup);
+    mem_free(pod->address);
+    mem_free(pod);
 }
+
+typedef struct Sweep {
+    bool (*known)(void *ctx, const char *uid);
+    void *ctx;
+} Sweep;
 
 static void sweep_one(const PodHost *host, const char *uid, const char *dir, void *ctx) {
-    Sweep *sweep = ctx;
-    if (sweep->known(sweep->ctx, uid))
-        return;
-    _cleanup_free_ char *address = disk_address(dir);
-    if (!end_pod(sweep, host, uid, dir))
-        sweep->left++;
-    else if (address && host->network.bridge)
-        host->network.release(host->network.ctx, address);
+    const Sweep *sweep = ctx;
+    if (!sweep->known(sweep->ctx, uid))
+        chores_add(host->chores, leaving_run, leaving_done, leaving_new(host, uid, dir));
 }
 
-size_t agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx) {
-    Sweep sweep = { .known = known, .ctx = ctx };
-    int r = cgroup_host_init(&sweep.cgroups);
-    if (r < 0)
-        log_warn("cgroups are left as they are: %s", error_text(r));
-    each_pod(host, sweep_one, &sweep);
-    cgroup_host_done(&sweep.cgroups);
-    return sweep.left;
+void agent_pods_sweep(const PodHost *host, bool (*known)(void *ctx, const char *uid), void *ctx) {
+    each_pod(host, sweep_one, &(Sweep){ known, ctx });
+}
+
+static void end_one(const PodHost *host, const char *uid, const char *dir, void *ctx) {
+    size_t *left = ctx;
+    Leaving *pod = leaving_new(host, uid, dir);
+    int r = leaving_run(pod);
+    *left += r < 0;
+    leaving_done(pod, r);
+}
+
+size_t agent_pods_end(const PodHost *host) {
+    size_t left = 0;
+    each_pod(host, end_one, &left);
+    return left;
 }
