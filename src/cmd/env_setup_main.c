@@ -14,6 +14,7 @@
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/program.h"
+#include "env/deadline.h"
 #include "env/env.h"
 #include "env/setup.h"
 #include "model/ids.h"
@@ -31,7 +32,12 @@ typedef struct Head {
     Slice token;
     Loop *loop;
     Dial *dial;
+    usec_t deadline; /* of the package that is fetched */
 } Head;
+
+static usec_t call_timeout(const Head *head) {
+    return MIN(CALL_TIMEOUT, time_left(head->deadline));
+}
 
 static int head_connect(Head *head) {
     if (head->dial)
@@ -42,7 +48,7 @@ static int head_connect(Head *head) {
     int r = loop_new(&head->loop);
     if (r == 0)
         r = dial_new(head->loop, &spec, NULL, NULL, &head->dial);
-    return r < 0 ? r : dial_wait_ready(head->dial, CALL_TIMEOUT);
+    return r < 0 ? r : dial_wait_ready(head->dial, call_timeout(head));
 }
 
 /* 1: there is no such key. The value is appended. */
@@ -52,7 +58,7 @@ static int head_get(Head *head, const char *space, const char *key, Buf *out) {
     KvReply reply;
     const KvGet get = { .space = slice_str(space), .key = slice_str(key) };
     kv_get_encode(&get, &body);
-    int r = dial_call_wait(head->dial, PEER_GCS, MSG_KV_GET, &body, CALL_TIMEOUT, &answer);
+    int r = dial_call_wait(head->dial, PEER_GCS, MSG_KV_GET, &body, call_timeout(head), &answer);
     if (r == 0)
         r = kv_reply_decode(&reply, answer.data, answer.len, &arena);
     if (r < 0 || !reply.found)
@@ -76,8 +82,9 @@ static int write_pieces(Head *head, const char *name, uint64_t pieces, int fd) {
     return 0;
 }
 
-static int fetch(void *ctx, const char *name, const char *path) {
+static int fetch(void *ctx, const char *name, usec_t deadline, const char *path) {
     Head *head = ctx;
+    head->deadline = deadline;
     _cleanup_free_ char *key = package_key(name);
     _cleanup_buf_ Buf value = { 0 };
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "env/deadline.h"
 #include "env/env.h"
 #include "net/http_client.h"
 
@@ -22,6 +23,7 @@ typedef struct Download {
     Loop *loop;
     int fd;
     uint64_t left;
+    usec_t deadline;
     int r, status;
     char *location; /* of a redirect */
     char *sentence;
@@ -64,7 +66,7 @@ static void on_done(void *ctx, const HttpResult *result) {
 
 static int get_once(HttpClient *client, const char *url, Download *d) {
     const HttpCallSpec spec = { .url = url,
-                                .timeout = USEC_INFINITY,
+                                .timeout = time_left(d->deadline),
                                 .idle_timeout = IDLE_TIMEOUT };
     const HttpCallEvents events = { on_done, on_head, on_chunk };
     HttpCall *call;
@@ -112,14 +114,16 @@ static int copy_file(const char *from, Download *d) {
         if ((uint64_t)n > d->left)
             return error_origin(-EFBIG, "the archive is too large");
         d->left -= (uint64_t)n;
+        if (time_left(d->deadline) == 0)
+            return error_origin(-ETIMEDOUT, "%s was still being copied", from);
         int r = fd_write_all(d->fd, chunk, (size_t)n);
         if (r < 0)
             return r;
     }
 }
 
-int download(const char *uri, const char *path, uint64_t max) {
-    _cleanup_(download_done) Download d = { .left = max };
+int download(const char *uri, const char *path, uint64_t max, usec_t deadline) {
+    _cleanup_(download_done) Download d = { .left = max, .deadline = deadline };
     d.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (d.fd < 0)
         return error_last("open %s", path);

@@ -5,5 +5,6 @@
 
 #include "base/base.h"
 
-/* -EFBIG beyond `max` bytes; the sentence names the URI without its query. */
-_must_check_ int download(const char *uri, const char *path, uint64_t max);
+/* -EFBIG beyond `max` bytes, -ETIMEDOUT after the deadline (monotonic); the sentence names the URI
+ * without its query. */
+_must_check_ int download(const char *uri, const char *path, uint64_t max, usec_t deadline);

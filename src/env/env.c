@@ -10,7 +10,8 @@
 #include "codec/pyrepr.h"
 
 enum {
-    REQUIREMENTS_MAX = 1024 * 1024
+    REQUIREMENTS_MAX = 1024 * 1024,
+    TIMEOUT_SECONDS = 600,
 };
 
 typedef int CheckFn(const json_t *value, unsigned flags, json_t **ret_value);
@@ -169,6 +170,12 @@ static int check_config(const json_t *value, unsigned flags, json_t **ret_value)
         return wrong_type("eager_install must be a boolean. got ", eager);
     *ret_value = json_deep_copy(value);
     return 0;
+}
+
+usec_t env_setup_timeout(const json_t *env) {
+    int64_t seconds = json_int_at(env, TIMEOUT_SECONDS, "config", "setup_timeout_seconds");
+    return seconds < 0 || seconds > USEC_INFINITY / USEC_PER_SEC ? USEC_INFINITY
+                                                                 : seconds * USEC_PER_SEC;
 }
 
 /* --------------------------------------------------------------------------------- pip */

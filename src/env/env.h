@@ -34,6 +34,10 @@ char *env_canonical(const json_t *env);
 /* Of the canonical text; 0 for the empty one. */
 uint64_t env_hash(const json_t *env);
 
+/* How long building a normalised one may take: `config`'s setup_timeout_seconds, [600 s]; USEC_INFINITY
+ * for -1. */
+usec_t env_setup_timeout(const json_t *env);
+
 enum {
     ENV_E_CONFLICT = 1, /* both set the same field or variable and `child_wins` is false */
 };

@@ -44,6 +44,24 @@ static void test_hash_ignores_order_and_config(void **state) {
     CHECK(env_hash(none) == 0);
 }
 
+static void test_how_long_building_may_take(void **state) {
+    static const struct {
+        const char *text;
+        usec_t timeout;
+    } cases[] = {
+        { "{}", 600 * USEC_PER_SEC },
+        { "{\"config\":{\"eager_install\":true}}", 600 * USEC_PER_SEC },
+        { "{\"config\":{\"setup_timeout_seconds\":5}}", 5 * USEC_PER_SEC },
+        { "{\"config\":{\"setup_timeout_seconds\":-1}}", USEC_INFINITY },
+        { "{\"config\":{\"setup_timeout_seconds\":9000000000000000000}}", USEC_INFINITY },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_json_ json_t *env = NULL;
+        CHECK_OK(env_parse(cases[i].text, 0, &env));
+        CHECK_INT(env_setup_timeout(env), cases[i].timeout);
+    }
+}
+
 static void test_refusals_name_the_field(void **state) {
     static const char *const bad[][2] = {
         { "[]", "runtime_env must be a dictionary (a JSON object), got <class 'list'>" },
@@ -148,6 +166,6 @@ static void test_uris(void **state) {
 
 int main(void) {
     return TEST_RUN(TEST(test_canonical_form), TEST(test_hash_ignores_order_and_config),
-                    TEST(test_refusals_name_the_field), TEST(test_requirement_files),
-                    TEST(test_merge), TEST(test_uris));
+                    TEST(test_how_long_building_may_take), TEST(test_refusals_name_the_field),
+                    TEST(test_requirement_files), TEST(test_merge), TEST(test_uris));
 }

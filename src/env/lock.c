@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "env/deadline.h"
 
 #define POLL_PERIOD (50 * USEC_PER_MSEC)
 
@@ -32,14 +32,13 @@ static int open_lock(const char *lock_path, int *ret_fd) {
 }
 
 /* A build can take minutes and flock has no deadline, so it is asked again and again. */
-static int lock_patiently(int fd, const char *path, usec_t patience) {
-    usec_t start = time_mono_now();
+static int lock_patiently(int fd, const char *path, usec_t deadline) {
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK && errno != EINTR)
             return error_last("lock %s", path);
         if (access(path, F_OK) == 0)
             return 0; /* the builder is done; the caller takes a shared lock */
-        if (time_mono_now() - start > patience)
+        if (time_left(deadline) == 0)
             return error_origin(-ETIMEDOUT, "%s: another process is still building it", path);
         pause_briefly();
     }
@@ -52,7 +51,7 @@ static int share_if_there(int fd, const char *path) {
     return access(path, F_OK) == 0 ? 0 : CACHE_ABSENT;
 }
 
-int cache_lock(const char *path, usec_t patience, CacheLock *ret_lock) {
+int cache_lock(const char *path, usec_t deadline, CacheLock *ret_lock) {
     _cleanup_free_ char *lock_path = str_printf("%s.lock", path);
     _cleanup_close_ int fd = -1;
     int r = open_lock(lock_path, &fd);
@@ -62,7 +61,7 @@ int cache_lock(const char *path, usec_t patience, CacheLock *ret_lock) {
             if (r != CACHE_ABSENT)
                 break;
         }
-        r = lock_patiently(fd, path, patience);
+        r = lock_patiently(fd, path, deadline);
         if (r == 0 && access(path, F_OK) < 0) {
             r = CACHE_ABSENT;
             break;

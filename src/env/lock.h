@@ -19,9 +19,9 @@ enum {
     CACHE_ABSENT = 1, /* the lock is exclusive: build it, then cache_lock_share() */
 };
 
-/* 0: `path` is there and held by a shared lock. Waits for who builds it at most `patience`:
- * -ETIMEDOUT. */
-_must_check_ int cache_lock(const char *path, usec_t patience, CacheLock *ret_lock);
+/* 0: `path` is there and held by a shared lock. Waits for who builds it until the deadline
+ * (monotonic): -ETIMEDOUT. */
+_must_check_ int cache_lock(const char *path, usec_t deadline, CacheLock *ret_lock);
 /* After building. */
 _must_check_ int cache_lock_share(CacheLock *lock);
 /* The fd that holds it; the caller closes. */

@@ -215,8 +215,7 @@ int pip_ensure(const json_t *pip, const PipSetup *setup, char **ret_dir, int *re
     _cleanup_free_ char *final = str_printf("%s/%s", home, key);
     _cleanup_free_ char *aside = str_printf("%s.building", final);
     _cleanup_(cache_lock_done) CacheLock lock = CACHE_LOCK_NONE;
-    usec_t patience = setup->timeout > 0 ? setup->timeout : USEC_INFINITY;
-    r = cache_lock(final, patience, &lock);
+    r = cache_lock(final, setup->deadline > 0 ? setup->deadline : USEC_INFINITY, &lock);
     if (r == CACHE_ABSENT) {
         r = build(pip, setup, python, aside, final);
         if (r < 0) {

@@ -19,7 +19,7 @@ typedef struct PipSetup {
     const json_t *env_vars;  /* of the environment: pip sees them; may be NULL */
     const char *working_dir; /* for ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}; may be NULL */
     const char *log;         /* pip's whole output is appended here; may be NULL */
-    usec_t timeout;          /* of the whole build; 0: none */
+    usec_t deadline;         /* of the whole, monotonic; 0: none */
 } PipSetup;
 
 /* `pip` is normalised. On success the directory (owned) is there and *ret_lock holds it: shared

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/test.h"
 #include "env/lock.h"
@@ -160,7 +161,7 @@ static void test_a_deadline_ends_the_build(void **state) {
     char *dir = NULL;
     int lock = -1;
     world_init(&world);
-    world.setup.timeout = 300 * USEC_PER_MSEC;
+    world.setup.deadline = time_mono_now() + 300 * USEC_PER_MSEC;
     CHECK_INT(ensure(&world, "slow", &dir, &lock), -ETIMEDOUT);
 }
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/vec.h"
+#include "env/deadline.h"
 #include "env/download.h"
 #include "env/env.h"
 #include "env/lock.h"
@@ -17,8 +18,7 @@
 #include "env/pip.h"
 #include "env/venv.h"
 
-#define TIMEOUT_DEFAULT (600 * USEC_PER_SEC)
-#define PIP_CACHE_MAX   ((uint64_t)10 << 30) /* as the peer's RAY_RUNTIME_ENV_PIP_CACHE_SIZE_GB */
+#define PIP_CACHE_MAX ((uint64_t)10 << 30) /* as the peer's RAY_RUNTIME_ENV_PIP_CACHE_SIZE_GB */
 
 enum {
     ENV_BYTES_MAX = 1 << 20, /* of all values; Linux takes twice that beside the arguments */
@@ -26,7 +26,7 @@ enum {
 
 typedef struct Run {
     const EnvSetup *setup;
-    usec_t timeout;
+    usec_t deadline;
     char *working_dir;
     StrList modules;
     StrList holds;
@@ -108,10 +108,10 @@ static int find_place(const char *uri, PackagePlace *ret_place) {
 static int fetch(Run *run, const char *uri, const char *path) {
     const EnvSetup *setup = run->setup;
     if (env_uri_scheme(uri) != ENV_GCS)
-        return download(uri, path, PACKAGE_UNPACKED_MAX);
+        return download(uri, path, PACKAGE_UNPACKED_MAX, run->deadline);
     if (!setup->fetch)
         return error_origin(-EINVAL, "%s: no head to fetch it from", uri);
-    int r = setup->fetch(setup->fetch_ctx, uri + strlen("gcs://"), path);
+    int r = setup->fetch(setup->fetch_ctx, uri + strlen("gcs://"), run->deadline, path);
     if (r == -ENOENT)
         return error_origin(
             r,
@@ -128,7 +128,7 @@ static int install_wheel(Run *run, const char *wheel, const char *into) {
     _cleanup_free_ char *cache =
         run->setup->cache_dir ? str_dup(run->setup->cache_dir) : env_cache_dir();
     _cleanup_free_ char *python = NULL, *output = NULL, *home = str_printf("%s/pip", cache);
-    const PipSetup pip = { .cache_dir = cache, .log = run->setup->log, .timeout = run->timeout };
+    const PipSetup pip = { .cache_dir = cache, .log = run->setup->log, .deadline = run->deadline };
     int r = venv_find_python(run->setup->python, &python);
     if (r == 0)
         r = dir_make(home, 0755);
@@ -178,7 +178,7 @@ static int ensure_package(Run *run, const char *uri, const char *kind, char **re
     _cleanup_(cache_lock_done) CacheLock lock = CACHE_LOCK_NONE;
     r = dir_make(folder, 0755);
     if (r == 0)
-        r = cache_lock(dir, run->timeout, &lock);
+        r = cache_lock(dir, run->deadline, &lock);
     if (r == CACHE_ABSENT) {
         r = unpack(run, uri, place.file, dir);
         if (r == 0)
@@ -236,7 +236,7 @@ static int setup_pip(Run *run) {
         .env_vars = json_object_get(setup->runtime_env, "env_vars"),
         .working_dir = run->working_dir,
         .log = setup->log,
-        .timeout = run->timeout,
+        .deadline = run->deadline,
     };
     int lock;
     int r = pip_ensure(pip, &spec, &run->venv, &lock);
@@ -360,16 +360,26 @@ static int make_answer(Run *run, json_t **ret_answer) {
     return 0;
 }
 
+/* `why`: what it was at. */
+static int too_long(usec_t timeout, const char *why) {
+    _cleanup_free_ char *last = str_dup(why);
+    return error_origin(
+        -ETIMEDOUT,
+        "Failed to install runtime_env within the timeout of %lld seconds: %s. More "
+        "time, where it is needed: runtime_env={\"config\": "
+        "{\"setup_timeout_seconds\": 1800}, ...}; the default is 600 seconds.",
+        (long long)(timeout / USEC_PER_SEC), last);
+}
+
 int env_setup(const EnvSetup *setup, json_t **ret_answer) {
-    _cleanup_(run_done) Run run = { .setup = setup, .timeout = TIMEOUT_DEFAULT };
-    int64_t seconds = json_int_at(setup->runtime_env, 0, "config", "setup_timeout_seconds");
-    if (seconds != 0)
-        run.timeout = seconds < 0 || seconds > USEC_INFINITY / USEC_PER_SEC
-                          ? USEC_INFINITY
-                          : seconds * USEC_PER_SEC;
+    usec_t timeout = env_setup_timeout(setup->runtime_env), now = time_mono_now();
+    _cleanup_(run_done) Run run = { .setup = setup };
+    run.deadline = timeout > USEC_INFINITY - now ? USEC_INFINITY : now + timeout;
     int r = setup_code(&run);
     if (r == 0)
         r = setup_pip(&run);
+    if (r < 0 && time_left(run.deadline) == 0)
+        return too_long(timeout, error_text(r));
     return r == 0 ? make_answer(&run, ret_answer) : r;
 }
 

@@ -22,8 +22,9 @@
 #include "base/base.h"
 #include "codec/json.h"
 
-/* Fetches gcs://NAME into the file `path`. -ENOENT when the head has no such package. */
-typedef int EnvFetchFn(void *ctx, const char *name, const char *path);
+/* Fetches gcs://NAME into the file `path`, by the deadline (monotonic). -ENOENT when the head has no
+ * such package. */
+typedef int EnvFetchFn(void *ctx, const char *name, usec_t deadline, const char *path);
 
 typedef struct EnvSetup {
     const json_t *runtime_env; /* normalised */
@@ -35,7 +36,8 @@ typedef struct EnvSetup {
     void *fetch_ctx;
 } EnvSetup;
 
-/* *ret_answer is a new reference, as above without "error". */
+/* *ret_answer is a new reference, as above without "error". -ETIMEDOUT once env_setup_timeout() is
+ * over. */
 _must_check_ int env_setup(const EnvSetup *setup, json_t **ret_answer);
 
 /* $MOBULA_CACHE_DIR, else $XDG_CACHE_HOME/mobula, else $HOME/.cache/mobula. Owned. It outlives

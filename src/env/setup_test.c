@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/test.h"
+#include "env/deadline.h"
 #include "env/package.h"
 
 typedef struct Box {
@@ -89,8 +90,33 @@ static void test_names_that_lead_elsewhere(void **state) {
     }
 }
 
+/* The head has all the time there is; who waits for it has one second for everything. */
+static int late_fetch(void *ctx, const char *name, usec_t deadline, const char *path) {
+    usec_t *ret_left = ctx;
+    *ret_left = time_left(deadline);
+    while (time_left(deadline) > 0)
+        (void)usleep(1000);
+    return error_origin(-ETIMEDOUT, "%s did not come to %s", name, strrchr(path, '/') + 1);
+}
+
+static void test_all_of_it_has_one_deadline(void **state) {
+    _cleanup_(box_done) Box box = box_new();
+    json_t *answer = NULL;
+    usec_t left = 0;
+    _cleanup_json_ json_t *env = json_pack("{s:s, s:{s:i}}", "working_dir", "gcs://_ray_pkg_a.zip",
+                                           "config", "setup_timeout_seconds", 1);
+    const EnvSetup spec = {
+        .runtime_env = env, .session_dir = box.dir, .fetch = late_fetch, .fetch_ctx = &left
+    };
+    int r = env_setup(&spec, &answer);
+    CHECK_INT(r, -ETIMEDOUT);
+    CHECK(left > 0 && left <= USEC_PER_SEC);
+    CHECK(strstr(error_text(r), "Failed to install runtime_env within the timeout of 1 seconds: "
+                                "_ray_pkg_a.zip did not come to _ray_pkg_a.zip. "));
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_variables_refer_to_earlier_ones),
                     TEST(test_variables_that_double_end), TEST(test_archives_of_one_name_are_two),
-                    TEST(test_names_that_lead_elsewhere));
+                    TEST(test_names_that_lead_elsewhere), TEST(test_all_of_it_has_one_deadline));
 }

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "env/deadline.h"
 #include "host/process.h"
 #include "host/spawn.h"
 
@@ -54,8 +54,8 @@ static void fill_env(const PipSetup *setup, StrList *env) {
 
 int venv_run_init(VenvRun *run, const PipSetup *setup) {
     *run = (VenvRun){ .log = -1, .deadline = USEC_INFINITY };
-    if (setup->timeout > 0)
-        run->deadline = time_mono_now() + setup->timeout;
+    if (setup->deadline > 0)
+        run->deadline = setup->deadline;
     fill_env(setup, &run->env);
     _cleanup_free_ char *own = str_printf("%s/pip/output-%d.log", setup->cache_dir, getpid());
     const char *path = setup->log ? setup->log : own;
@@ -119,14 +119,11 @@ int venv_run(VenvRun *run, const StrList *argv, char **ret_output) {
     int r = spawn_start(&spec, &child);
     if (r < 0)
         return r;
-    usec_t now = time_mono_now();
-    usec_t timeout = run->deadline == USEC_INFINITY ? USEC_INFINITY : MAX(run->deadline - now, 0);
-    r = child_wait(&child, timeout, &end);
+    r = child_wait(&child, time_left(run->deadline), &end);
     if (r > 0) {
         process_kill_tree(child.pid, SIGKILL);
         r = child_wait(&child, 5 * USEC_PER_SEC, &end);
-        return error_origin(-ETIMEDOUT, "%s took longer than setup_timeout_seconds allows",
-                            argv->items[0]);
+        return error_origin(-ETIMEDOUT, "%s was still running", argv->items[0]);
     }
     if (r < 0 || child_exit_code(end) == 0)
         return r;
