@@ -7,8 +7,13 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from embedded import needs_kubectl, wait_until  # noqa: E402, F401 (tests import them here)
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("MOBULA_BUILD", TOP / "build")).resolve()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import base64
+import json
 import os
 import pathlib
 import shutil
@@ -10,7 +11,8 @@ import time
 
 import pytest
 
-from conftest import MOBULA, Agent, container, end, leftovers, pod, tag, wait_line
+from conftest import (
+    MOBULA, Agent, container, end, leftovers, needs_kubectl, pod, tag, wait_line, wait_until)
 
 # "Started" says that the program runs; that it has set itself up, only the program can say.
 UP = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
@@ -360,10 +362,8 @@ def test_what_dead_agents_left_is_removed_by_the_next_one(agent, tmp_path):
 def test_a_killed_keeper_ends_the_pod_cleanly(agent):
     process = agent.start(pod("lost", container("sleep 300"), restart="Never"), keep=True)
     wait_line(process, r'"phase":"Running"')
-    keepers = [p for p in os.listdir("/proc") if p.isdigit() and _comm(p) == "mobula-pod"
-               and agent.state.encode() in open(f"/proc/{p}/cmdline", "rb").read()]
-    assert len(keepers) == 1
-    os.kill(int(keepers[0]), signal.SIGKILL)
+    keeper, = keepers_of(agent)
+    os.kill(keeper, signal.SIGKILL)
     text = wait_line(process, r'"phase":"Failed"')
     assert '"exitCode":137' in text and "keeper process was killed" in text
     end(process)
@@ -373,9 +373,8 @@ def test_purge_ends_a_keeper_that_does_not_obey(agent):
     process = agent.start(pod("p", container("sleep 300")), keep=True)
     wait_line(process, r'"phase":"Running"')
     end(process, signal.SIGKILL)
-    keeper, = (p for p in os.listdir("/proc") if p.isdigit() and _comm(p) == "mobula-pod"
-               and agent.state.encode() in open(f"/proc/{p}/cmdline", "rb").read())
-    os.kill(int(keeper), signal.SIGSTOP)
+    keeper, = keepers_of(agent)
+    os.kill(keeper, signal.SIGSTOP)
     agent.purge()
     assert leftovers(agent.state) == []
 
@@ -389,6 +388,65 @@ def test_purge_says_when_something_of_a_pod_is_left(agent):
         assert done.returncode == 1 and "pod uid is not all gone" in done.stderr
     finally:
         subprocess.run(["umount", held], check=True)
+
+
+@needs_kubectl
+def test_pods_of_a_former_agent_hold_up_no_others(agent, tmp_path):
+    """Their keepers do not obey, so that ending one takes the agent two seconds."""
+    server = subprocess.Popen([MOBULA, "apiserver", "--state", tmp_path / "api"])
+    agent.processes.append(server)
+    config = tmp_path / "api" / "kubeconfig"
+
+    def kubectl(*words, text=None):
+        return subprocess.run(["kubectl", f"--kubeconfig={config}", *words], text=True, input=text,
+                              capture_output=True)
+
+    def start_agent():
+        agent.processes.append(subprocess.Popen(agent.command(
+            "--kubeconfig", config, "--nodes", "1x8cpu,8Gi",
+            "--token-file", tmp_path / "api" / "agent.token")))
+        return agent.processes[-1]
+
+    def create(*names):
+        pods = [{"apiVersion": "v1", **pod(name, container("exec sleep 300"))} for name in names]
+        done = kubectl("create", "-f", "-", text=json.dumps(
+            {"apiVersion": "v1", "kind": "List", "items": pods}))
+        assert done.returncode == 0, done.stderr
+
+    def running(*names):
+        text = kubectl("get", "pods", "-o", "json", *names).stdout
+        items = json.loads(text)["items"] if len(names) > 1 else [json.loads(text)]
+        return all(item["status"].get("phase") == "Running" for item in items)
+
+    folders = pathlib.Path(agent.state) / "pods"
+    former = ["a", "b", "c", "d"]
+    wait_until(lambda: kubectl("get", "--raw", "/readyz").returncode == 0, "the API server")
+    process = start_agent()
+    create(*former)
+    wait_until(lambda: running(*former), "four pods to run")
+    end(process, signal.SIGKILL)
+    keepers = keepers_of(agent)
+    assert len(keepers) == 4
+    for keeper in keepers:
+        os.kill(keeper, signal.SIGSTOP)
+    uids = {entry.name for entry in folders.iterdir()}
+    assert kubectl("delete", "pods", "--force", "--grace-period=0", *former).returncode == 0
+
+    process = start_agent()
+    create("new")
+    wait_until(lambda: running("new"), "the new pod to run")
+    left = uids & {entry.name for entry in folders.iterdir()}
+    assert left, "the new pod came after all the former ones had been ended"
+    wait_until(lambda: not uids & {entry.name for entry in folders.iterdir()},
+               "the former ones to end")
+    assert not set(keepers) & set(keepers_of(agent))
+    end(process)
+    end(server)
+
+
+def keepers_of(agent):
+    return [int(p) for p in os.listdir("/proc") if p.isdigit() and _comm(p) == "mobula-pod"
+            and agent.state.encode() in open(f"/proc/{p}/cmdline", "rb").read()]
 
 
 def _comm(pid):
