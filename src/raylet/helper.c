@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "host/process.h"
 #include "raylet/raylet_private.h"
 
 /* One run of our own binary in another role: what it reads and what it says lies in memory files,
@@ -17,6 +18,10 @@ enum {
 
 struct Helper {
     LoopChild *child;
+    pid_t pid;
+    LoopTimer *deadline;
+    usec_t timeout;
+    bool late;
     int out, err;
     HelperDone *done;
     void *ctx;
@@ -52,6 +57,7 @@ Helper *helper_free(Helper *helper) {
     if (helper->child && !loop_child_gone(helper->child))
         loop_child_kill(helper->child, SIGKILL);
     loop_child_free(helper->child);
+    loop_timer_free(helper->deadline);
     fd_close(helper->out);
     fd_close(helper->err);
     free(helper);
@@ -63,8 +69,18 @@ static void on_end(void *ctx, const LoopExit *end) {
     _cleanup_buf_ Buf out = { 0 }, err = { 0 };
     memory_read(helper->out, &out);
     memory_read(helper->err, &err);
+    if (helper->late)
+        buf_printf(&err, "it had not ended after %lld s and was killed",
+                   (long long)(helper->timeout / USEC_PER_SEC));
     int status = !end->known ? -SIGKILL : end->signal ? -end->signal : end->code;
     helper->done(helper->ctx, status, buf_slice(&out), buf_slice(&err));
+}
+
+/* Also what it has started: an installation that is stuck is rarely so by itself. */
+static void on_deadline(void *ctx) {
+    Helper *helper = ctx;
+    helper->late = true;
+    process_kill_tree(helper->pid, SIGKILL);
 }
 
 /* Ours; what it starts finds this node's sockets where this node put them: by the session, and for
@@ -81,11 +97,12 @@ static void environment(const Raylet *raylet, StrList *out) {
                        raylet->temp_dir);
 }
 
-int helper_start(Raylet *raylet, char *const *argv, Slice input, HelperDone *done, void *ctx,
-                 Helper **ret_helper) {
+int helper_start(Raylet *raylet, char *const *argv, Slice input, usec_t timeout, HelperDone *done,
+                 void *ctx, Helper **ret_helper) {
     _cleanup_close_ int in = -1;
     Helper *helper = mem_new(Helper);
-    *helper = (Helper){ .out = -1, .err = -1, .done = done, .ctx = ctx };
+    *helper = (Helper){ .out = -1, .err = -1, .timeout = timeout, .done = done, .ctx = ctx };
+    helper->deadline = loop_timer_new(raylet->loop, on_deadline, helper);
     int r = memory_file("helper-in", input, &in);
     if (r == 0)
         r = memory_file("helper-out", (Slice){ 0 }, &helper->out);
@@ -111,6 +128,8 @@ int helper_start(Raylet *raylet, char *const *argv, Slice input, HelperDone *don
         helper_free(helper);
         return r;
     }
+    helper->pid = child.pid;
+    loop_timer_after(helper->deadline, timeout);
     *ret_helper = helper;
     return 0;
 }

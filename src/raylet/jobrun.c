@@ -15,6 +15,7 @@
  */
 
 #define REPORT_TIMEOUT (10 * USEC_PER_SEC)
+#define LAUNCH_TIMEOUT USEC_PER_MIN
 #define DYING_PAUSE    (100 * USEC_PER_MSEC) /* a killed process closes its files before it is gone */
 #define AGAIN_PAUSE    (2 * USEC_PER_SEC)
 
@@ -127,7 +128,7 @@ static int launch(Raylet *raylet, const JobRun *message, const FrameHeader *call
                      SPAWN_LIST("mobula", "job-run", "--session-dir", raylet->session.dir,
                                 "--raylet-socket", raylet->socket_path, "--node-ip",
                                 raylet->node_ip, "--gcs-address", raylet->gcs_address),
-                     buf_slice(&input), on_launched, self, &self->helper);
+                     buf_slice(&input), LAUNCH_TIMEOUT, on_launched, self, &self->helper);
     if (r < 0)
         launch_free(self);
     return r;

@@ -437,9 +437,10 @@ size_t workenvs_list(const Raylet *raylet, Arena *arena, EnvEntry **ret_envs);
 typedef struct Helper Helper;
 /* `status` is 0, an exit code, or -signal; the texts are borrowed for the call. */
 typedef void HelperDone(void *ctx, int status, Slice out, Slice err);
-/* `argv` begins with "mobula"; `input` is its stdin. */
-_must_check_ int helper_start(Raylet *raylet, char *const *argv, Slice input, HelperDone *done,
-                              void *ctx, Helper **ret_helper);
+/* `argv` begins with "mobula"; `input` is its stdin. After `timeout` it is killed, with all that it has
+ * started, and `err` says so. */
+_must_check_ int helper_start(Raylet *raylet, char *const *argv, Slice input, usec_t timeout,
+                              HelperDone *done, void *ctx, Helper **ret_helper);
 /* Kills it if it runs; `done` does not come. Takes NULL. */
 Helper *helper_free(Helper *helper);
 

@@ -3,12 +3,15 @@
 /* The processes that start workers, and the files that workers write: real ones (the rest is
  * raylet_world.h's). */
 
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/test.h"
 #include "raylet/raylet_world.h"
+
+#define STUCK "stuck"
 
 typedef struct Place {
     char folder[64];
@@ -107,7 +110,39 @@ static void test_a_dead_workers_log_is_read_to_where_it_ended(void **state) {
     place_end(&place);
 }
 
-int main(void) {
+typedef struct Said {
+    int status;
+    char *err;
+} Said;
+
+static void on_helper_done(void *ctx, int status, Slice out, Slice err) {
+    Said *said = ctx;
+    UNUSED(out);
+    *said = (Said){ status, str_dup_slice(err) };
+}
+
+static void test_a_helper_that_is_stuck_is_killed(void **state) {
+    Place place;
+    place_begin(&place, "");
+    Said said = { 0 };
+    Helper *helper;
+    CHECK_OK(helper_start(world->raylet, SPAWN_LIST("mobula", STUCK), (Slice){ 0 },
+                          5 * USEC_PER_SEC, on_helper_done, &said, &helper));
+    world_run(4 * USEC_PER_SEC);
+    CHECK_INT(said.status, 0);
+    world_run(2 * USEC_PER_SEC);
+    AWAIT(said.status);
+    CHECK_INT(said.status, -SIGKILL);
+    CHECK_STR(said.err, "it had not ended after 5 s and was killed");
+    helper_free(helper);
+    free(said.err);
+    place_end(&place);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && str_eq(argv[1], STUCK)) /* a helper is this program */
+        return sleep(1000) > 0;
     return TEST_RUN(TEST(test_a_zygote_that_does_not_fork_is_replaced),
-                    TEST(test_a_dead_workers_log_is_read_to_where_it_ended));
+                    TEST(test_a_dead_workers_log_is_read_to_where_it_ended),
+                    TEST(test_a_helper_that_is_stuck_is_killed));
 }

@@ -46,8 +46,8 @@ WRAPPED(bool, loop_child_gone, const LoopChild *child) {
     return child->gone;
 }
 
-WRAPPED(int, helper_start, Raylet *raylet, char *const *argv, Slice input, HelperDone *done,
-        void *ctx, Helper **ret) {
+WRAPPED(int, helper_start, Raylet *raylet, char *const *argv, Slice input, usec_t timeout,
+        HelperDone *done, void *ctx, Helper **ret) {
     for (size_t i = 0; i < HELPERS_MAX; i++) {
         if (world->helpers[i])
             continue;

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "codec/json.h"
+#include "env/env.h"
 #include "env/hold.h"
 #include "raylet/raylet_private.h"
 
@@ -14,6 +15,7 @@
  */
 
 #define KEEP_UNUSED (2 * USEC_PER_SEC)
+#define SETUP_GRACE (30 * USEC_PER_SEC)
 
 struct WorkEnv {
     Raylet *raylet;
@@ -141,8 +143,11 @@ static int build(WorkEnv *env) {
                         raylet->gcs_address, "log", log);
     _cleanup_buf_ Buf text = { 0 };
     json_encode(request, 0, &text);
-    return helper_start(raylet, SPAWN_LIST("mobula", "env-setup"), buf_slice(&text), on_built, env,
-                        &env->helper);
+    /* It keeps its time itself and says what took so long: this is for one that is stuck. */
+    usec_t timeout = env_setup_timeout(wanted);
+    timeout = timeout > USEC_INFINITY - SETUP_GRACE ? USEC_INFINITY : timeout + SETUP_GRACE;
+    return helper_start(raylet, SPAWN_LIST("mobula", "env-setup"), buf_slice(&text), timeout,
+                        on_built, env, &env->helper);
 }
 
 WorkEnvState workenv_ready(WorkEnv *env) {
