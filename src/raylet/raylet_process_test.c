@@ -110,6 +110,70 @@ static void test_a_dead_workers_log_is_read_to_where_it_ended(void **state) {
     place_end(&place);
 }
 
+/* An interpreter that hears nothing until there is a file "go" beside it; then it writes down how large
+ * what it hears is, and how many descriptors come with it. */
+static const char deaf[] = "#!/usr/bin/env python3\n"
+                           "import os, socket, time\n"
+                           "here = os.path.dirname(__file__)\n"
+                           "while not os.path.exists(here + '/go'):\n"
+                           "    time.sleep(0.001)\n"
+                           "asks = socket.socket(fileno=3)\n"
+                           "with open(here + '/heard', 'w', buffering=1) as heard:\n"
+                           "    while True:\n"
+                           "        text, fds, _, _ = socket.recv_fds(asks, 200000, 4)\n"
+                           "        heard.write(f'{len(text)} {len(fds)}\\n')\n"
+                           "        for fd in fds: os.close(fd)\n";
+
+static size_t lines_of(const char *path) {
+    _cleanup_buf_ Buf text = { 0 };
+    size_t lines = 0;
+    if (file_read(path, 4096, &text) < 0)
+        return 0;
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.data[i] == '\n';
+    return lines;
+}
+
+/* As many workers at once as may start, each of whose variables nearly fill a packet. */
+static void test_what_finds_no_room_in_a_zygotes_socket_is_not_lost(void **state) {
+    enum {
+        WORKERS = 12,
+        LARGE = 185 * 1024
+    };
+    Place place;
+    place_begin(&place, deaf);
+    _cleanup_free_ char *value = mem_alloc(LARGE + 1);
+    memset(value, 'x', LARGE);
+    value[LARGE] = 0;
+    _cleanup_free_ char *env = str_printf("{\"env_vars\":{\"A\":\"%s\"}}", value);
+    Lease *leases[WORKERS];
+    for (uint8_t i = 0; i < WORKERS; i++) {
+        LeaseRequest request = { .job = the_job(),
+                                 .requester = world->raylet->self | 1,
+                                 .runtime_env = slice_str(env) };
+        memset(&request.lease, i + 1, sizeof(request.lease));
+        FrameHeader call = { .type = MSG_LEASE_REQUEST, .source = request.requester, .stream = i };
+        CHECK_OK(lease_add(world->raylet, &request, &call, &leases[i]));
+        world_run(0);
+    }
+    for (size_t i = 0; i < WORKERS; i++)
+        CHECK(leases[i]->worker && leases[i]->worker->state == WORKER_FORKING);
+    _cleanup_free_ char *go = str_printf("%s/go", place.folder);
+    _cleanup_free_ char *heard = str_printf("%s/heard", place.folder);
+    CHECK_OK(file_write_atomic(go, "", 0, 0644));
+    AWAIT(lines_of(heard) == WORKERS);
+    _cleanup_buf_ Buf text = { 0 };
+    CHECK_OK(file_read(heard, 4096, &text));
+    char *save = NULL;
+    for (char *line = strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        int size, fds;
+        CHECK_INT(sscanf(line, "%d %d", &size, &fds), 2);
+        CHECK(size > LARGE && fds == 2);
+    }
+    world_check();
+    place_end(&place);
+}
+
 typedef struct Said {
     int status;
     char *err;
@@ -144,5 +208,6 @@ int main(int argc, char **argv) {
         return sleep(1000) > 0;
     return TEST_RUN(TEST(test_a_zygote_that_does_not_fork_is_replaced),
                     TEST(test_a_dead_workers_log_is_read_to_where_it_ended),
+                    TEST(test_what_finds_no_room_in_a_zygotes_socket_is_not_lost),
                     TEST(test_a_helper_that_is_stuck_is_killed));
 }

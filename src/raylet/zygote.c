@@ -20,6 +20,7 @@
 enum {
     ZYGOTE_FD = 3,
     PACKET_MAX = 192 * 1024,
+    PACKET_OVERHEAD = 32,               /* the kernel's, of what fits in a socket */
 };
 #define IDLE_TIMEOUT (2 * USEC_PER_SEC) /* nothing of a job is left for long */
 #define END_WAIT     (500 * USEC_PER_MSEC) /* after SIGKILL: who waits for a node finds nothing of it */
@@ -27,8 +28,10 @@ enum {
 struct Zygote {
     Raylet *raylet;
     char *key, *python;
-    char **env; /* its own variables; NULL: ours */
+    char **env;        /* its own variables; NULL: ours */
     int socket;
+    size_t packet_max; /* what goes through it at once */
+    List asks;         /* what has not gone through it yet: of workers that are starting */
     LoopFd *watch;
     LoopChild *exit;
     pid_t pid;
@@ -37,6 +40,21 @@ struct Zygote {
     bool leaving;
     LoopTimer *idle_timer; /* ends it when no worker of it is left; the plain one stays */
 };
+
+/* A packet that found no room in the socket, with its descriptors. */
+typedef struct Ask {
+    List link; /* in Zygote.asks */
+    Buf text;
+    int fds[2];
+} Ask;
+
+static void ask_free(Ask *ask) {
+    list_remove(&ask->link);
+    buf_done(&ask->text);
+    fd_close(ask->fds[0]);
+    fd_close(ask->fds[1]);
+    free(ask);
+}
 
 /* Everything it had under way failed; its workers go on without it. */
 static void zygote_free(Zygote *zygote, const char *text) {
@@ -58,6 +76,8 @@ static void zygote_free(Zygote *zygote, const char *text) {
     }
     map_done(&zygote->requests);
     loop_timer_free(zygote->idle_timer);
+    LIST_EACH_SAFE(item, &zygote->asks)
+        ask_free(LIST_ITEM(item, Ask, link));
     for (size_t i = 0; zygote->env && zygote->env[i]; i++)
         free(zygote->env[i]);
     free(zygote->env);
@@ -144,9 +164,7 @@ static ssize_t receive(int socket, char *data, size_t size, int *ret_fd) {
     return n;
 }
 
-static void on_readable(void *ctx, unsigned events) {
-    Zygote *zygote = ctx;
-    UNUSED(events);
+static void read_packets(Zygote *zygote) {
     _cleanup_free_ char *data = mem_alloc(PACKET_MAX);
     for (int i = 0; i < 64; i++) {
         _cleanup_close_ int fd = -1;
@@ -162,25 +180,65 @@ static void on_readable(void *ctx, unsigned events) {
 
 /* ---- what it is asked ---- */
 
-static int send_packet(int socket, const Buf *text, const int *fds, size_t count) {
+static int send_packet(int socket, const Buf *text, const int fds[static 2]) {
     union {
         char bytes[CMSG_SPACE(2 * sizeof(int))];
         struct cmsghdr align;
     } control = { 0 };
     struct iovec part = { text->data, text->len };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-    if (count) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-    }
+    struct msghdr message = { .msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = control.bytes,
+                              .msg_controllen = sizeof(control.bytes) };
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
     if (sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         return error_last("ask the zygote for a worker");
     return 0;
+}
+
+/* As many as find room, in their order. One that fails otherwise fails with the zygote, whose end it
+ * is. */
+static void send_asks(Zygote *zygote) {
+    while (!list_empty(&zygote->asks)) {
+        Ask *ask = LIST_ITEM(zygote->asks.next, Ask, link);
+        if (send_packet(zygote->socket, &ask->text, ask->fds) == -EAGAIN)
+            return;
+        ask_free(ask);
+    }
+    loop_fd_set(zygote->watch, LOOP_READABLE);
+}
+
+static void on_socket(void *ctx, unsigned events) {
+    Zygote *zygote = ctx;
+    if (events & LOOP_WRITABLE)
+        send_asks(zygote);
+    if (events & LOOP_READABLE)
+        read_packets(zygote);
+}
+
+static int ask_later(Zygote *zygote, Buf *text, const int fds[static 2]) {
+    int out = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+    int err = out < 0 ? -1 : fcntl(fds[1], F_DUPFD_CLOEXEC, 0);
+    if (err < 0) {
+        int r = error_last("keep a worker's files until the zygote reads on");
+        fd_close(out);
+        return r;
+    }
+    Ask *ask = mem_new(Ask);
+    *ask = (Ask){ .text = *text, .fds = { out, err } };
+    *text = (Buf){ 0 };
+    list_push(&zygote->asks, &ask->link);
+    loop_fd_set(zygote->watch, LOOP_READABLE | LOOP_WRITABLE);
+    return 0;
+}
+
+static int ask(Zygote *zygote, Buf *text, const int fds[static 2]) {
+    int r = list_empty(&zygote->asks) ? send_packet(zygote->socket, text, fds) : -EAGAIN;
+    return r == -EAGAIN ? ask_later(zygote, text, fds) : r;
 }
 
 json_t *worker_config(const Worker *worker) {
@@ -223,11 +281,11 @@ int zygote_fork(Zygote *zygote, Worker *worker, int out_fd, int err_fd) {
     _cleanup_json_ json_t *packet = fork_packet(worker, number);
     _cleanup_buf_ Buf text = { 0 };
     json_encode(packet, 0, &text);
-    if (text.len > PACKET_MAX)
-        return error_origin(-E2BIG, "the runtime environment has %zu bytes; at most %d fit",
-                            text.len, PACKET_MAX);
-    int fds[] = { out_fd, err_fd };
-    int r = send_packet(zygote->socket, &text, fds, ARRAY_LEN(fds));
+    if (text.len > zygote->packet_max)
+        return error_origin(-E2BIG, "the runtime environment has %zu bytes; at most %zu fit",
+                            text.len, zygote->packet_max);
+    const int fds[] = { out_fd, err_fd };
+    int r = ask(zygote, &text, fds);
     if (r == -EPIPE || r == -ECONNRESET) {
         hide(zygote);
         return error_origin(-EPIPE,
@@ -334,18 +392,29 @@ static int spawn(Zygote *zygote, int socket) {
     return r;
 }
 
+/* Makes room for some packets; the largest that can be sent. */
+static size_t room_in(int socket) {
+    int size = 4 * PACKET_MAX;
+    socklen_t len = sizeof(size);
+    (void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, &len) < 0)
+        return PACKET_MAX;
+    return (size_t)MIN(MAX(size - PACKET_OVERHEAD, 0), PACKET_MAX);
+}
+
 static int zygote_new(Raylet *raylet, const char *key, const char *python, json_t *vars,
                       Zygote **ret_zygote) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_last("a socket pair for a zygote");
     _cleanup_close_ int theirs = pair[1];
-    int size = 4 * PACKET_MAX;
-    setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    size_t packet_max = room_in(pair[0]);
+    (void)room_in(pair[1]);
     Zygote *zygote = mem_new(Zygote);
     zygote->raylet = raylet;
     zygote->socket = pair[0];
+    zygote->packet_max = packet_max;
+    list_init(&zygote->asks);
     zygote->key = str_dup(key);
     zygote->python = str_dup(python);
     if (!str_eq(key, python)) {
@@ -358,8 +427,8 @@ static int zygote_new(Raylet *raylet, const char *key, const char *python, json_
     if (!str_eq(key, raylet->python))
         loop_timer_after(zygote->idle_timer, IDLE_TIMEOUT);
     strmap_put(&raylet->zygotes, key, zygote);
-    int r = loop_fd_new(raylet->loop, zygote->socket, LOOP_READABLE, on_readable, zygote,
-                        &zygote->watch);
+    int r =
+        loop_fd_new(raylet->loop, zygote->socket, LOOP_READABLE, on_socket, zygote, &zygote->watch);
     if (r == 0)
         r = spawn(zygote, theirs);
     if (r < 0) {
