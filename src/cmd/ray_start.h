@@ -47,6 +47,7 @@ _must_check_ int start_labels(const StartArgs *args, char **ret_labels);
 typedef struct StartedNode {
     char *gcs_address, *node_ip, *session_dir;
     char *dashboard_url; /* host:port; NULL: none */
+    char *gcs_socket;    /* by which the head's raylet reaches gcs; NULL: none */
 } StartedNode;
 void started_node_done(StartedNode *node);
 

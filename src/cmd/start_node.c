@@ -25,6 +25,7 @@ void started_node_done(StartedNode *node) {
     mem_free(node->node_ip);
     mem_free(node->session_dir);
     mem_free(node->dashboard_url);
+    mem_free(node->gcs_socket);
 }
 
 /* ---------------------------------------------------------------------------- permission */
@@ -61,27 +62,28 @@ static void export_auth(const Auth *auth) {
 
 /* ----------------------------------------------------------------------------- processes */
 
-/* The head's raylet reaches gcs by it. Where a path is too long for one there is none. */
-static void add_gcs_socket(NodeProcess *gcs, const Session *session) {
+/* Where there can be none, as at a path that is too long for one, the port does. */
+static void add_gcs_socket(NodeProcess *gcs, const Session *session, StartedNode *node) {
     _cleanup_free_ char *path = str_printf("%s/gcs", session->sockets);
     NetAddress address, bound;
     Door door = { 0 };
     int r = net_address_unix(path, &address);
     if (r == 0)
         r = net_listen(&address, &door.fd, &bound);
-    if (r == 0)
-        node_process_door(gcs, "--socket", door);
+    if (r < 0)
+        return;
+    node_process_door(gcs, "--socket", door);
+    node->gcs_socket = TAKE(path);
 }
 
-static void add_gcs(NodeProcesses *all, const Session *session, const StartedNode *node,
-                    Door door) {
+static void add_gcs(NodeProcesses *all, const Session *session, StartedNode *node, Door door) {
     NodeProcess *gcs = node_process_add(all, "gcs_server", "gcs", true);
     node_process_door(gcs, "--listen", door);
     node_process_arg(gcs, "--temp-dir", "%s", all->temp_dir);
     node_process_arg(gcs, "--session-name", "%s", session->name);
     node_process_arg(gcs, "--node-ip", "%s", node->node_ip);
     node_process_arg(gcs, "--store", "%s/gcs.db", session->dir);
-    add_gcs_socket(gcs, session);
+    add_gcs_socket(gcs, session, node);
     if (node->dashboard_url)
         node_process_arg(gcs, "--dashboard-url", "%s", node->dashboard_url);
 }
@@ -146,10 +148,10 @@ static int add_raylet(NodeProcesses *all, const StartArgs *args, const Session *
         node_process_arg(raylet, "--node-name", "%s", args->node_name);
     if (*labels)
         node_process_arg(raylet, "--labels", "%s", labels);
-    if (args->head) {
+    if (args->head)
         node_process_flag(raylet, "--head");
-        node_process_arg(raylet, "--gcs-socket", "%s/sockets/gcs", node->session_dir);
-    }
+    if (node->gcs_socket)
+        node_process_arg(raylet, "--gcs-socket", "%s", node->gcs_socket);
     return open_raylet_doors(raylet, args, node);
 }
 

@@ -177,6 +177,7 @@ class LocalCluster:
         self.daemons = []
         self._late_dashboard = None
         self._nodes_added = 0
+        self._gcs_socket = None
         _make_temp_dir(self.temp_dir)
         for folder in ("logs", "sockets", "runtime_resources"):
             # Logs may be read by every user; sockets and environments are this user's own.
@@ -264,7 +265,9 @@ class LocalCluster:
         if number:
             arguments += ["--socket", os.path.join(self.session_dir, "sockets", name)]
         else:
-            arguments += ["--head", "--gcs-socket", self._gcs_socket]
+            arguments.append("--head")
+            if self._gcs_socket:
+                arguments += ["--gcs-socket", self._gcs_socket]
         return self._spawn("raylet", name, sockets, *arguments, *self._common())
 
     def add_raylet(self, options):
@@ -291,21 +294,19 @@ class LocalCluster:
             arguments += ["--node-name", options["_node_name"]]
         return arguments
 
-    @property
-    def _gcs_socket(self):
-        return os.path.join(self.session_dir, "sockets", "gcs")
-
     def _open_gcs_socket(self):
         """By which the head's raylet reaches gcs. Where a path is too long for one it takes the port."""
         import _socket
 
+        path = os.path.join(self.session_dir, "sockets", "gcs")
         local = _socket.socket(_socket.AF_UNIX)
         try:
-            local.bind(self._gcs_socket)
+            local.bind(path)
             local.listen(128)
         except OSError:
             local.close()
             return {}
+        self._gcs_socket = path
         return {"--socket": local}
 
     @property
