@@ -3,6 +3,7 @@
 
 #include "api/auth.h"
 #include "base/error.h"
+#include "cmd/say.h"
 #include "host/session.h"
 #include "loop/loop.h"
 
@@ -34,7 +35,7 @@ int cluster_address(const char *option, const char *temp_dir, char **ret_address
     if (r == 0)
         return 0;
     return error_origin(-ENOENT, "Could not find any running Ray instance. Please specify the one "
-                                 "to connect to by setting `--address` flag or `RAY_ADDRESS` "
+                                 "to connect to by setting the `--address` flag or `RAY_ADDRESS` "
                                  "environment variable.");
 }
 
@@ -86,6 +87,12 @@ int cluster_dashboard(const char *option, char **ret_url) {
     *ret_url = strstr(link.dashboard_url, "://") ? str_dup(link.dashboard_url)
                                                  : str_printf("http://%s", link.dashboard_url);
     return 0;
+}
+
+int cluster_failed(int r) {
+    return say_error("%s: %s",
+                     r == -EACCES ? "ray.exceptions.AuthenticationError" : "ConnectionError",
+                     error_text(r));
 }
 
 void cluster_link_done(ClusterLink *link) {

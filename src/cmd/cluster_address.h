@@ -22,6 +22,9 @@ typedef struct ClusterLink {
     char *session_dir, *session_name;
 } ClusterLink;
 _must_check_ int cluster_link(const char *address, usec_t timeout, ClusterLink *ret_link);
+/* Says why a cluster was not reached, by the peer's name of the exception. Gives the exit status, 1. */
+int cluster_failed(int r);
+
 void cluster_link_done(ClusterLink *link);
 
 /* The URL of the dashboard, as the gcs of the cluster that `option` means tells it. Owned. -ENOENT

@@ -26,13 +26,24 @@ enum {
 static int find_address(const char *option, char **ret_address) {
     const char *api = getenv("RAY_API_SERVER_ADDRESS"), *ray = getenv("RAY_ADDRESS");
     const char *wanted = !str_empty(api) ? api : !str_empty(ray) ? ray : option;
-    if (!wanted || !strstr(wanted, "://"))
-        return cluster_dashboard(wanted, ret_address);
+    const char *colon = wanted ? strstr(wanted, "://") : NULL;
+    if (!colon) {
+        int r = cluster_dashboard(wanted, ret_address);
+        if (r < 0)
+            return error_context(r, r == -EACCES ? "ray.exceptions.AuthenticationError"
+                                                 : "ConnectionError");
+        return 0;
+    }
     if (str_starts(wanted, "ray://"))
         return error_origin(-EINVAL,
                             "%s: ray:// addresses can't take jobs; use the dashboard's "
                             "http:// address",
                             wanted);
+    if (!str_starts(wanted, "http://") && !str_starts(wanted, "https://"))
+        return error_origin(-EINVAL,
+                            "RuntimeError: Module: %.*s does not exist.\nThis module was parsed "
+                            "from address: %s",
+                            (int)(colon - wanted), wanted, wanted);
     *ret_address = str_dup(wanted);
     return 0;
 }
@@ -76,11 +87,11 @@ static int take_token(JobClient *client) {
     Auth auth = { 0 };
     int r = http_headers_get(&client->headers, "authorization") ? 0 : auth_load(&auth);
     client->token = auth.token;
-    return r;
+    return r == -EACCES ? error_context(r, "ray.exceptions.AuthenticationError") : r;
 }
 
 int job_client_open(const JobClientOptions *options, JobClient *ret_client) {
-    *ret_client = (JobClient){ 0 };
+    *ret_client = (JobClient){ .quiet = options->quiet };
     int r = find_address(options->address, &ret_client->address);
     if (r == 0)
         r = take_headers(ret_client, options->headers);
@@ -96,8 +107,6 @@ int job_client_open(const JobClientOptions *options, JobClient *ret_client) {
     char *slash = ret_client->address + strlen(ret_client->address);
     while (slash > ret_client->address && slash[-1] == '/')
         *--slash = 0;
-    if (!options->quiet)
-        say(0, "Job submission server address: %s", ret_client->address);
     return 0;
 }
 
@@ -161,8 +170,11 @@ static int call(JobClient *client, HttpCallSpec *spec, const char *target, Waiti
     _cleanup_free_ char *sentence = waiting->sentence;
     if (waiting->r < 0)
         return error_origin(waiting->r,
-                            "ConnectionError: Failed to connect to Ray at address: %s. (%s)",
-                            client->address, sentence ? sentence : "no answer");
+                            "%s\nConnectionError: Failed to connect to Ray at address: %s.",
+                            sentence ? sentence : "no answer", client->address);
+    if (!client->quiet)
+        say(0, "Job submission server address: %s", client->address);
+    client->quiet = true;
     return 0;
 }
 
@@ -225,17 +237,19 @@ int job_client_put_file(JobClient *client, const char *target, const char *path,
 int job_client_refused(const JobResponse *response) {
     const char *text = response->body.data ? response->body.data : "";
     if (response->status == 401)
-        return error_origin(-EACCES,
-                            "AuthenticationError: Authentication required: %s\n\nToken "
-                            "authentication is enabled but no authentication token was "
-                            "found",
-                            text);
+        return error_origin(
+            -EACCES,
+            "ray.exceptions.AuthenticationError: Authentication required: %s\n\nToken "
+            "authentication is enabled but no authentication token was "
+            "found",
+            text);
     if (response->status == 403)
-        return error_origin(-EACCES,
-                            "AuthenticationError: Authentication failed: %s\n\nToken "
-                            "authentication is enabled but the authentication token is "
-                            "invalid or incorrect.",
-                            text);
+        return error_origin(
+            -EACCES,
+            "ray.exceptions.AuthenticationError: Authentication failed: %s\n\nToken "
+            "authentication is enabled but the authentication token is "
+            "invalid or incorrect.",
+            text);
     return error_origin(-EREMOTEIO, "RuntimeError: Request failed with status code %d: %s.",
                         response->status, text);
 }

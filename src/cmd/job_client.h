@@ -34,10 +34,11 @@ typedef struct JobClient {
     char *ca_pem;
     char *token;  /* or NULL */
     bool reached; /* the server has answered once */
+    bool quiet;   /* where it is was said, or shall not be */
 } JobClient;
 
-/* Finds the server (RAY_API_SERVER_ADDRESS, RAY_ADDRESS, the option, a local cluster's gcs) and
- * prints where it is. */
+/* Finds the server (RAY_API_SERVER_ADDRESS, RAY_ADDRESS, the option, a local cluster's gcs). Where it
+ * is is printed when it answers for the first time. */
 _must_check_ int job_client_open(const JobClientOptions *options, JobClient *ret_client);
 void job_client_done(JobClient *client);
 #define _cleanup_job_client_ _cleanup_(job_client_done)

@@ -39,9 +39,32 @@ static void print_wrapped(FILE *out, const char *text, int indent, int column) {
     fputc('\n', out);
 }
 
+/* The longest beginning that ends before a space or after a hyphen and has at most `room` bytes;
+ * where there is none, the shortest that does. */
+static size_t usage_part(const char *text, size_t room) {
+    size_t best = 0;
+    for (size_t i = 1; text[i - 1]; i++) {
+        bool ends = !text[i] || text[i] == ' ' || text[i - 1] == '-';
+        if (ends && best && i > room)
+            break;
+        if (ends)
+            best = i;
+    }
+    return best;
+}
+
 static void print_usage(FILE *out, const OptionTable *table) {
-    fprintf(out, "Usage: %s [OPTIONS]%s%s\n", table->command, table->arguments ? " " : "",
-            table->arguments ? table->arguments : "");
+    _cleanup_free_ char *prefix = str_printf("Usage: %s ", table->command);
+    _cleanup_free_ char *text = str_printf("[OPTIONS]%s%s", table->arguments ? " " : "",
+                                           table->arguments ? table->arguments : "");
+    size_t indent = strlen(prefix);
+    fputs(prefix, out);
+    for (const char *at = text; *at;) {
+        size_t len = usage_part(at, HELP_WIDTH - 1 - indent);
+        fprintf(out, "%*s%.*s\n", at == text ? 0 : (int)indent, "", (int)len, at);
+        at += len;
+        at += strspn(at, " ");
+    }
 }
 
 static const char *option_metavar(const Option *option) {
@@ -116,6 +139,22 @@ int options_fail(const OptionTable *table, const char *format, ...) {
     return 2;
 }
 
+/* What click says of an option's form, without the usage. */
+_printf_(1, 2) static int fail_form(const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    _cleanup_free_ char *text = str_vprintf(format, ap);
+    va_end(ap);
+    fprintf(stderr, "Error: %s\n", text);
+    return OPTIONS_BAD;
+}
+
+/* "'-g' / '--grace-period'". Owned. */
+static char *option_quoted(const Option *option) {
+    return option->letter ? str_printf("'-%c' / '--%s'", option->letter, option->name)
+                          : str_printf("'--%s'", option->name);
+}
+
 /* ----------------------------------------------------------------------------------- parse */
 
 /* The words of "[a|b]" as "'a', 'b'". */
@@ -142,9 +181,8 @@ static bool is_choice(const char *metavar, const char *text) {
 
 static int choice_set(const OptionTable *table, const Option *option, const char *text) {
     if (!is_choice(option->metavar, text)) {
-        _cleanup_free_ char *choices = choices_text(option->metavar);
-        options_fail(table, "Invalid value for '--%s': '%s' is not one of %s.", option->name, text,
-                     choices);
+        _cleanup_free_ char *choices = choices_text(option->metavar), *name = option_quoted(option);
+        options_fail(table, "Invalid value for %s: '%s' is not one of %s.", name, text, choices);
         return OPTIONS_BAD;
     }
     *(const char **)option->value = text;
@@ -183,8 +221,8 @@ static int option_set(const OptionTable *table, const Option *option, const char
         break;
     }
     if (r < 0) {
-        options_fail(table, "Invalid value for '--%s': '%s' is not a valid %s.", option->name, text,
-                     wanted);
+        _cleanup_free_ char *name = option_quoted(option);
+        options_fail(table, "Invalid value for %s: '%s' is not a valid %s.", name, text, wanted);
         return OPTIONS_BAD;
     }
     if (option->given)
@@ -229,17 +267,17 @@ static bool name_is_whole(const OptionTable *table, int code, const char *word) 
 
 static int fail_unknown(const OptionTable *table, const char *word) {
     int len = (int)(str_starts(word, "--") ? strcspn(word, "=") : 2);
-    options_fail(table, "No such option: %.*s", len, word);
+    options_fail(table, "No such option '%.*s'.", len, word);
     return OPTIONS_BAD;
 }
 
 static int parse_one(const OptionTable *table, int code, const char *word) {
+    if (code == '?' && optopt >= CODE_HELP && name_is_whole(table, optopt, word))
+        return fail_form("Option '%.*s' does not take a value.", (int)strcspn(word, "="), word);
     if (code == '?' || !name_is_whole(table, code, word))
         return fail_unknown(table, word);
-    if (code == ':') {
-        options_fail(table, "Option '%s' requires an argument.", word);
-        return OPTIONS_BAD;
-    }
+    if (code == ':')
+        return fail_form("Option '%s' requires an argument.", word);
     if (code == CODE_HELP) {
         options_print_help(table);
         return OPTIONS_HELP;
@@ -311,8 +349,8 @@ static void group_print_help(FILE *out, const CommandGroup *group) {
 int commands_run(const CommandGroup *group, int argc, char **argv) {
     const OptionTable table = { .command = group->command, .arguments = "COMMAND [ARGS]..." };
     if (argc < 2) {
-        group_print_help(stdout, group);
-        return 0;
+        group_print_help(stderr, group);
+        return 2;
     }
     const char *name = argv[1];
     if (str_eq(name, "--help")) {
@@ -334,7 +372,7 @@ int commands_run(const CommandGroup *group, int argc, char **argv) {
         return 0;
     }
     if (name[0] == '-')
-        return options_fail(&table, "No such option: %s", name);
+        return options_fail(&table, "No such option '%s'.", name);
     for (size_t i = 0; i < group->len; i++)
         if (str_eq(group->commands[i].name, name))
             return group->commands[i].run(argc - 1, argv + 1);

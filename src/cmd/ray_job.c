@@ -162,9 +162,12 @@ static int job_stop(int argc, char **argv) {
     };
     JOB_BEGIN(&args, &client, options, "ray job stop", "Attempts to stop a job.", "JOB_ID");
     _cleanup_free_ char *target = job_target(args.job, "/stop");
-    _cleanup_json_ json_t *answer = NULL;
+    _cleanup_json_ json_t *version = NULL, *answer = NULL;
+    int r = job_client_get(&client, "GET", "/api/version", NULL, &version);
+    if (r < 0)
+        return job_end(r);
     say(0, "Attempting to stop job '%s'", args.job);
-    int r = job_client_get(&client, "POST", target, NULL, &answer);
+    r = job_client_get(&client, "POST", target, NULL, &answer);
     if (r < 0 || args.no_wait)
         return job_end(r);
     say(0, "Waiting for job '%s' to exit (disable with --no-wait):", args.job);

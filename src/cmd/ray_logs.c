@@ -97,9 +97,7 @@ static int print_log(const LogsOptions *o, const char *what, const char *value) 
 }
 
 static int refused(int r) {
-    if (r == 0)
-        return 0;
-    return say_error("ray.util.state.exception.RayStateApiException: %s", error_text(r));
+    return r < 0 ? state_failed(r) : 0;
 }
 
 /* ---- a node's files ------------------------------------------------------------------------------ */
@@ -183,8 +181,8 @@ static int logs_actor(int argc, char **argv) {
     if (r > 0)
         return options_exit(r);
     if (!o.id && !o.pid)
-        return options_fail(&table, "Missing parameter: At least one of `--pid` and `--id` has to "
-                                    "be set");
+        return options_fail(&table, "Missing option. At least one of `--pid` and `--id` has to be "
+                                    "set");
     return refused(print_log(&o, o.id ? "actor_id" : "pid", o.id ? o.id : o.pid));
 }
 
@@ -204,7 +202,7 @@ static int logs_worker(int argc, char **argv) {
     if (r > 0)
         return options_exit(r);
     if (!o.pid)
-        return options_fail(&table, "Missing option '-pid' / '--pid'.");
+        return options_fail(&table, "Missing option '--pid' / '-pid'.");
     return refused(print_log(&o, "pid", o.pid));
 }
 

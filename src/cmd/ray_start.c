@@ -64,11 +64,13 @@ static void say_head_started(const StartedNode *node, const StartArgs *args) {
 static int start(const StartArgs *args) {
     _cleanup_(node_processes_freep) NodeProcesses *processes = NULL;
     _cleanup_(started_node_done) StartedNode node = { 0 };
-    if (args->head) {
+    int r = start_check(args);
+    if (r == 0 && args->head) {
         say(0, "Usage stats collection is disabled.");
         say_blank();
     }
-    int r = node_start(args, &processes, &node);
+    if (r == 0)
+        r = node_start(args, &processes, &node);
     if (r < 0)
         return say_error("%s", error_text(r));
     say_box(false, "Ray runtime started.");

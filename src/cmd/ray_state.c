@@ -35,6 +35,17 @@ static char *resource_choice(bool by_id) {
     return buf_steal(&text);
 }
 
+/* No resource at all: those of `choice`, one a line. */
+static int resource_missing(const OptionTable *table, const char *choice) {
+    _cleanup_buf_ Buf all = { 0 };
+    for (const char *at = choice + 1; *at;) {
+        size_t len = strcspn(at, "|}");
+        buf_printf(&all, "%s\n\t%.*s", all.len ? "," : "", (int)len, at);
+        at += len + 1;
+    }
+    return options_fail(table, "Missing argument '%s'. Choose from:%s", choice, all.data);
+}
+
 /* The resource that the first argument names, or NULL and an error. */
 static const StateSchema *resource_argument(const OptionTable *table, const char *choice,
                                             const char *name, bool by_id) {
@@ -234,7 +245,7 @@ static int list_rows(const OptionTable *table, const StateSchema *schema, const 
     }
     int r = state_get(o->address, (double)o->timeout, target.data, &answer);
     if (r < 0)
-        return options_fail(table, "%s", error_text(r));
+        return state_refused(r) ? options_fail(table, "%s", error_text(r)) : state_failed(r);
     const char *format = o->detail && str_eq(o->format, "default") ? "yaml" : o->format;
     if (!str_eq(o->format, "yaml") && !str_eq(o->format, "json"))
         state_warn(schema->name, answer, true);
@@ -270,7 +281,7 @@ int ray_list(int argc, char **argv) {
     if (r > 0)
         r = options_exit(r);
     else if (first >= argc)
-        r = options_fail(&table, "Missing argument '%s'.", choice);
+        r = resource_missing(&table, choice);
     else if (first + 1 < argc)
         r = options_fail(&table, "Got unexpected extra argument (%s)", argv[first + 1]);
     else {
@@ -294,7 +305,7 @@ static int get_rows(const OptionTable *table, const StateSchema *schema, const c
     state_query(&target, "filter_values", id);
     int r = state_get(address, (double)timeout, target.data, &answer);
     if (r < 0)
-        return options_fail(table, "%s", error_text(r));
+        return state_refused(r) ? options_fail(table, "%s", error_text(r)) : state_failed(r);
     json_t *rows = json_object_get(answer, "result");
     if (!json_array_size(rows))
         printf("Resource with id=%s not found in the cluster.\n", id);
@@ -318,7 +329,9 @@ int ray_get(int argc, char **argv) {
     if (r > 0)
         return options_exit(r);
     if (first >= argc)
-        return options_fail(&table, "Missing argument '%s'.", choice);
+        return resource_missing(&table, choice);
+    if (first + 2 < argc)
+        return options_fail(&table, "Got unexpected extra argument (%s)", argv[first + 2]);
     const StateSchema *schema = resource_argument(&table, choice, argv[first], true);
     if (!schema)
         return 2;
@@ -377,7 +390,7 @@ static int print_summary(const char *resource, const char *title, const char *ad
     bool objects = str_eq(resource, "objects");
     int r = state_get(address, (double)timeout, target, &answer);
     if (r < 0)
-        return say_error("ray.util.state.exception.RayStateApiException: %s", error_text(r));
+        return state_failed(r);
     state_warn(resource, answer, false);
     json_t *cluster = json_at(answer, "result", "node_id_to_summary", "cluster");
     _cleanup_free_ char *by = str_dup(json_str_at(cluster, "summary_by"));

@@ -60,7 +60,7 @@ int ray_status(int argc, char **argv) {
     if (r > 0)
         return options_exit(r);
     r = print_status(address, style.verbose, str_eq(style.output, "json"));
-    return r < 0 ? say_error("ConnectionError: %s", error_text(r)) : 0;
+    return r < 0 ? cluster_failed(r) : 0;
 }
 
 static int check_health(const char *option) {
@@ -93,7 +93,7 @@ int ray_health_check(int argc, char **argv) {
     r = check_health(address);
     if (r == 0 && component) /* nothing here reports its health through gcs' key-value */
         return say_error("%s does not run in this cluster", component);
-    return r < 0 ? say_error("ConnectionError: %s", error_text(r)) : 0;
+    return r < 0 ? cluster_failed(r) : 0;
 }
 
 int ray_get_auth_token(int argc, char **argv) {
@@ -110,14 +110,14 @@ int ray_get_auth_token(int argc, char **argv) {
     int first, r = options_parse(&table, argc, argv, &first);
     if (r > 0)
         return options_exit(r);
+    unsetenv("RAY_AUTH_MODE"); /* the token, whether it is asked for or not */
     _cleanup_auth_ Auth auth = { 0 };
     r = generate ? auth_load_or_make(&auth) : auth_load(&auth);
     if (r < 0)
         return say_error("Error: %s", error_text(r));
     if (!auth.token)
-        return say_error("Error: No authentication token found. Please set the RAY_AUTH_TOKEN or "
-                         "RAY_AUTH_TOKEN_PATH environment variable, or use --generate to create "
-                         "a new token.");
+        return say_error("Error: No authentication token found. Use ray `get-auth-token "
+                         "--generate` to create one.");
     fputs(auth.token, stdout); /* no newline: it is read by $(…) and by files */
     return 0;
 }

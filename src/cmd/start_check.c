@@ -10,6 +10,8 @@
 enum {
     PORT_MAX = 65535,
     PORT_UNPRIVILEGED = 1024,
+    WORKER_PORT_MIN = 10002, /* where nothing else is given */
+    WORKER_PORT_MAX = 19999,
 };
 
 static bool given(int64_t value) {
@@ -62,17 +64,17 @@ static int check_worker_port_list(const char *text) {
 
 /* Nothing here opens such ports; what the peer refuses is a mistake all the same. */
 static int check_worker_ports(const StartArgs *args) {
-    int64_t min = args->unused.min_worker_port, max = args->unused.max_worker_port;
-    if (given(min) && min != 0 && out_of_range(min))
+    int64_t min =
+        given(args->unused.min_worker_port) ? args->unused.min_worker_port : WORKER_PORT_MIN;
+    int64_t max =
+        given(args->unused.max_worker_port) ? args->unused.max_worker_port : WORKER_PORT_MAX;
+    if (min != 0 && out_of_range(min))
         return error_origin(-EINVAL, "ValueError: min_worker_port must be 0 or an integer between "
                                      "1024 and 65535.");
-    if (given(max) && !given(min))
-        return error_origin(-EINVAL, "ValueError: If max_worker_port is set, min_worker_port must "
-                                     "also be set.");
-    if (given(max) && max != 0 && out_of_range(max))
+    if (max != 0 && out_of_range(max))
         return error_origin(-EINVAL, "ValueError: max_worker_port must be 0 or an integer between "
                                      "1024 and 65535.");
-    if (given(max) && max != 0 && max <= min)
+    if (max != 0 && max <= min)
         return error_origin(-EINVAL,
                             "ValueError: max_worker_port must be higher than min_worker_port.");
     if (given(args->unused.client_port) && out_of_range(args->unused.client_port))

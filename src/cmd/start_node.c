@@ -239,7 +239,8 @@ static int worker_start(const StartArgs *args, NodeProcesses *all, StartedNode *
     if (r == 0)
         r = cluster_link(node->gcs_address, HEAD_PATIENCE, &link);
     if (r < 0)
-        return error_context(r, "ConnectionError: head %s", args->address);
+        return r == -EACCES ? error_context(r, "ray.exceptions.AuthenticationError")
+                            : error_context(r, "ConnectionError: head %s", args->address);
     r = session_make(all->temp_dir, link.session_name, &session);
     if (r < 0)
         return r;
@@ -251,15 +252,15 @@ static int worker_start(const StartArgs *args, NodeProcesses *all, StartedNode *
 
 static int prepare(const StartArgs *args, StartedNode *node, Auth *auth, char **ret_dashboard) {
     const char *host = args->dashboard_host ? args->dashboard_host : "127.0.0.1";
-    int r = start_check(args);
-    if (r == 0)
-        r = start_node_ip(args, &node->node_ip);
+    int r = start_node_ip(args, &node->node_ip);
     if (r == 0)
         r = start_host_ip("--dashboard-host", host, ret_dashboard);
     if (r < 0)
         return r;
     say(0, "Local node IP: %s", node->node_ip);
     r = auth_load(auth);
+    if (r == -EACCES)
+        return error_context(r, "ray.exceptions.AuthenticationError");
     if (args->head && args->address)
         say_warning("Specifying `--address` with `--head` named an external Redis. There is "
                     "none to run here: it is not used.");

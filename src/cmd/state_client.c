@@ -112,6 +112,12 @@ int state_stream(const char *address, double timeout, const char *target) {
     return r;
 }
 
+int state_failed(int r) {
+    return say_error("%s%s",
+                     state_refused(r) ? "ray.util.state.exception.RayStateApiException: " : "",
+                     error_text(r));
+}
+
 /* ---- warnings ------------------------------------------------------------------------------------ */
 
 void state_warn(const char *resource, const json_t *answer, bool limited) {

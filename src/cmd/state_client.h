@@ -15,5 +15,12 @@ _must_check_ int state_get(const char *address, double timeout, const char *targ
 /* Text as it comes, to standard output, to its end. `timeout` 0: none. */
 _must_check_ int state_stream(const char *address, double timeout, const char *target);
 
+/* Is `r` of an answer that says no? */
+static inline bool state_refused(int r) {
+    return r == -EREMOTEIO;
+}
+/* Says why a question failed, with the peer's name of the exception. Gives the exit status, 1. */
+int state_failed(int r);
+
 /* On stderr, what the user should know of an answer that is not whole. */
 void state_warn(const char *resource, const json_t *answer, bool limited);
