@@ -111,6 +111,27 @@ static int unknown_column(const StateSchema *schema, const char *name) {
                         name, all.data);
 }
 
+/* What an actor or a node can be. A state that is none is a slip, which an empty list would hide. */
+static int check_state(const StateSchema *schema, const StateFilter *filter) {
+    static const struct {
+        const char *resource, *what, *states[6];
+    } known[] = {
+        { "actors",
+          "actor",
+          { "DEPENDENCIES_UNREADY", "PENDING_CREATION", "ALIVE", "RESTARTING", "DEAD" } },
+        { "nodes", "node", { "ALIVE", "DEAD" } },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        bool found = !str_eq(schema->name, known[i].resource);
+        for (const char *const *state = known[i].states; *state && !found; state++)
+            found = str_eq_nocase(*state, filter->value);
+        if (!found)
+            return error_origin(-EINVAL, "Invalid %s state for filtering: %s", known[i].what,
+                                filter->value);
+    }
+    return 0;
+}
+
 /* A filter's column, and its value as the column's type wants it. */
 static int check_filter(const StateSchema *schema, const StateFilter *filter,
                         const StateColumn **ret_column) {
@@ -134,7 +155,7 @@ static int check_filter(const StateSchema *schema, const StateFilter *filter,
                             "[False|false|0]` for False.",
                             filter->column, filter->value, filter->column, filter->column);
     *ret_column = column;
-    return 0;
+    return str_eq(column->name, "state") && !filter->unequal ? check_state(schema, filter) : 0;
 }
 
 static int value_matches(const json_t *value, const StateFilter *filter, bool *ret_matches) {
