@@ -243,6 +243,7 @@ static void method_dealloc(PyObject *self) {
 
 static PyMethodDef method_methods[] = {
     { "remote", (PyCFunction)(void (*)(void))method_remote, METH_FASTCALL | METH_KEYWORDS,
+      "remote($self, /, *args, **kwargs)\n--\n\n"
       "Calls the method; returns the reference of its result." },
     { "_send", method_send_with, METH_VARARGS, NULL },
     { NULL, NULL, 0, NULL },

@@ -53,23 +53,37 @@ def run():
         return
     from ray.exceptions import RuntimeEnvSetupError
 
+    hook = None
     try:
-        _find(value)()
+        hook = _sent(value) if value.startswith(_MARK) else _imported(value)
+        hook()
     except Exception:
         import traceback
 
-        raise RuntimeEnvSetupError(
-            f"Failed to execute the setup hook method. Function name:{value}\n"
-            + traceback.format_exc()
-        ) from None
+        raise RuntimeEnvSetupError(f"{_failed(value, hook)}\n{traceback.format_exc()}") from None
 
 
-def _find(value):
-    if not value.startswith(_MARK):
-        import importlib
+def _failed(value, hook):
+    text = "Failed to execute the setup hook method"
+    if value.startswith(_MARK):
+        return f"{text}. Function name:{getattr(hook, '__name__', None)}"
+    return (
+        f"{text}, {value} from ``ray.init(runtime_env={{'worker_process_setup_hook': {value}}})``. "
+        "Please make sure the given module exists and is available from ray workers. "
+        "For more details, see the error trace below."
+    )
 
-        module, _, name = value.rpartition(".")
-        return getattr(importlib.import_module(module), name)
+
+def _imported(value):
+    import importlib
+
+    module, dot, name = value.rpartition(".")
+    if not dot:
+        raise ValueError("You need to pass a valid path like mymodule.provider_class")
+    return getattr(importlib.import_module(module), name)
+
+
+def _sent(value):
     from ray import _mobula, cloudpickle
 
     data = _mobula.kv_get(_SPACE, value[len(_MARK) :].encode())

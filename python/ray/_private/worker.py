@@ -297,7 +297,7 @@ def wait(ray_waitables, *, num_returns=1, timeout=None, fetch_local=True):
         raise ValueError(
             "num_returns cannot be greater than the number of ray_waitables provided to ray.wait."
         )
-    return _mobula.wait_refs(ray_waitables, num_returns, timeout, fetch_local)
+    return _mobula.wait_refs(ray_waitables, int(num_returns), timeout, fetch_local)
 
 
 def cancel(ray_waitable, *, force=False, recursive=True):
