@@ -127,6 +127,76 @@ def test_servers_that_are_no_dashboard(shared_cluster):
     """)
 
 
+def test_answers_that_are_no_use(shared_cluster):
+    """As the peer's client, which asks by `requests`, takes them."""
+    run(shared_cluster, """
+        import http.server, threading
+        os.environ.pop("RAY_ADDRESS", None)
+        VERSION = '{"version": "4", "ray_version": "2.60.0"}'
+        asked = []
+
+        class Server(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *words):
+                pass
+
+            def any(self):
+                _, kind, rest = self.path.split("/", 2)
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                asked.append((self.command, kind, len(body) > 0, "content-type" in self.headers))
+                status, where, text = 200, None, VERSION
+                if kind == "loop":
+                    status, where = 302, self.path
+                elif kind.startswith("far"):
+                    status, where = 302, f"/far{int(kind[3:]) + 1}/{rest}"
+                elif kind == "ftp":
+                    status, where = 302, "ftp://127.0.0.1/x"
+                elif kind.startswith("moved") and rest != "api/version":
+                    status, where = int(kind[5:]), "/there/x"
+                elif kind.startswith("error"):
+                    status, text = int(kind[5:]), "sorry"
+                self.send_response(status)
+                if where:
+                    self.send_header("Location", where)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            do_GET = do_POST = do_PUT = do_DELETE = any
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_port}"
+
+        for kind, times, words in (
+            ("loop", 31, "Exceeded 30 redirects."),
+            ("far0", 31, "Exceeded 30 redirects."),
+            ("ftp", 1, "No connection adapters were found for 'ftp://127.0.0.1/x'"),
+            ("error500", 1, "500 Server Error: Internal Server Error for url: "),
+            ("error418", 1, "418 Client Error: I'm a Teapot for url: "),
+        ):
+            asked.clear()
+            try:
+                JobSubmissionClient(f"{here}/{kind}")
+                raise SystemExit(kind)
+            except OSError as e:
+                assert not isinstance(e, ConnectionError) and len(asked) == times, (kind, asked)
+                where = f"{here}/{kind}/api/version" if kind.startswith("error") else ""
+                assert str(e) == words + where, e
+
+        for status, post, delete, put in (
+            (301, "GET", "DELETE", "PUT"), (302, "GET", "GET", "GET"), (303, "GET", "GET", "GET"),
+            (307, "POST", "DELETE", "PUT"), (308, "POST", "DELETE", "PUT"),
+        ):
+            client = JobSubmissionClient(f"{here}/moved{status}")
+            kept = status in (307, 308)
+            for method, then, data in (("POST", post, b"x"), ("DELETE", delete, None), ("PUT", put, b"x")):
+                asked.clear()
+                assert client._do_request(method, "/x", data=data).status_code == 200
+                body = data is not None
+                assert asked == [(method, f"moved{status}", body, body),
+                                 (then, "there", body and kept, body and kept)], asked
+    """)
+
+
 def test_a_log_that_nobody_can_follow(shared_cluster):
     run(shared_cluster, """
         from ray._private.websocket import HandshakeError

@@ -201,8 +201,7 @@ class SubmissionClient:
             ) from None
         if answer.status_code == 404:
             raise RuntimeError("Version check returned 404. " + version_error_message)
-        if not answer.ok:
-            self._raise_error(answer)
+        answer.raise_for_status()
         version = self._server_ray_version = answer.json()["ray_version"]
         if _version(version) < _version(min_version):
             raise RuntimeError(
