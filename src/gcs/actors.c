@@ -437,7 +437,7 @@ void actors_on_out_of_scope(Gcs *gcs, GcsCall *call) {
         worker_end(gcs, actor, true, text);
         actor_die(gcs, actor, DEATH_KIND_OUT_OF_SCOPE, text);
     }
-    gcs_reply_status(gcs, call, STATUS_CODE_OK, "%s", "");
+    gcs_ok_logged(gcs, call, KV_LOGGED);
 }
 
 void actors_on_exited(Gcs *gcs, GcsCall *call) {
@@ -448,7 +448,7 @@ void actors_on_exited(Gcs *gcs, GcsCall *call) {
         _cleanup_free_ char *text = str_dup_slice(message.text);
         actor_die(gcs, actor, DEATH_KIND_EXITED, text);
     }
-    gcs_reply_status(gcs, call, STATUS_CODE_OK, "%s", "");
+    gcs_ok_logged(gcs, call, KV_LOGGED);
 }
 
 /* What only lists tell: how it was asked for. */

@@ -298,6 +298,27 @@ static void test_actor_out_of_scope(void **state) {
     world_done(&a.w);
 }
 
+/* Its owner asks once. */
+static void test_out_of_scope_is_logged_before_it_is_answered(void **state) {
+    ActorWorld a;
+    actor_world_init(&a);
+    actor_register(&a, "", -1, false);
+    ActorOutOfScope message = { .actor = a.actor };
+    _cleanup_buf_ Buf body = { 0 };
+    actor_out_of_scope_encode(&message, &body);
+    FrameHeader header = { .type = MSG_ACTOR_OUT_OF_SCOPE,
+                           .flags = FRAME_CALL,
+                           .stream = ++a.w.stream,
+                           .source = a.driver,
+                           .destination = PEER_GCS };
+    sent_clear(&a.w);
+    give(&a.w, 1, &header, &body);
+    CHECK(!find_sent(&a.w, MSG_STATUS));
+    pass(&a.w, 0);
+    check_status(&a.w, STATUS_CODE_OK);
+    world_done(&a.w);
+}
+
 static void test_actor_survives_gcs(void **state) {
     ActorWorld a;
     actor_world_init(&a);
@@ -321,9 +342,10 @@ static void test_actor_survives_gcs(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_subscription_before_registration), TEST(test_actor_life),
-                    TEST(test_actor_names), TEST(test_actor_waits_for_room),
-                    TEST(test_actor_killed_before_its_node_was_asked), TEST(test_actor_start_fails),
-                    TEST(test_actor_ends_with_owner), TEST(test_actor_node_dies),
-                    TEST(test_actor_out_of_scope), TEST(test_actor_survives_gcs));
+    return TEST_RUN(
+        TEST(test_subscription_before_registration), TEST(test_actor_life), TEST(test_actor_names),
+        TEST(test_actor_waits_for_room), TEST(test_actor_killed_before_its_node_was_asked),
+        TEST(test_actor_start_fails), TEST(test_actor_ends_with_owner), TEST(test_actor_node_dies),
+        TEST(test_actor_out_of_scope), TEST(test_out_of_scope_is_logged_before_it_is_answered),
+        TEST(test_actor_survives_gcs));
 }
