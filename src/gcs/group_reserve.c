@@ -135,6 +135,14 @@ static void commit(GcsGroup *group) {
         ask_part(&group->parts[i], MSG_BUNDLES_COMMIT, &body);
 }
 
+/* One that has answered may have died since, while another was waited for. */
+static bool parts_live(const GcsGroup *group) {
+    for (size_t i = 0; i < group->parts_len; i++)
+        if (!raylet_of(group->gcs, &group->parts[i].node))
+            return false;
+    return true;
+}
+
 static void on_part_done(void *argument, const RpcReply *reply) {
     GroupPart *part = argument;
     GcsGroup *group = part->group;
@@ -145,7 +153,7 @@ static void on_part_done(void *argument, const RpcReply *reply) {
     group->refused |= reply->result != 0;
     if (group->awaited > 0)
         return;
-    if (group->refused)
+    if (group->refused || !parts_live(group))
         attempt_failed(group);
     else if (group->parts_len > 1 && !group->committing)
         commit(group);

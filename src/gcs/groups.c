@@ -388,7 +388,10 @@ void groups_on_get(Gcs *gcs, GcsCall *call) {
     }
     _cleanup_buf_ Buf body = { 0 };
     group_message(group, &body);
-    gcs_reply_logged(gcs, call, MSG_GROUP_INFO_REPLY, &body, KV_LOGGED);
+    if (get.watch) /* at once, so that no change comes before it */
+        gcs_reply(gcs, call, MSG_GROUP_INFO_REPLY, &body);
+    else
+        gcs_reply_logged(gcs, call, MSG_GROUP_INFO_REPLY, &body, KV_LOGGED);
 }
 
 void groups_on_list(Gcs *gcs, GcsCall *call) {

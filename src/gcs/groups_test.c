@@ -65,24 +65,35 @@ static size_t sent_count(const World *w, MessageType type) {
     return count;
 }
 
-/* Answers every call of that type that was sent, by its node. The others are kept for a look. */
-static size_t answer_all(World *w, MessageType type, StatusCode code) {
-    Vec(Sent) calls = { 0 };
+typedef Vec(Sent) Calls;
+
+/* Every call of that type that was sent; nothing else of what was sent is kept. */
+static void take_calls(World *w, MessageType type, Calls *out) {
     VEC_EACH(sent, &w->sent)
         if (sent->header.type == type && sent->header.flags & FRAME_CALL)
-            vec_push(&calls, (Sent){ .conn = sent->conn, .header = sent->header });
+            vec_push(out, (Sent){ .conn = sent->conn, .header = sent->header });
     sent_clear(w);
+}
+
+/* By its node. */
+static void answer(World *w, const Sent *call, StatusCode code) {
+    Status status = { .code = (uint16_t)code };
+    _cleanup_buf_ Buf body = { 0 };
+    status_encode(&status, &body);
+    FrameHeader header = { .type = MSG_STATUS,
+                           .flags = (uint16_t)(FRAME_REPLY | (code ? FRAME_ERROR : 0)),
+                           .stream = call->header.stream,
+                           .source = call->header.destination,
+                           .destination = PEER_GCS,
+                           .length = (uint32_t)body.len };
+    give(w, call->conn, &header, &body);
+}
+
+static size_t answer_all(World *w, MessageType type, StatusCode code) {
+    Calls calls = { 0 };
+    take_calls(w, type, &calls);
     VEC_EACH(call, &calls) {
-        Status status = { .code = (uint16_t)code };
-        _cleanup_buf_ Buf body = { 0 };
-        status_encode(&status, &body);
-        FrameHeader header = { .type = MSG_STATUS,
-                               .flags = (uint16_t)(FRAME_REPLY | (code ? FRAME_ERROR : 0)),
-                               .stream = call->header.stream,
-                               .source = call->header.destination,
-                               .destination = PEER_GCS,
-                               .length = (uint32_t)body.len };
-        give(w, call->conn, &header, &body);
+        answer(w, call, code);
         pass(w, 0);
     }
     size_t count = calls.len;
@@ -180,6 +191,63 @@ static void test_a_node_dies_in_each_phase(void **state) {
         answer_all(&w, MSG_BUNDLES_COMMIT, STATUS_CODE_OK);
         world_done(&w);
     }
+}
+
+/* It has answered, the other has not. */
+static void test_a_node_dies_while_another_is_waited_for(void **state) {
+    for (int phase = 0; phase < 2; phase++) {
+        World w;
+        Calls calls = { 0 };
+        world_init(&w);
+        PeerId a = join(&w, 1, true);
+        join(&w, 2, false);
+        create(&w, a, 1, GROUP_STRATEGY_STRICT_SPREAD, 2, "", add_job(&w, 1, a | DRIVER));
+        if (phase == 1)
+            answer_all(&w, MSG_BUNDLES_RESERVE, STATUS_CODE_OK);
+        take_calls(&w, phase ? MSG_BUNDLES_COMMIT : MSG_BUNDLES_RESERVE, &calls);
+        CHECK_INT(calls.len, 2);
+        size_t dead = calls.items[0].conn == 2 ? 0 : 1;
+        answer(&w, &calls.items[dead], STATUS_CODE_OK);
+        pass(&w, 0);
+        gcs_disconnected(w.gcs, 2);
+        pass(&w, 2 * USEC_PER_SEC);
+        sent_clear(&w);
+        answer(&w, &calls.items[1 - dead], STATUS_CODE_OK);
+        pass(&w, 0);
+        CHECK_INT(sent_count(&w, MSG_BUNDLES_RETURN), 1);
+        CHECK_INT(sent_count(&w, MSG_BUNDLES_COMMIT), 0);
+        CHECK_INT(info_of(&w, 1).state, GROUP_STATE_PENDING);
+        vec_done(&calls);
+        world_done(&w);
+    }
+}
+
+/* A watcher's first answer is not newer than what follows, though what it tells was not logged yet. */
+static void test_news_come_after_the_answer(void **state) {
+    World w;
+    Calls calls = { 0 };
+    world_init(&w);
+    PeerId a = join(&w, 1, true);
+    create(&w, a, 1, GROUP_STRATEGY_PACK, 1, "", add_job(&w, 1, a | DRIVER));
+    take_calls(&w, MSG_BUNDLES_RESERVE, &calls);
+    CHECK_INT(calls.len, 1);
+    GroupGet get = { .group = group_id(1), .watch = true };
+    _cleanup_buf_ Buf body = { 0 };
+    group_get_encode(&get, &body);
+    FrameHeader header = { .type = MSG_GROUP_GET,
+                           .flags = FRAME_CALL,
+                           .stream = ++w.stream,
+                           .source = a,
+                           .destination = PEER_GCS };
+    give(&w, 1, &header, &body);
+    answer(&w, &calls.items[0], STATUS_CODE_OK);
+    pass(&w, 0);
+    GroupInfoReply last;
+    CHECK_INT(sent_count(&w, MSG_GROUP_INFO_REPLY), 2);
+    ANSWER(&w, MSG_GROUP_INFO_REPLY, group_info_reply_decode, &last);
+    CHECK_INT(last.info.state, GROUP_STATE_CREATED);
+    vec_done(&calls);
+    world_done(&w);
 }
 
 static void test_rescheduled_when_its_node_dies(void **state) {
@@ -322,10 +390,11 @@ static void test_removed_by_its_raylet(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_one_node_needs_one_phase), TEST(test_waits_are_bounded),
-                    TEST(test_two_phases), TEST(test_a_refusal_returns_the_rest),
-                    TEST(test_a_node_dies_in_each_phase), TEST(test_rescheduled_when_its_node_dies),
-                    TEST(test_removed_with_its_job), TEST(test_waiting_calls_are_answered),
-                    TEST(test_a_restart_keeps_groups), TEST(test_made_by_its_raylet),
-                    TEST(test_removed_by_its_raylet));
+    return TEST_RUN(
+        TEST(test_one_node_needs_one_phase), TEST(test_waits_are_bounded), TEST(test_two_phases),
+        TEST(test_a_refusal_returns_the_rest), TEST(test_a_node_dies_in_each_phase),
+        TEST(test_a_node_dies_while_another_is_waited_for), TEST(test_news_come_after_the_answer),
+        TEST(test_rescheduled_when_its_node_dies), TEST(test_removed_with_its_job),
+        TEST(test_waiting_calls_are_answered), TEST(test_a_restart_keeps_groups),
+        TEST(test_made_by_its_raylet), TEST(test_removed_by_its_raylet));
 }
