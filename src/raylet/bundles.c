@@ -108,6 +108,8 @@ static void end_granted(Lease *lease, bool removed) {
                        : "",
                    removed ? "removed" : "rescheduled by the head", ID_HEX(&lease->group),
                    lease->bundle, ID_HEX(&lease->id), ID_HEX(&lease->actor), ID_HEX(&worker->id));
+    if (lease->birth) /* gcs says what becomes of one that was not made yet */
+        actor_lease_failed(lease, STATUS_CODE_BUSY, "the bundle was taken back");
     lease_free(lease);
     worker_end(worker, true, removed, text);
 }
@@ -362,7 +364,9 @@ bool bundle_take(Lease *lease) {
     return false;
 }
 
-static void tell_of_room(RayletGroup *group) {
+void bundle_has_room(const Lease *lease) {
+    RayletGroup *group = map_get(&lease->raylet->groups, &lease->group);
+    ASSERT(group); /* it holds the bundle */
     BundleFreed message = { .group = group->id };
     _cleanup_buf_ Buf body = { 0 };
     bundle_freed_encode(&message, &body);
@@ -378,9 +382,7 @@ void bundle_give(Lease *lease) {
     resources_add(&held->available, &lease->resources);
     resources_sub(&raylet->reserved_used, &lease->resources);
     devices_give(&held->devices, &lease->gpus);
-    RayletGroup *group = map_get(&raylet->groups, &lease->group);
-    ASSERT(group); /* it holds the bundle */
-    tell_of_room(group);
+    bundle_has_room(lease);
 }
 
 void bundle_refused(Lease *lease) {

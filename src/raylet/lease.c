@@ -394,6 +394,8 @@ void lease_on_blocked(Raylet *raylet, RayletCall *call) {
         return;
     lease->blocked = message.blocked;
     cpus_lend(lease, message.blocked);
+    if (message.blocked && lease->held)
+        bundle_has_room(lease);
     loop_task_arm(raylet->dispatch_task);
 }
 

@@ -491,6 +491,8 @@ void bundles_registered(Raylet *raylet, const KeptBundle *kept, size_t len);
 /* Takes the lease's resources from a bundle here; false: no room. */
 bool bundle_take(Lease *lease);
 void bundle_give(Lease *lease);
+/* Something of the lease's bundle was given back, or lent out: who was refused looks again. */
+void bundle_has_room(const Lease *lease);
 /* The lease was refused here for want of room: whoever asked is told when there is some. */
 void bundle_refused(Lease *lease);
 /* A lease of the group is no more: perhaps nobody here needs to know of the group. */
