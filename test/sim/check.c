@@ -190,31 +190,6 @@ static void check_quiet_raylet(const Machine *machine) {
               (unsigned long long)objects_used(raylet));
 }
 
-/* What others believe that a node has is what it has. */
-static void check_view(const char *who, int at, const SchedNode *node) {
-    for (int i = 0; i < NODES; i++) {
-        const Raylet *raylet = sim->machines[i].raylet;
-        if (raylet && id_equal(&raylet->id, &node->id) &&
-            !resources_equal(&raylet->here.available, &node->available)) {
-            _cleanup_buf_ Buf text = { 0 };
-            resources_format(&node->available, &text);
-            fault("%s %d believes that node %d has %s", who, at, i, text.data);
-        }
-    }
-}
-
-static void check_quiet_views(const Gcs *gcs) {
-    const GcsNode *node;
-    const Remote *remote;
-    MAP_EACH(&gcs->nodes, pos, node)
-        if (node->state == NODE_STATE_ALIVE)
-            check_view("gcs", 0, &node->sched);
-    for (int i = 0; i < NODES; i++)
-        if (sim->machines[i].raylet)
-            MAP_EACH(&sim->machines[i].raylet->remotes, at, remote)
-                check_view("node", i, &remote->sched);
-}
-
 static void check_quiet_gcs(const Gcs *gcs) {
     const GcsActor *actor;
     const GcsGroup *group;
@@ -243,7 +218,9 @@ void check_quiet(void) {
     }
     if (sim->head.gcs) {
         check_quiet_gcs(sim->head.gcs);
-        check_quiet_views(sim->head.gcs);
+        _cleanup_buf_ Buf why = { 0 };
+        if (!still_views(&why))
+            fault("%s", why.data);
     }
     VEC_EACH(proc, &sim->procs)
         if ((*proc)->alive)

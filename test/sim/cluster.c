@@ -81,7 +81,7 @@ void gcs_down(usec_t pause) {
 }
 
 static void on_gcs_down(void *ctx) {
-    if (!sim->closing)
+    if (faulty())
         gcs_down((1 + rnd(3000)) * USEC_PER_MSEC);
 }
 
@@ -277,7 +277,8 @@ static void happen(void) {
 static void on_fault_timer(void *ctx) {
     if (sim->closing)
         return;
-    happen();
+    if (faulty())
+        happen();
     loop_timer_after(sim->fault_timer, (1 + rnd(2 * sim->faults.rarity)) * USEC_PER_MSEC);
 }
 

@@ -179,6 +179,8 @@ static void janitor_step(Proc *proc) {
 
 void driver_step(Proc *proc) {
     loop_timer_after(proc->timer, (1 + rnd(STEP_PAUSE_MS)) * USEC_PER_MSEC);
+    if (sim->calm)
+        return;
     if (proc->janitor) {
         janitor_step(proc);
         return;
@@ -220,7 +222,7 @@ static bool driver_new(bool janitor) {
 }
 
 static void on_driver_timer(void *ctx) {
-    if (sim->drivers_started < DRIVERS && sim->drivers_alive < ALIVE_MAX && !sim->closing)
+    if (sim->drivers_started < DRIVERS && sim->drivers_alive < ALIVE_MAX && faulty())
         driver_new(false);
     loop_timer_after(sim->driver_timer, rnd(1000) * USEC_PER_MSEC);
 }

@@ -17,9 +17,16 @@
  * --expect-found: of a build with a planted bug at least one seed must fail.
  */
 
-#define ACTIVE_TIME (20 * USEC_PER_SEC)  /* of faults, by the virtual clock */
+#define ACTIVE_TIME (20 * USEC_PER_SEC) /* of faults, by the virtual clock */
+#define BUSY_TIME   (3 * USEC_PER_SEC)  /* at most, from one calm to the next */
+#define CALM_LEAST  (8 * USEC_PER_SEC)  /* what was killed is back, what runs ends */
+#define CALM_MOST   (120 * USEC_PER_SEC) /* gcs waits for a minute for nodes that a former one knew */
 #define QUIET_TIME  (200 * USEC_PER_SEC) /* at the end: idle workers are gone by then */
 #define END_TIME    (3000 * USEC_PER_SEC)
+
+enum {
+    CALMS = 2
+};
 
 World *sim;
 
@@ -124,14 +131,36 @@ static void run_for(usec_t time) {
     }
 }
 
-/* Everything works again from here on. */
 static void heal(void) {
-    sim->closing = true;
-    sim->healed_at = loop_now(sim->loop);
     sim->head.doomed = false;
     sim->disk_full = false;
-    note("no more faults");
     net_heal();
+}
+
+/* Everybody keeps what he has, and what he waits for. */
+static void stand_still(void) {
+    _cleanup_buf_ Buf why = { 0 };
+    usec_t end = loop_now(sim->loop) + CALM_MOST;
+    note("nobody asks for more");
+    sim->calm = true;
+    heal();
+    run_for(CALM_LEAST);
+    while (!*sim->failure && !still_all(&why)) {
+        if (loop_now(sim->loop) >= end)
+            fault("after %d s in which nobody asked for more, %s", (int)(CALM_MOST / USEC_PER_SEC),
+                  why.data);
+        run_for(CALM_PAUSE);
+    }
+    sim->calm = false;
+    note("all go on");
+}
+
+/* Everything works again from here on. */
+static void close_down(void) {
+    sim->closing = true;
+    sim->healed_at = loop_now(sim->loop);
+    note("no more faults");
+    heal();
 }
 
 /* A janitor may go down with a node that had been given up before: then it is another's turn. */
@@ -149,8 +178,15 @@ static void run_drivers_out(usec_t limit) {
 
 static void world_run(void) {
     usec_t limit = loop_now(sim->loop) + END_TIME;
-    run_for(ACTIVE_TIME);
-    heal();
+    usec_t left = ACTIVE_TIME;
+    for (int i = 0; i < CALMS; i++) {
+        usec_t busy = rnd(BUSY_TIME);
+        run_for(busy);
+        left -= busy;
+        stand_still();
+    }
+    run_for(left);
+    close_down();
     run_drivers_out(limit);
     run_for(QUIET_TIME);
     if (!*sim->failure)

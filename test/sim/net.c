@@ -195,8 +195,7 @@ static void open_arrived(Wire *wire) {
     wire->opened = true;
     if (!wire->end[0])
         return;
-    bool refused =
-        sim->faults.links && !sim->closing && !str_starts(wire->to, "unix:") && chance(6);
+    bool refused = sim->faults.links && faulty() && !str_starts(wire->to, "unix:") && chance(6);
     if (!listener || refused) {
         lane_add(&wire->lane[0], PACKET_CLOSE)->r = -ECONNREFUSED;
         return;

@@ -208,7 +208,7 @@ void outside_forked(void *ctx) {
         proc_end(proc, -SIGKILL);
         return;
     }
-    if (sim->faults.workers && !sim->closing && chance(60)) {
+    if (sim->faults.workers && faulty() && chance(60)) {
         worker_fork_failed(worker, "so it is");
         proc_end(proc, -SIGKILL);
         return;

@@ -64,7 +64,7 @@ typedef struct Run { /* a call that runs here */
     uint32_t attempt;
     uint64_t sequence;
     int children;
-    bool blocked;
+    bool blocked, stays; /* stays: as long as it is calm */
 } Run;
 
 struct Actor {
@@ -159,8 +159,9 @@ struct Core *runtime_connect(Proc *proc);
 void runtime_disconnect(Proc *proc);
 void runtime_pause(Proc *proc, usec_t time);
 void runtime_crash(Proc *proc, int status);
-void runtime_tell(const Proc *proc);  /* --verbose: its references */
-bool runtime_alive(const Proc *proc); /* it has its raylet still */
+void runtime_tell(const Proc *proc);       /* --verbose: its references */
+uint64_t runtime_leases(const Proc *proc); /* that it holds */
+bool runtime_alive(const Proc *proc);      /* it has its raylet still */
 
 /* ---- user.c: what runs on it ---- */
 void user_main(Proc *proc);

@@ -307,6 +307,10 @@ void runtime_tell(const Proc *proc) {
              own_borrowers(ref));
 }
 
+uint64_t runtime_leases(const Proc *proc) {
+    return proc->runtime->core ? proc->runtime->core->counts.leases : 0;
+}
+
 Runtime *runtime_new(Proc *proc) {
     Runtime *rt = mem_new(Runtime);
     rt->proc = proc;

@@ -33,6 +33,7 @@ enum {
     EVENTS_MIN = 500,
     NAME_MAX_LEN = 64,
 };
+#define CALM_PAUSE (100 * USEC_PER_MSEC) /* of those who wait until it is over */
 
 typedef struct Proc Proc;
 typedef struct Task Task;
@@ -69,6 +70,7 @@ typedef struct World {
     uint64_t events;
     char failure[600];
     bool verbose, closing; /* closing: no more faults, everything ends */
+    bool calm;             /* for a while: no faults, and nobody asks for more */
     Faults faults;
     char folder[NAME_MAX_LEN];
     bool disk_full;
@@ -98,6 +100,11 @@ typedef struct World {
 
 /* The one that is simulated now: the replaced functions have no other way to it. */
 extern World *sim;
+
+/* Something may go wrong now. */
+static inline bool faulty(void) {
+    return !sim->closing && !sim->calm;
+}
 
 /* ---- main.c ---- */
 uint32_t rnd(uint32_t n);               /* 0 .. n - 1 */
@@ -155,3 +162,7 @@ void check_raylet(const Machine *machine);
 void check_gcs(void);
 void check_quiet(void); /* at the end */
 void check_tell(void);  /* --verbose: what the nodes have and wait for */
+
+/* ---- still.c: `why` is what is not so ---- */
+bool still_views(Buf *why); /* everybody believes of each node what it has */
+bool still_all(Buf *why);   /* and nothing moves that should not */

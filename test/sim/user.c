@@ -109,6 +109,11 @@ void user_look(const Proc *proc) {
     fault("%s waits for ever for %s", proc_name(proc), proc->waits_for);
 }
 
+static void wait_while_calm(const User *u) {
+    while (sim->calm && goes_on(u))
+        runtime_pause(u->proc, CALM_PAUSE);
+}
+
 static void read_it(User *u, CoreRef *ref, usec_t timeout) {
     ObjectId id = *core_ref_id(ref);
     usec_t deadline = loop_deadline(sim->loop, timeout);
@@ -290,6 +295,7 @@ static void settle(User *u) {
 
 static void drive(User *u) {
     for (uint32_t left = STEPS_LEAST + rnd(STEPS_LEAST); left > 0 && goes_on(u); left--) {
+        wait_while_calm(u);
         act(u);
         runtime_pause(u->proc, chance(3) ? rnd(20) * USEC_PER_MSEC : rnd(1000));
     }
@@ -337,7 +343,9 @@ static void do_something(User *u, const CoreTask *task, bool may_wait) {
         core_ref_drop(ref);
     }
     runtime_pause(u->proc, work_time());
-    if (sim->faults.workers && !sim->closing && chance(25))
+    if (chance(2))
+        wait_while_calm(u);
+    if (sim->faults.workers && faulty() && chance(25))
         runtime_crash(u->proc, chance(2) ? -SIGSEGV : 1);
 }
 

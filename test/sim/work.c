@@ -54,7 +54,12 @@ static void run_answer(Run *run) {
 
 static void on_run_timer(void *ctx) {
     Run *run = ctx;
-    if (sim->faults.workers && !sim->closing && chance(80))
+    run->stays = sim->calm && run->kind == CALL_KIND_TASK && (run->stays || chance(2));
+    if (run->stays) {
+        loop_timer_after(run->timer, CALM_PAUSE);
+        return;
+    }
+    if (sim->faults.workers && faulty() && chance(80))
         proc_end(run->proc, chance(2) ? -SIGSEGV : 1);
     else
         run_answer(run);
