@@ -559,15 +559,15 @@ const NetAddress *stream_remote(const Stream *stream) {
     return &stream->remote;
 }
 
-int stream_credentials(const Stream *stream, pid_t *ret_pid, uid_t *ret_uid, gid_t *ret_gid) {
+int stream_peer_pid(const Stream *stream, pid_t *ret_pid) {
     struct ucred who;
     socklen_t len = sizeof(who);
     if (!stream->is_unix)
         return error_origin(-ENOTSUP, "only unix sockets know who the peer is");
     if (getsockopt(stream->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
         return error_last("read the peer's credentials");
+    if (who.uid != geteuid() && who.uid != 0)
+        return error_origin(-EACCES, "it is of another user (uid %d)", (int)who.uid);
     *ret_pid = who.pid;
-    *ret_uid = who.uid;
-    *ret_gid = who.gid;
     return 0;
 }

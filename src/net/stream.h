@@ -110,6 +110,6 @@ const char *stream_alpn(const Stream *stream);        /* NULL when none was agre
 const TlsPeer *stream_tls_peer(const Stream *stream); /* NULL without a checked certificate */
 const NetAddress *stream_local(const Stream *stream);
 const NetAddress *stream_remote(const Stream *stream);
-/* Unix sockets: who connected, as the kernel knows it. -ENOTSUP else. */
-_must_check_ int stream_credentials(const Stream *stream, pid_t *ret_pid, uid_t *ret_uid,
-                                    gid_t *ret_gid);
+/* Unix sockets: the process that connected, as the kernel knows it; -EACCES when it is neither of our
+ * user nor of root. -ENOTSUP else. */
+_must_check_ int stream_peer_pid(const Stream *stream, pid_t *ret_pid);

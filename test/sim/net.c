@@ -434,11 +434,8 @@ WRAPPED(uint64_t, frame_arriving, const FrameConn *conn) {
     return 0;
 }
 
-WRAPPED(int, stream_credentials, const Stream *stream, pid_t *ret_pid, uid_t *ret_uid,
-        gid_t *ret_gid) {
+WRAPPED(int, stream_peer_pid, const Stream *stream, pid_t *ret_pid) {
     *ret_pid = stream->conn.pid;
-    *ret_uid = geteuid();
-    *ret_gid = getegid();
     return 0;
 }
 
