@@ -119,11 +119,6 @@ bool bundles_make_group(Raylet *raylet, const FrameHeader *header, Slice body) {
     return true;
 }
 
-static void on_removed(void *argument, const RpcReply *reply) {
-    UNUSED(argument); /* asked again after a reconnect until it was answered: nothing left to do */
-    UNUSED(reply);
-}
-
 void bundles_on_group_remove(Raylet *raylet, RayletCall *call) {
     GroupRemove message;
     RAYLET_DECODE(raylet, call, group_remove_decode, &message);
@@ -137,7 +132,7 @@ void bundles_on_group_remove(Raylet *raylet, RayletCall *call) {
     _cleanup_buf_ Buf body = { 0 };
     group_remove_encode(&message, &body);
     raylet_reply_status(raylet, call->header, STATUS_CODE_OK, "%s", "");
-    raylet_call(raylet, PEER_GCS, MSG_GROUP_REMOVE, &body, USEC_INFINITY, on_removed, NULL);
+    upstream_tell(raylet, MSG_GROUP_REMOVE, &body);
     RayletGroup *group = bundles_group(raylet, &message.group);
     if (group)
         bundles_group_removed(group);

@@ -434,7 +434,7 @@ void leases_requester_dead(Raylet *raylet, PeerId peer) {
 }
 
 void leases_node_dead(Raylet *raylet, const Remote *remote) {
-    PeerId there = peer_make(remote->index, remote->incarnation, 0);
+    PeerId there = remote_peer(remote);
     rpc_peer_lost(raylet->rpc, there);
     leases_orphan(raylet, there, true);
 }

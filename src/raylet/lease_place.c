@@ -114,8 +114,8 @@ static void spill(Lease *lease, const SchedNode *node) {
     list_push(&raylet->granted, &lease->link);
     if (!lease->in_group)
         resources_sub(&remote->sched.available, &lease->resources); /* until its next report */
-    lease->spill_call = raylet_call(raylet, peer_make(remote->index, remote->incarnation, 0),
-                                    MSG_LEASE_REQUEST, &body, USEC_INFINITY, on_spill_done, lease);
+    lease->spill_call = raylet_call(raylet, remote_peer(remote), MSG_LEASE_REQUEST, &body,
+                                    USEC_INFINITY, on_spill_done, lease);
 }
 
 void lease_spill_cancel(const Lease *lease) {
@@ -124,8 +124,7 @@ void lease_spill_cancel(const Lease *lease) {
     _cleanup_buf_ Buf body = { 0 };
     lease_cancel_encode(&(LeaseCancel){ .lease = lease->id }, &body);
     if (remote)
-        raylet_send(raylet, peer_make(remote->index, remote->incarnation, 0), MSG_LEASE_CANCEL,
-                    &body);
+        raylet_send(raylet, remote_peer(remote), MSG_LEASE_CANCEL, &body);
 }
 
 /* ---- all that wait ---- */

@@ -31,7 +31,7 @@ static void remote_free(Remote *remote) {
     if (raylet->by_index[remote->index] == remote)
         raylet->by_index[remote->index] = NULL;
     way_done(remote);
-    locals_go_on(raylet, peer_make(remote->index, remote->incarnation, 0));
+    locals_go_on(raylet, remote_peer(remote));
     sched_node_done(&remote->sched);
     free(remote->address);
     free(remote->ip);
@@ -69,7 +69,7 @@ static void remote_die(Remote *remote) {
 
 static void tell_of_death(Remote *remote, Slice reason) {
     Raylet *raylet = remote->raylet;
-    PeerDead dead = { .peer = peer_make(remote->index, remote->incarnation, 0),
+    PeerDead dead = { .peer = remote_peer(remote),
                       .node = remote->sched.id,
                       .text = reason,
                       .role = ROLE_RAYLET,

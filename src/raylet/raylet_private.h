@@ -203,6 +203,11 @@ typedef struct Remote {
     usec_t direct_wait; /* the last time for that */
 } Remote;
 
+/* Its raylet. */
+static inline PeerId remote_peer(const Remote *remote) {
+    return peer_make(remote->index, remote->incarnation, 0);
+}
+
 /* ---- job_cache.c: what is known of jobs ---- */
 typedef struct Job {
     JobId id;
@@ -546,6 +551,8 @@ bool upstream_connected(const Raylet *raylet);
 void upstream_changed(Raylet *raylet); /* resources or demands: report soon */
 /* The same, though what is told may be what was told last. */
 void upstream_report_anew(Raylet *raylet);
+/* A call whose answer says no more than that gcs has heard it: each new gcs is told until one has answered. */
+void upstream_tell(Raylet *raylet, MessageType type, const Buf *body);
 void upstream_peer_dead(Raylet *raylet, const PeerDead *dead);
 
 /* ---- peers.c ---- */

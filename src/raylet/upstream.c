@@ -76,14 +76,18 @@ static void send_held(Raylet *raylet) {
 }
 
 static void on_told(void *argument, const RpcReply *reply) {
-    UNUSED(argument); /* told again after a reconnect until it was answered: nothing left to do */
+    UNUSED(argument);
     UNUSED(reply);
+}
+
+void upstream_tell(Raylet *raylet, MessageType type, const Buf *body) {
+    raylet_call(raylet, PEER_GCS, type, body, USEC_INFINITY, on_told, NULL);
 }
 
 void upstream_peer_dead(Raylet *raylet, const PeerDead *dead) {
     _cleanup_buf_ Buf body = { 0 };
     peer_dead_encode(dead, &body);
-    raylet_call(raylet, PEER_GCS, MSG_PEER_DEAD, &body, USEC_INFINITY, on_told, NULL);
+    upstream_tell(raylet, MSG_PEER_DEAD, &body);
     if (dead->role != ROLE_DRIVER)
         return;
     Job *job;
@@ -93,7 +97,7 @@ void upstream_peer_dead(Raylet *raylet, const PeerDead *dead) {
         JobFinish finish = { .job = job->id };
         _cleanup_buf_ Buf text = { 0 };
         job_finish_encode(&finish, &text);
-        raylet_call(raylet, PEER_GCS, MSG_JOB_FINISH, &text, USEC_INFINITY, on_told, NULL);
+        upstream_tell(raylet, MSG_JOB_FINISH, &text);
     }
 }
 

@@ -44,10 +44,6 @@ static void send_by_gcs(Raylet *raylet, PeerId to, uint32_t name, Slice frame) {
         upstream_send(raylet, &header, buf_slice(&body));
 }
 
-static PeerId raylet_of(const Remote *remote) {
-    return peer_make(remote->index, remote->incarnation, 0);
-}
-
 /* What is not on the link: Hello, Welcome, refusals. `frames` NULL: through gcs. */
 static void say(Remote *remote, FrameConn *frames, uint32_t name, const FrameHeader *header,
                 const Buf *body) {
@@ -60,7 +56,7 @@ static void say(Remote *remote, FrameConn *frames, uint32_t name, const FrameHea
     out.length = (uint32_t)body->len;
     buf_add(&packed, &out, sizeof(out));
     buf_add(&packed, body->data, body->len);
-    send_by_gcs(remote->raylet, raylet_of(remote), name, buf_slice(&packed));
+    send_by_gcs(remote->raylet, remote_peer(remote), name, buf_slice(&packed));
 }
 
 static void on_link_send(void *ctx, NetBytes *frame) {
@@ -68,7 +64,7 @@ static void on_link_send(void *ctx, NetBytes *frame) {
     if (remote->way == WAY_DIRECT)
         frame_send_packed(remote->frames, frame);
     else
-        send_by_gcs(remote->raylet, raylet_of(remote), remote->way_name,
+        send_by_gcs(remote->raylet, remote_peer(remote), remote->way_name,
                     (Slice){ frame->data, frame->len });
 }
 
@@ -127,7 +123,7 @@ static void on_looked(void *argument, const RpcReply *reply) {
 
 static void look(Remote *remote) {
     _cleanup_buf_ Buf body = { 0 };
-    link_progress_encode(&(LinkProgress){ .peer = raylet_of(remote) }, &body);
+    link_progress_encode(&(LinkProgress){ .peer = remote_peer(remote) }, &body);
     remote->look_call = raylet_call(remote->raylet, PEER_GCS, MSG_LINK_PROGRESS, &body,
                                     USEC_INFINITY, on_looked, remote);
 }
@@ -483,12 +479,7 @@ static void on_link_stalled(void *ctx) {
 
 static void on_link_acknowledged(void *ctx) {
     const Remote *remote = ctx;
-    locals_go_on(remote->raylet, raylet_of(remote));
-}
-
-static void on_told(void *argument, const RpcReply *reply) {
-    UNUSED(argument); /* asked of each gcs until one has it in its log */
-    UNUSED(reply);
+    locals_go_on(remote->raylet, remote_peer(remote));
 }
 
 /* It would be waited for for ever. */
@@ -498,8 +489,7 @@ static void on_link_full(void *ctx) {
                                 .reason = SLICE("it does not take what other nodes send to it") };
     _cleanup_buf_ Buf body = { 0 };
     node_unreachable_encode(&message, &body);
-    raylet_call(remote->raylet, PEER_GCS, MSG_NODE_UNREACHABLE, &body, USEC_INFINITY, on_told,
-                NULL);
+    upstream_tell(remote->raylet, MSG_NODE_UNREACHABLE, &body);
 }
 
 static const LinkEvents link_events = { .send = on_link_send,
