@@ -258,7 +258,7 @@ int ray_memory(int argc, char **argv) {
         { "stats-only", OPTION_FLAG, &o.stats_only, "Display plasma store stats only." },
         { "num-entries", OPTION_INT, &o.entries, "Specify number of sorted entries per group.",
           .given = &o.entries_given },
-        { "n", OPTION_INT, &o.entries, NULL, .given = &o.entries_given },
+        { "n", OPTION_INT, &o.entries, "The same as --num-entries.", .given = &o.entries_given },
         SAY_OUTPUT_OPTION(&o.style),
     };
     const OptionTable table = { "ray memory", NULL,

@@ -36,6 +36,17 @@ static int answer_of(const JobClient *client, const char *target, const JobRespo
     return 0;
 }
 
+static int call_api(JobClient *client, const char *target, const char *whole,
+                    JobResponse *ret_response) {
+    int r = job_client_call(client, "GET", whole, NULL, ret_response);
+    if (r == 0)
+        return 0;
+    _cleanup_free_ char *sentence = str_dup(error_text(r));
+    return error_origin(
+        -EREMOTEIO, "Failed to make request to %s%.*s. Failed to connect to API server: %.*s",
+        client->address, (int)strcspn(target, "?"), target, (int)strcspn(sentence, "\n"), sentence);
+}
+
 int state_get(const char *address, double timeout, const char *target, json_t **ret_result) {
     _cleanup_job_client_ JobClient client = { 0 };
     _cleanup_(job_response_done) JobResponse response = { 0 };
@@ -46,7 +57,7 @@ int state_get(const char *address, double timeout, const char *target, json_t **
     state_query(&whole, "timeout", seconds);
     int r = open_client(address, &client);
     if (r == 0)
-        r = job_client_call(&client, "GET", whole.data, NULL, &response);
+        r = call_api(&client, target, whole.data, &response);
     if (r == 0)
         r = answer_of(&client, target, &response, ret_result);
     return r;

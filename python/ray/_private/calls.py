@@ -67,7 +67,10 @@ class Export:
 
     @property
     def full_name(self):
-        return f"{self.module}.{self.thing.__name__}"
+        """For messages: what of the thing runs."""
+        if self.kind == "function":
+            return f"{self.module}.{self.thing.__qualname__}"
+        return f"{self.module}.{self.thing.__name__}.__init__"
 
     def get(self):
         if self.session != _mobula.session():
