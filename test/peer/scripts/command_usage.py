@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command lines that make no sense: what is wrong, and the status."""
+from _command import command
+
+for line in (
+    "nonsense",
+    "--qqqq",
+    "--version",
+    "status --qqqq",
+    "status extra",
+    "job nonsense",
+    "job status",
+    "job status a b",
+    "job logs",
+    "job stop",
+    "job delete",
+    "job submit",
+    "job list extra",
+    "job list --qqqq",
+    "job submit --entrypoint-num-cpus x -- true",
+    "job submit --entrypoint-memory 1.5 -- true",
+    "job submit --submission-id",
+    "job submit --no-wait=1 -- true",
+    "job submit --log-style none -- true",
+    "list",
+    "list nonsense",
+    "list tasks extra",
+    "list tasks --format xml",
+    "list tasks --limit x",
+    "list tasks --timeout",
+    "get",
+    "get actors a b",
+    "get jobs 1",
+    "get nonsense 1",
+    "summary nodes",
+    "summary tasks --qqqq",
+    "logs actor",
+    "logs actor --qqqq",
+    "logs task",
+    "logs job",
+    "memory --group-by x",
+    "memory --sort-by x",
+    "memory --units x",
+    "timeline extra",
+    "stop -g x",
+    "stop extra",
+    "health-check --qqqq",
+    "get-auth-token extra",
+):
+    command(*line.split())
+for line in "", "job", "list --help", "get --help", "summary", "logs", "job submit --help", "--help", "help":
+    command(*line.split(), texts=False)
