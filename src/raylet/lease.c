@@ -165,6 +165,8 @@ static void grant(Lease *lease) {
     };
     message.resources = resources_to_wire(&lease->resources, &arena, &message.resources_len);
     Local *asker = local_get(raylet, lease->asked_by);
+    if (asker)
+        local_knows(asker, worker->local->peer);
     int fds[3];
     int r = asker && asker->frames && asker->bell.page ? ring_make(asker, worker->local, fds) : 1;
     if (r < 0)

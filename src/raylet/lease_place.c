@@ -68,6 +68,15 @@ static void recall(Raylet *raylet, Lease *waits) {
 
 /* ---- by another node ---- */
 
+/* Of the death of a worker that it was lent, be it that it has come already. */
+static void holder_knows(const Lease *lease, const RpcReply *reply) {
+    _cleanup_arena_ Arena arena = { 0 };
+    LeaseGrant grant;
+    Local *holder = local_get(lease->raylet, lease->asked_by);
+    if (holder && lease_grant_decode(&grant, reply->body, reply->len, &arena) == 0)
+        local_heard_from(holder, grant.worker);
+}
+
 static void on_spill_done(void *argument, const RpcReply *reply) {
     Lease *lease = argument;
     Raylet *raylet = lease->raylet;
@@ -77,6 +86,7 @@ static void on_spill_done(void *argument, const RpcReply *reply) {
     if (reply->result == 0 && reply->header->type == MSG_LEASE_GRANT) {
         Buf body = { .data = (char *)(uintptr_t)reply->body, .len = reply->len };
         raylet_reply(raylet, &lease->call, MSG_LEASE_GRANT, &body);
+        holder_knows(lease, reply);
         lease_free(lease);
         return;
     }

@@ -30,6 +30,7 @@ static void local_free(Local *local) {
     if (local->peer && map_get(&local->raylet->local_by_peer, &local->peer) == local)
         map_remove(&local->raylet->local_by_peer, &local->peer);
     rings_drop(local);
+    map_done(&local->known);
     buf_done(&local->metrics);
     frame_conn_free(local->frames);
     loop_task_free(local->close_task);
@@ -50,19 +51,6 @@ void local_send(Local *local, MessageType type, const Buf *body) {
 }
 
 /* ---- death ---- */
-
-/* The telling of a death to everybody here who may know the peer. Idle workers that never ran
- * anything know nobody. */
-void locals_tell_dead(Raylet *raylet, const Buf *peer_dead) {
-    LIST_EACH(item, &raylet->locals) {
-        Local *local = LIST_ITEM(item, Local, link);
-        if (!local->welcomed || !local->frames)
-            continue;
-        if (local->worker && id_is_unset(&local->worker->job))
-            continue;
-        local_send(local, MSG_PEER_DEAD, peer_dead);
-    }
-}
 
 static int32_t wait_status_code(int status) {
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
@@ -91,7 +79,7 @@ static void tell_all(Local *local, const char *text) {
     _cleanup_buf_ Buf body = { 0 };
     peer_dead_encode(&dead, &body);
     upstream_peer_dead(raylet, &dead);
-    locals_tell_dead(raylet, &body);
+    locals_tell_dead(raylet, &dead, &body);
 }
 
 void local_gone(Local *local, const char *text) {
@@ -397,6 +385,7 @@ static void on_frame(void *ctx, FrameConn *frames, FrameIn *frame) {
     }
     frame->header.source = local->peer; /* nobody speaks for another */
     local_wait_if_crowded(local, frame->header.destination);
+    local_knows(local, frame->header.destination);
     route_in(local->raylet, local, &frame->header, frame->body);
 }
 
@@ -430,6 +419,7 @@ Local *local_new(Raylet *raylet, Stream *stream, pid_t pid) {
     local->pid = pid;
     local->bell = (Doorbell){ .memfd = -1, .eventfd = -1 };
     local->close_task = loop_task_new(raylet->loop, close_later, local);
+    map_init(&local->known, sizeof(PeerId));
     list_push(&raylet->locals, &local->link);
     raylet->locals_len++;
     stream_set_deadline(stream, loop_deadline(raylet->loop, HELLO_TIMEOUT));

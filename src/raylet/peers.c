@@ -76,7 +76,7 @@ static void tell_of_death(Remote *remote, Slice reason) {
                       .whole_node = true };
     _cleanup_buf_ Buf body = { 0 };
     peer_dead_encode(&dead, &body);
-    locals_tell_dead(raylet, &body);
+    locals_tell_dead(raylet, &dead, &body);
     objects_owner_dead(raylet, dead.peer);
     remote_die(remote);
 }
@@ -149,7 +149,7 @@ void peers_on_dead(Raylet *raylet, RayletCall *call) {
         return;
     }
     Buf body = { .data = (char *)(uintptr_t)call->body.data, .len = call->body.len };
-    locals_tell_dead(raylet, &body);
+    locals_tell_dead(raylet, &dead, &body);
     objects_owner_dead(raylet, dead.peer);
     if (!dead.whole_node) {
         leases_requester_dead(raylet, dead.peer);

@@ -129,6 +129,7 @@ int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *eve
     raylet->rpc = rpc_new(rpc_out, raylet);
     raylet->rpc_timer = loop_timer_new(loop, rpc_tick, raylet);
     route_init(raylet);
+    known_init(raylet);
     resend_init(raylet);
     job_cache_init(raylet);
     bundles_init(raylet);
@@ -172,6 +173,7 @@ Raylet *raylet_free(Raylet *raylet) {
     job_cache_done(raylet);
     resend_done(raylet);
     route_done(raylet);
+    known_done(raylet);
     loop_timer_free(raylet->rpc_timer);
     map_done(&raylet->births);
     sched_node_done(&raylet->here);

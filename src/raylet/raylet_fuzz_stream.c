@@ -11,6 +11,7 @@ struct Stream {
     LoopTask *announce;
     LoopTimer *deadline;
     Buf input;
+    size_t written;
     bool grown, ended, told_end, paused, failed;
     unsigned holders; /* the node and the far end */
 };
@@ -72,6 +73,10 @@ Stream *fuzz_stream_end(Stream *stream) {
     return drop(stream);
 }
 
+size_t fuzz_stream_written(const Stream *stream) {
+    return stream->written;
+}
+
 /* ---- net/stream.h ------------------------------------------------------------------------------ */
 
 WRAPPED(int, stream_connect, Loop *loop, const NetAddress *to, usec_t timeout, StreamFn *fn,
@@ -122,9 +127,11 @@ WRAPPED(int, stream_take_fd, Stream *stream) {
 }
 
 WRAPPED(void, stream_write, Stream *stream, const void *data, size_t len) {
+    stream->written += len;
 }
 
 WRAPPED(void, stream_write_bytes, Stream *stream, NetBytes *bytes) {
+    stream->written += bytes->len;
 }
 
 WRAPPED(int, stream_write_fds, Stream *stream, const void *data, size_t len, const int *fds,

@@ -59,6 +59,7 @@ typedef struct Local {
     usec_t welcomed_wall;
     int exit_code;
     Vec(struct Ring *) rings;
+    Map known;   /* PeerId -> anything: whose deaths it hears of */
     Buf metrics; /* the body of its last MetricsReport */
     List link;   /* in Raylet.locals */
 } Local;
@@ -292,6 +293,8 @@ struct Raylet {
     ResourceSet reserved, reserved_used; /* by bundles held here; of that, by leases */
     Map births;                          /* TaskId -> Lease: creations under way */
 
+    Map deaths;                          /* PeerId -> Death: of workers, the last ones */
+    List deaths_kept;                    /* the oldest first */
     Map remotes;                         /* NodeId -> Remote */
     Remote **by_index;
     Vec(const SchedNode *) view;
@@ -365,8 +368,6 @@ Local *local_get(const Raylet *raylet, PeerId peer);
 void local_send(Local *local, MessageType type, const Buf *body);
 /* Its process is gone or its connection is: tells everybody and forgets it. */
 void local_gone(Local *local, const char *text);
-/* To drivers and workers that may know the peer. */
-void locals_tell_dead(Raylet *raylet, const Buf *peer_dead);
 void local_on_goodbye(Raylet *raylet, RayletCall *call);
 void local_fail_hello(Local *local, StatusCode code, const char *text);
 /* `to`, a raylet or gcs, has taken more of what waited for it, or takes nothing any more. */
@@ -374,6 +375,15 @@ void locals_go_on(Raylet *raylet, PeerId to);
 /* Nothing more is read of this one while too much waits for where it sends something. */
 void local_wait_if_crowded(Local *local, PeerId destination);
 PeerId local_number(Raylet *raylet);
+
+/* ---- known.c: who hears of which death ---- */
+void known_init(Raylet *raylet);
+void known_done(Raylet *raylet);
+void local_knows(Local *local, PeerId peer);
+/* What it has sent was delivered; it may be dead by now. */
+void local_heard_from(Local *local, PeerId peer);
+/* `body` is `dead`, encoded. */
+void locals_tell_dead(Raylet *raylet, const PeerDead *dead, const Buf *body);
 
 /* ---- ring.c ---- */
 void ring_on_connect(Raylet *raylet, RayletCall *call);

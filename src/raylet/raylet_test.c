@@ -191,9 +191,56 @@ static void test_what_moves_at_gcs_is_not_sent_again(void **state) {
     raylet_world.end(made);
 }
 
+/* ---- who hears of a death ----------------------------------------------------------------------- */
+
+static void join(unsigned slot) {
+    connect_process(slot);
+    Hello hello = { .version_low = WIRE_VERSION_LOW,
+                    .version_high = WIRE_VERSION_HIGH,
+                    .role = ROLE_CLI };
+    _cleanup_buf_ Buf body = { 0 };
+    hello_encode(&hello, &body);
+    FrameHeader header = { .type = MSG_HELLO, .flags = FRAME_CALL, .stream = 1 };
+    from_local(slot, &header, buf_slice(&body));
+    CHECK(world->local[slot]->welcomed);
+}
+
+static size_t told(unsigned slot) {
+    return fuzz_stream_written(world->process[slot]);
+}
+
+static void tell_of_death(PeerId peer) {
+    PeerDead dead = { .peer = peer, .role = ROLE_WORKER, .text = SLICE("it is gone") };
+    _cleanup_buf_ Buf body = { 0 };
+    peer_dead_encode(&dead, &body);
+    say_gcs(MSG_PEER_DEAD, false, &body);
+}
+
+static void test_deaths_are_told_to_who_knows_the_dead(void **state) {
+    void *made = raylet_world.begin();
+    PeerId worker = peer_make(2, 1, 5);
+    tell_of_other_node();
+    join(0);
+    join(1);
+    FrameHeader question = { .type = MSG_PING, .flags = FRAME_CALL, .destination = worker };
+    from_local(0, &question, (Slice){ 0 });
+    size_t first = told(0), second = told(1);
+    tell_of_death(worker);
+    CHECK(told(0) > first);
+    CHECK_INT(told(1), second);
+    first = told(0);
+    tell_of_death(worker); /* once is enough */
+    CHECK_INT(told(0), first);
+    FrameHeader late = { .type = MSG_PING, .destination = world->local[1]->peer };
+    from_remote(5 << 4, &late, (Slice){ 0 }); /* what it has sent comes behind the news */
+    CHECK(told(1) > second + FRAME_HEADER_SIZE);
+    raylet_world.end(made);
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_leases_wait_for_bundles_to_come),
                     TEST(test_leases_end_with_their_group),
                     TEST(test_a_lease_that_was_passed_on_is_reported),
-                    TEST(test_what_moves_at_gcs_is_not_sent_again));
+                    TEST(test_what_moves_at_gcs_is_not_sent_again),
+                    TEST(test_deaths_are_told_to_who_knows_the_dead));
 }

@@ -60,6 +60,8 @@ int ring_make(Local *asker, Local *other, int ret_fds[static 3]) {
     ring->ends[1] = other;
     vec_push(&asker->rings, ring);
     vec_push(&other->rings, ring);
+    local_knows(asker, other->peer);
+    local_knows(other, asker->peer);
     raylet->rings_len++;
     ret_fds[0] = memfd;
     ret_fds[1] = other->bell.memfd;

@@ -117,10 +117,13 @@ void route_frame(Raylet *raylet, const FrameHeader *header, Slice body) {
     }
     if (is_here(raylet, to)) {
         Local *local = local_get(raylet, to);
-        if (local && local->frames)
-            frame_send(local->frames, header, body);
-        else
+        if (!local || !local->frames) {
             undeliverable(raylet, header);
+            return;
+        }
+        frame_send(local->frames, header, body);
+        if (peer_worker(header->source))
+            local_heard_from(local, header->source);
         return;
     }
     if (!peers_send(raylet, header, body) && !early_keep(raylet, header, body))
