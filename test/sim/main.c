@@ -18,14 +18,14 @@
  */
 
 #define ACTIVE_TIME (20 * USEC_PER_SEC) /* of faults, by the virtual clock */
-#define BUSY_TIME   (3 * USEC_PER_SEC)  /* at most, from one calm to the next */
+#define BUSY_TIME   (1 * USEC_PER_SEC)  /* at most, from one calm to the next */
 #define CALM_LEAST  (8 * USEC_PER_SEC)  /* what was killed is back, what runs ends */
 #define CALM_MOST   (120 * USEC_PER_SEC) /* gcs waits for a minute for nodes that a former one knew */
 #define QUIET_TIME  (200 * USEC_PER_SEC) /* at the end: idle workers are gone by then */
 #define END_TIME    (3000 * USEC_PER_SEC)
 
 enum {
-    CALMS = 2
+    CALMS = 4
 };
 
 World *sim;
@@ -143,6 +143,7 @@ static void stand_still(void) {
     usec_t end = loop_now(sim->loop) + CALM_MOST;
     note("nobody asks for more");
     sim->calm = true;
+    sim->stay = rnd(3);
     heal();
     run_for(CALM_LEAST);
     while (!*sim->failure && !still_all(&why)) {

@@ -71,6 +71,7 @@ typedef struct World {
     char failure[600];
     bool verbose, closing; /* closing: no more faults, everything ends */
     bool calm;             /* for a while: no faults, and nobody asks for more */
+    uint32_t stay;         /* of two calls so many last as long as it is calm */
     Faults faults;
     char folder[NAME_MAX_LEN];
     bool disk_full;

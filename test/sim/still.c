@@ -355,7 +355,38 @@ static bool actors_are_still(Buf *why) {
     return true;
 }
 
+/* Of a node whose free GPUs are shares of several, others know the sum only: who wants a whole one asks, is
+ * refused, and asks again with each report. */
+static bool is_asked_in_vain(const Raylet *node, const ResourceSet *want) {
+    return resources_fit(&node->here.available, want) &&
+           !has_gpus(&node->gpus, want->known[RESOURCE_GPU]);
+}
+
+static bool some_wait_in_vain(const Raylet *node) {
+    const Lease *lease;
+    const GcsActor *actor;
+    for (int i = 0; i < NODES; i++)
+        MAP_EACH(&sim->machines[i].raylet->leases, pos, lease)
+            if (lease->state != LEASE_GRANTED && !lease->in_group &&
+                is_asked_in_vain(node, &lease->resources))
+                return true;
+    MAP_EACH(&sim->head.gcs->actors, at, actor)
+        if (actor->created && actor->state != ACTOR_STATE_ALIVE &&
+            actor->state != ACTOR_STATE_DEAD && is_asked_in_vain(node, &actor->held))
+            return true;
+    return false;
+}
+
+static bool all_know_what_fits(void) {
+    for (int i = 0; i < NODES; i++)
+        if (some_wait_in_vain(sim->machines[i].raylet))
+            return false;
+    return true;
+}
+
 bool still_all(Buf *why) {
+    if (nodes_are_back(why) && !all_know_what_fits())
+        return true; /* nothing is still then */
     return nodes_are_back(why) && still_views(why) && reserved_is_right(why) &&
            leases_are_still(why) && holds_are_there(why) && groups_are_still(why) &&
            actors_are_still(why);

@@ -343,7 +343,7 @@ static void do_something(User *u, const CoreTask *task, bool may_wait) {
         core_ref_drop(ref);
     }
     runtime_pause(u->proc, work_time());
-    if (chance(2))
+    if (rnd(2) < sim->stay)
         wait_while_calm(u);
     if (sim->faults.workers && faulty() && chance(25))
         runtime_crash(u->proc, chance(2) ? -SIGSEGV : 1);

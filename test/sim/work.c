@@ -54,7 +54,7 @@ static void run_answer(Run *run) {
 
 static void on_run_timer(void *ctx) {
     Run *run = ctx;
-    run->stays = sim->calm && run->kind == CALL_KIND_TASK && (run->stays || chance(2));
+    run->stays = sim->calm && run->kind == CALL_KIND_TASK && (run->stays || rnd(2) < sim->stay);
     if (run->stays) {
         loop_timer_after(run->timer, CALM_PAUSE);
         return;
