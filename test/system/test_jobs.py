@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -609,3 +610,14 @@ def test_a_job_that_comes_before_its_node(home):
             process.wait()
         for pid in cluster.processes():
             os.kill(pid, signal.SIGKILL)
+
+
+def test_setting_up_ends_in_its_time(shared_cluster):
+    """The archive's server takes the request and says nothing more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        env = {"working_dir": f"http://127.0.0.1:{server.getsockname()[1]}/a.zip",
+               "config": {"setup_timeout_seconds": 1}}
+        done = shared_cluster.job("submit", "--runtime-env-json", json.dumps(env), "--", "true")
+    assert done.returncode == 1
+    assert "Failed to install runtime_env within the timeout of 1 seconds: download http" in (
+        done.stdout + done.stderr), done.stdout + done.stderr
