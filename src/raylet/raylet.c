@@ -2,6 +2,7 @@
 #include "raylet/raylet.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -107,6 +108,18 @@ static int open_session(Raylet *raylet, const char *name) {
     return r;
 }
 
+/* Each worker takes some (README.md), and a shell gives 1,024. As many as ray.init() asks for: who tries to close
+ * all that there may be does so in its children. */
+static void raise_descriptors(void) {
+    const rlim_t wanted = 65536;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= MIN(limit.rlim_max, wanted))
+        return;
+    limit.rlim_cur = MIN(limit.rlim_max, wanted);
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warn("%s", error_text(error_last("raise the limit of descriptors")));
+}
+
 static uint64_t store_bytes(const Raylet *raylet) {
     return (uint64_t)(raylet->here.total.known[RESOURCE_OBJECT_STORE_MEMORY] / QUANTITY_ONE);
 }
@@ -114,6 +127,7 @@ static uint64_t store_bytes(const Raylet *raylet) {
 int raylet_new(Loop *loop, const RayletOptions *options, const RayletEvents *events,
                Raylet **ret_raylet) {
     _cleanup_(raylet_freep) Raylet *raylet = mem_new(Raylet);
+    raise_descriptors();
     raylet->loop = loop;
     raylet->events = *events;
     set_texts(raylet, options);

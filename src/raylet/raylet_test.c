@@ -2,6 +2,8 @@
 
 /* What a node does when gcs or the way to another node fails it (raylet_world.h). */
 
+#include <sys/resource.h>
+
 #include "base/test.h"
 #include "raylet/raylet_world.h"
 
@@ -237,10 +239,25 @@ static void test_deaths_are_told_to_who_knows_the_dead(void **state) {
     raylet_world.end(made);
 }
 
+/* ---- descriptors --------------------------------------------------------------------------------- */
+
+static void test_a_node_takes_the_descriptors_it_may_have(void **state) {
+    struct rlimit before, now;
+    CHECK_OK(getrlimit(RLIMIT_NOFILE, &before));
+    struct rlimit few = { .rlim_cur = 256, .rlim_max = before.rlim_max };
+    CHECK_OK(setrlimit(RLIMIT_NOFILE, &few));
+    void *made = raylet_world.begin();
+    CHECK_OK(getrlimit(RLIMIT_NOFILE, &now));
+    CHECK_INT(now.rlim_cur, MIN(before.rlim_max, (rlim_t)65536));
+    raylet_world.end(made);
+    CHECK_OK(setrlimit(RLIMIT_NOFILE, &before));
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_leases_wait_for_bundles_to_come),
                     TEST(test_leases_end_with_their_group),
                     TEST(test_a_lease_that_was_passed_on_is_reported),
                     TEST(test_what_moves_at_gcs_is_not_sent_again),
-                    TEST(test_deaths_are_told_to_who_knows_the_dead));
+                    TEST(test_deaths_are_told_to_who_knows_the_dead),
+                    TEST(test_a_node_takes_the_descriptors_it_may_have));
 }
