@@ -401,7 +401,6 @@ static ObjectEntry object_entry(const Core *core, const CoreRef *ref) {
 static void tell_objects(Core *core, size_t limit, ProcessState *m, Arena *arena) {
     size_t len = MIN(map_len(&core->own.refs), limit);
     m->objects = arena_array(arena, ObjectEntry, len + 1);
-    m->objects_total = map_len(&core->own.refs);
     OwnRef *own;
     for (size_t pos = 0;
          m->objects_len < len && (own = map_next(&core->own.refs, &pos, NULL)) != NULL;)

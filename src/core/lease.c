@@ -140,11 +140,9 @@ static void class_ask(Core *core, CoreClass *c) {
         .resources_len = c->resources_len,
         .strategy = c->strategy,
         .runtime_env = slice_str(c->runtime_env),
-        .depth = core->running ? core->running->task.call.depth + 1 : 0,
         .requester = core->info.peer,
         .name = slice_str(first->t->name),
         .retriable = first->t->max_retries != 0,
-        .backlog = (uint32_t)MIN(c->queued, (size_t)UINT32_MAX),
     };
     if (c->runtime_env)
         memcpy(&m.env_hash, env_hash.byte, sizeof(m.env_hash));

@@ -25,7 +25,6 @@ enum {
     RAYLET_WORKERS_MAX = 16000,
     RAYLET_LEASES_MAX = 200000,   /* asked for or held */
     RAYLET_RINGS_MAX = 65536,
-    RAYLET_SPILLS_MAX = 2,        /* how often a request is passed on */
     RAYLET_HELD_BYTES = 64 << 20, /* frames for gcs while it is away */
     /* On their way to another daemon, beyond which who sends them waits: a link that is full ends, and
      * with it the node that it goes to. */
