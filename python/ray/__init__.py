@@ -71,6 +71,7 @@ _MODULES = (
     "exceptions",
     "experimental",
     "job_config",
+    "internal",
     "job_submission",
     "remote_function",
     "rllib",

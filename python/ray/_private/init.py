@@ -84,9 +84,13 @@ class Session:
             "metrics_export_port": info["metrics_port"],
             "gcs_address": info["gcs_address"],
             "address": info["gcs_address"],
-            "dashboard_agent_listen_port": 52365,
+            "dashboard_agent_listen_port": self._agent_port(),
             "node_id": info["node_id"].hex(),
         }
+
+    def _agent_port(self):
+        own = self.info["node_id"]
+        return next((node["agent_port"] for node in _mobula.nodes() if node["node_id"] == own), None)
 
     @property
     def address(self):
