@@ -78,12 +78,16 @@ class Cluster:
                           self.folder / "n0" / "ray", "--session-name", self.name, "--node-ip", IP, *words)
         self.listen = self.address = self.gcs.facts["address"]
 
+    def gcs_for(self, number):
+        """Where that node reaches gcs."""
+        return self.address
+
     def add_node(self, cpus=2, *words, **resources):
         number = len(self.nodes)
-        node = Daemon(self.folder / f"raylet{number}.log", "raylet", "--gcs-address", self.address,
-                      "--temp-dir", self.folder / f"n{number}" / "ray", "--node-ip", IP, "--python",
-                      sys.executable, "--resources", json.dumps({"CPU": cpus, **resources}),
-                      *words)
+        node = Daemon(self.folder / f"raylet{number}.log", "raylet", "--gcs-address",
+                      self.gcs_for(number), "--temp-dir", self.folder / f"n{number}" / "ray",
+                      "--node-ip", IP, "--python", sys.executable, "--resources",
+                      json.dumps({"CPU": cpus, **resources}), *words)
         self.nodes.append(node)
         return node
 

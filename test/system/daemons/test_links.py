@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections between daemons that live on break at any moment: nothing is lost, nothing is done twice."""
-import json
 import random
 import socket
-import sys
 import time
 
 import pytest
 
-from cluster import Cluster, Daemon, IP
+from cluster import Cluster, IP
 from proxy import Proxy
 
 SCRIPT = """
@@ -50,28 +48,36 @@ print(done)
 """
 
 
-class Relayed(Cluster):
-    """Raylets can't dial each other; a line to gcs is slow."""
-    rates = (None, 130_000)
+class Gated(Cluster):
+    """Raylets reach gcs through a proxy each."""
+    rates = {}  # bytes a second, by node
 
-    def add_node(self, cpus=2, *words, **resources):
-        number = len(self.nodes)
+    def __init__(self, folder):
+        self.proxies = []
+        super().__init__(folder)
+
+    def gcs_for(self, number):
         host, port = self.gcs.facts["address"].rsplit(":", 1)
-        gate = Proxy((IP, 0), (host, int(port)), self.rates[number])
+        gate = Proxy((IP, 0), (host, int(port)), self.rates.get(number))
+        self.proxies.append(gate)
+        address = "%s:%d" % gate.address
         if number == 0:
-            self.address = "%s:%d" % gate.address  # drivers are the head's
-        node = Daemon(self.folder / f"raylet{number}.log", "raylet", "--gcs-address",
-                      "%s:%d" % gate.address, "--temp-dir", self.folder / f"n{number}" / "ray",
-                      "--node-ip", IP, "--listen", f"127.0.78.{number + 1}:0", "--python",
-                      sys.executable, "--resources", json.dumps({"CPU": cpus, **resources}), *words)
-        self.proxies = [*getattr(self, "proxies", ()), gate]
-        self.nodes.append(node)
-        return node
+            self.address = address  # drivers are the head's
+        return address
 
     def stop(self):
         super().stop()
         for proxy in self.proxies:
             proxy.close()
+
+
+class Relayed(Gated):
+    """Raylets can't dial each other; a line to gcs is slow."""
+    rates = {1: 130_000}
+
+    def add_node(self, cpus=2, *words, **resources):
+        listen = f"127.0.78.{len(self.nodes) + 1}:0"
+        return super().add_node(cpus, "--listen", listen, *words, **resources)
 
 
 @pytest.fixture
@@ -82,35 +88,16 @@ def relayed(tmp_path_factory):
     it.stop()
 
 
-class Proxied(Cluster):
+class Proxied(Gated):
     """All that raylets dial, gcs and each other, goes through proxies."""
 
-    def __init__(self, folder):
-        self.proxies = []
-        super().__init__(folder)
-
     def add_node(self, cpus=2, *words, **resources):
-        number = len(self.nodes)
         with socket.create_server((IP, 0)) as taken:
             port = taken.getsockname()[1]
-        behind = f"127.0.77.{number + 1}"
-        host, gcs = self.gcs.facts["address"].rsplit(":", 1)
-        gate = Proxy((IP, 0), (host, int(gcs)))
-        address = "%s:%d" % gate.address
-        if number == 0:
-            self.address = address  # drivers are the head's
-        node = Daemon(self.folder / f"raylet{number}.log", "raylet", "--gcs-address",
-                      address, "--temp-dir", self.folder / f"n{number}" / "ray",
-                      "--node-ip", IP, "--listen", f"{behind}:{port}", "--python", sys.executable,
-                      "--resources", json.dumps({"CPU": cpus, **resources}), *words)
-        self.proxies += [gate, Proxy((IP, port), (behind, port))]
-        self.nodes.append(node)
+        behind = f"127.0.77.{len(self.nodes) + 1}"
+        node = super().add_node(cpus, "--listen", f"{behind}:{port}", *words, **resources)
+        self.proxies.append(Proxy((IP, port), (behind, port)))
         return node
-
-    def stop(self):
-        super().stop()
-        for proxy in self.proxies:
-            proxy.close()
 
 
 @pytest.fixture
