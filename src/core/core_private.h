@@ -169,7 +169,7 @@ struct CoreTemplate {
     Resource *resources, *placement;
     size_t resources_len, placement_len;
     Strategy strategy;
-    CoreClass *class_;
+    CoreClass *class_; /* of calls that need not be near anything */
 };
 
 typedef enum PendingState {
@@ -189,6 +189,7 @@ struct CorePending {
     CoreTemplate *t;
     struct CoreActor *actor; /* ACTOR_TASK, ACTOR_CREATE */
     CoreWorker *worker;      /* SENT to a leased worker */
+    CoreClass *class_;       /* QUEUED or SENT, of a task */
     CoreBytes *args;
     OwnRef **uses;           /* top-level first, then nested */
     uint32_t top_len, uses_len;
@@ -215,12 +216,14 @@ struct CoreWorker { /* one we hold a lease of */
     double mean_usec; /* of one call, smoothed; 0 unknown */
     usec_t last_result, idle_since;
     usec_t granted_at;
-    bool
-        recalled; /* others wait for its place: after its turn it gets no new call; idle, it goes back */
+    /* Others wait for its place, or it is not near what its calls read: after its turn it gets no new
+     * call; idle, it goes back. */
+    bool recalled;
 };
 
-struct CoreClass { /* calls that may share workers: same resources, strategy, environment */
+struct CoreClass { /* calls that may share workers: same resources, strategy, environment, `near` */
     char *key;
+    PeerId near;   /* the raylet that has most of what they read; 0: ours, or it does not matter */
     Resource *resources;
     size_t resources_len;
     Strategy strategy;
@@ -454,6 +457,8 @@ void submit_cancel_children(Core *core, const TaskId *parent, bool force);
 /* What a call is part of: its parent's id and depth; zero outside of calls. */
 void pending_set_parent(Core *core, CorePending *p, const TaskId *parent);
 void template_unref(CoreTemplate *t); /* holding the lock */
+/* Of a task whose arguments are there: where it is queued. */
+CoreClass *class_for(Core *core, const CorePending *p);
 void class_free(CoreClass *c);
 CorePending *pending_new(Core *core, CoreTemplate *t, const CoreArgs *args, uint32_t returns);
 /* One whose values are references: those in ret_refs, owned by the caller. */

@@ -90,6 +90,62 @@ static void test_a_recalled_lease_goes_back_while_calls_wait(void **state) {
     world_stop(&it);
 }
 
+/* The record of a value in the store of a node. */
+static CoreRef *lies_at(Core *core, uint8_t name, PeerId raylet, uint64_t size) {
+    Value value = { .location = raylet, .size = size };
+    memset(&value.object, name, sizeof(value.object));
+    CoreRef *ref = ref_new(core, &value.object, core->info.peer, NULL);
+    ref_set_value(core, ref, VALUE_KIND_ARENA, large_from_wire(core, &value));
+    return ref;
+}
+
+static PeerId queued_near(World *it, CoreRef **top, size_t len) {
+    CoreRef *ref;
+    CHECK_OK(core_submit(it->core, it->echo, &(CoreArgs){ .top = top, .top_len = len }, &ref));
+    core_lock(it->core);
+    CHECK_INT(ref->maker->state, PENDING_QUEUED);
+    PeerId near = ref->maker->class_->near;
+    CHECK_INT(strmap_len(&it->core->classes), near ? 2 : 1);
+    core_unlock(it->core);
+    CHECK_OK(core_cancel(it->core, ref, false, false));
+    core_ref_drop(ref);
+    usec_t until = time_mono_now() + 10 * USEC_PER_SEC;
+    size_t left;
+    do { /* the lease requests are answered */
+        core_lock(it->core);
+        leases_tick(it->core, time_mono_now());
+        left = strmap_len(&it->core->classes);
+        core_unlock(it->core);
+    } while (left > 1 && time_mono_now() < until);
+    CHECK_INT(left, 1);
+    return near;
+}
+
+/* A call is queued for the node that has most of its arguments, unless that is its own. */
+static void test_calls_go_near_their_arguments(void **state) {
+    UNUSED(state);
+    World it;
+    world_start(&it, 0);
+    Core *core = it.core;
+    PeerId here = peer_raylet(core->info.peer), far = peer_make(7, 1, 0),
+           other = peer_make(8, 1, 0);
+    core_lock(core);
+    CoreRef *refs[] = { lies_at(core, 1, here, 30), lies_at(core, 2, far, 20),
+                        lies_at(core, 3, far, 20), lies_at(core, 4, other, 39) };
+    core_unlock(core);
+    CHECK_INT(queued_near(&it, refs, 0), 0);
+    CHECK_INT(queued_near(&it, refs, 1), 0);
+    CHECK_INT(queued_near(&it, refs, 2), 0);
+    CHECK_INT(queued_near(&it, refs, 3), far);
+    CHECK_INT(it.mini.near, far); /* and its raylet was told */
+    CHECK_INT(queued_near(&it, refs, 4), far);
+    CHECK_INT(queued_near(&it, refs + 2, 2), other);
+    for (size_t i = 0; i < ARRAY_LEN(refs); i++)
+        core_ref_drop(refs[i]);
+    counts_go_to_zero(core);
+    world_stop(&it);
+}
+
 /* What a process said may come after the news of its death: nothing is kept for it. */
 static void test_nothing_is_kept_for_the_dead(void **state) {
     UNUSED(state);
@@ -169,5 +225,6 @@ int main(void) {
                     TEST(test_only_the_raylet_wants_things_back),
                     TEST(test_nothing_is_kept_for_the_dead),
                     TEST(test_a_recalled_lease_goes_back_while_calls_wait),
-                    TEST(test_the_pump_looks_once), TEST(test_a_group_of_the_raylet));
+                    TEST(test_calls_go_near_their_arguments), TEST(test_the_pump_looks_once),
+                    TEST(test_a_group_of_the_raylet));
 }

@@ -71,6 +71,7 @@ static void class_granted(Core *core, CoreClass *c, const LeaseGrant *grant) {
     w->lease = grant->lease;
     w->node = grant->node;
     w->window = 1;
+    w->recalled = c->near && peer_raylet(grant->worker) != c->near; /* there may be room later */
     w->granted_at = w->idle_since = time_mono_now();
     list_init(&w->sent);
     list_push(&c->workers, &w->link);
@@ -139,6 +140,7 @@ static void class_ask(Core *core, CoreClass *c) {
         .resources = c->resources,
         .resources_len = c->resources_len,
         .strategy = c->strategy,
+        .near = c->near,
         .runtime_env = slice_str(c->runtime_env),
         .requester = core->info.peer,
         .name = slice_str(first->t->name),
@@ -254,6 +256,11 @@ void leases_give_back(Core *core) {
     }
 }
 
+/* One near a node is made for the calls that are there; the others last as long as the process. */
+static bool class_is_over(const CoreClass *c) {
+    return c->near && list_empty(&c->queue) && list_empty(&c->workers) && list_empty(&c->asks);
+}
+
 /* Gives idle leases back. */
 void leases_tick(Core *core, usec_t now) {
     CoreClass *c;
@@ -266,6 +273,10 @@ void leases_tick(Core *core, usec_t now) {
                 worker_free(core, w, true);
             else
                 core->timer = MIN(core->timer, w->idle_since + LINGER_TIME);
+        }
+        if (class_is_over(c)) {
+            strmap_remove(&core->classes, c->key);
+            class_free(c);
         }
     }
 }

@@ -146,6 +146,7 @@ static void mini_frame(Mini *mini, int index, const FrameHeader *h, const void *
     case MSG_LEASE_REQUEST: {
         LeaseRequest m;
         CHECK_OK(lease_request_decode(&m, data, h->length, &arena));
+        mini->near = m.near;
         mini->waiting[mini->waiting_len++] = (Waiting){ *h, m.lease, index };
         mini_grant(mini);
         break;

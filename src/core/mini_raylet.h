@@ -40,10 +40,11 @@ typedef struct Mini {
     int clients_len;
     Waiting waiting[256];
     size_t waiting_len;
-    Buf functions;      /* the last export */
+    Buf functions;       /* the last export */
     _Atomic int blocked, returned, leases;
-    _Atomic int killed; /* asked for */
+    _Atomic int killed;  /* asked for */
     _Atomic int pings, groups_removed;
+    _Atomic PeerId near; /* of the last lease request */
 } Mini;
 
 /* Listens at `path`, and has its thread. */

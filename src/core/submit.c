@@ -185,7 +185,7 @@ void submit_dependency_ready(Core *core, CorePending *p) {
     } else if (p->actor) {
         actor_pump(core, p->actor);
     } else {
-        CoreClass *c = p->t->class_;
+        CoreClass *c = p->class_ = class_for(core, p);
         p->state = PENDING_QUEUED;
         list_remove(&p->link);
         list_push(&c->queue, &p->link);
@@ -230,9 +230,9 @@ int core_submit(Core *core, CoreTemplate *t, const CoreArgs *args, CoreRef **ret
 
 /* ---- what comes back -------------------------------------------------------------------------------------- */
 
-static void requeue(Core *core, CorePending *p) {
-    CoreClass *c = p->t->class_;
-    UNUSED(core);
+/* It was sent: it is the first of its class again. */
+static void requeue(CorePending *p) {
+    CoreClass *c = p->class_;
     list_remove(&p->link);
     if (p->worker)
         p->worker->in_flight--;
@@ -242,12 +242,21 @@ static void requeue(Core *core, CorePending *p) {
     c->queued++;
 }
 
+/* It runs again, perhaps near another node than before. */
+static void requeue_anew(Core *core, CorePending *p) {
+    CoreClass *former = p->class_;
+    p->class_ = class_for(core, p);
+    requeue(p);
+    if (p->class_ != former)
+        class_pump(core, p->class_); /* the caller does it for the former */
+}
+
 void submit_retry_or_fail(Core *core, CorePending *p, const ErrorInfo *error, bool may_retry) {
     int32_t max = p->t->max_retries;
     if (may_retry && !p->cancelled && (max < 0 || p->attempt < (uint32_t)max)) {
         events_ended(core, p, pending_peer(p), 0, core->now, error);
         p->attempt++;
-        requeue(core, p);
+        requeue_anew(core, p);
         return;
     }
     submit_fail(core, p, error);
@@ -363,7 +372,7 @@ void submit_on_result(Core *core, CorePeer *from, const Result *m) {
         if (p->actor)
             actor_requeue(core, p);
         else
-            requeue(core, p);
+            requeue_anew(core, p);
     } else {
         CoreActor *actor = p->actor;
         if (actor && p->cancelled && !m->application_error)
@@ -392,7 +401,7 @@ void submit_on_taken_back(Core *core, CorePeer *from, const TakenBack *m) {
     for (size_t i = m->tasks_len; i-- > 0;) {
         CorePending *p = map_get(&core->tasks, m->tasks[i].byte);
         if (p && p->state == PENDING_SENT && p->worker == w)
-            requeue(core, p);
+            requeue(p);
     }
     class_pump(core, w->class_);
 }
@@ -419,7 +428,7 @@ void submit_worker_dead(Core *core, CoreWorker *w, const PeerDead *dead) {
         if ((oldest && !again) || p->cancelled) {
             submit_retry_or_fail(core, p, p->cancelled ? &cancelled : &error, true);
         } else {
-            requeue(core, p);
+            requeue(p);
         }
     }
     worker_free(core, w, false);
@@ -448,9 +457,12 @@ static void pending_cancel(Core *core, CorePending *p, bool force, bool recursiv
     ErrorInfo error = { .kind = ERROR_KIND_TASK_CANCELLED,
                         .task = p->task,
                         .name = slice_str(p->t->name) };
-    if (p->state == PENDING_QUEUED && !p->actor)
-        p->t->class_->queued--;
+    CoreClass *c = p->state == PENDING_QUEUED && !p->actor ? p->class_ : NULL;
+    if (c)
+        c->queued--;
     submit_fail(core, p, &error);
+    if (c)
+        class_pump(core, c); /* it may need no more workers */
 }
 
 void submit_cancel_children(Core *core, const TaskId *parent, bool force) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* What is the same in every call of a remote function or method, and the classes of calls that may share
- * workers: same resources, strategy and environment. */
+ * workers: same resources, strategy and environment, and the same node that they had best be near to. */
+
+#include <inttypes.h>
 
 #include "base/error.h"
 #include "core/core_private.h"
@@ -77,21 +79,87 @@ static char *class_key(const CoreTemplateSpec *spec) {
     return key;
 }
 
-static CoreClass *class_get(Core *core, const CoreTemplateSpec *spec) {
-    _cleanup_free_ char *key = class_key(spec);
-    CoreClass *c = strmap_get(&core->classes, key);
-    if (c)
-        return c;
-    c = mem_new(CoreClass);
-    c->resources = resources_copy(spec->resources, spec->resources_len);
-    c->resources_len = spec->resources_len;
-    c->strategy = strategy_copy(&spec->strategy);
-    c->runtime_env = str_dup(spec->runtime_env);
+/* Takes `key`. */
+static CoreClass *class_new(Core *core, char *key, const CoreClass *like, PeerId near) {
+    CoreClass *c = mem_new(CoreClass);
+    c->key = key;
+    c->near = near;
+    c->resources = resources_copy(like->resources, like->resources_len);
+    c->resources_len = like->resources_len;
+    c->strategy = strategy_copy(&like->strategy);
+    c->runtime_env = str_dup(like->runtime_env);
     list_init(&c->queue);
     list_init(&c->workers);
     list_init(&c->asks);
     strmap_put(&core->classes, key, c);
     return c;
+}
+
+static CoreClass *class_get(Core *core, const CoreTemplateSpec *spec) {
+    _cleanup_free_ char *key = class_key(spec);
+    CoreClass *c = strmap_get(&core->classes, key);
+    if (c)
+        return c;
+    CoreClass like = { .resources = (Resource *)(uintptr_t)spec->resources,
+                       .resources_len = spec->resources_len,
+                       .strategy = spec->strategy,
+                       .runtime_env = (char *)(uintptr_t)spec->runtime_env };
+    return class_new(core, TAKE(key), &like, 0);
+}
+
+/* ---- near what a call reads ----------------------------------------------------------------- */
+
+typedef struct Place {
+    PeerId raylet;
+    uint64_t bytes;
+} Place;
+
+enum {
+    PLACES_MAX = 32 /* of one call's arguments: what lies elsewhere does not count */
+};
+
+static void place_add(Place *places, size_t *len, PeerId raylet, uint64_t bytes) {
+    size_t i = 0;
+    while (i < *len && places[i].raylet != raylet)
+        i++;
+    if (i == PLACES_MAX)
+        return;
+    if (i == *len)
+        places[(*len)++] = (Place){ raylet, 0 };
+    places[i].bytes += bytes;
+}
+
+/* Where most bytes of its arguments in stores are, as far as it is known here; 0: on this node, or
+ * there are none. What is not in a store travels in the call. */
+static PeerId pending_near(const Core *core, const CorePending *p) {
+    Place places[PLACES_MAX];
+    size_t len = 0;
+    PeerId here = peer_raylet(core->info.peer);
+    place_add(places, &len, here, 0);
+    for (uint32_t i = 0; i < p->top_len; i++) {
+        const CoreBytes *value = ref_of(p->uses[i])->value;
+        if (!value || !value->in_store)
+            continue;
+        place_add(places, &len, value->location, value->size);
+        if (value->data && value->location != here)
+            place_add(places, &len, here, value->size); /* read here, so it is here as well */
+    }
+    const Place *most = &places[0];
+    for (size_t i = 1; i < len; i++)
+        if (places[i].bytes > most->bytes)
+            most = &places[i];
+    return most->raylet == here ? 0 : most->raylet;
+}
+
+CoreClass *class_for(Core *core, const CorePending *p) {
+    CoreClass *c = p->t->class_;
+    PeerId near =
+        p->top_len && c->strategy.kind == STRATEGY_KIND_DEFAULT ? pending_near(core, p) : 0;
+    if (!near)
+        return c;
+    _cleanup_free_ char *key = str_printf("%s near %" PRIx64, c->key, near);
+    CoreClass *variant = strmap_get(&core->classes, key);
+    return variant ? variant : class_new(core, TAKE(key), c, near);
 }
 
 CoreTemplate *core_template_new(Core *core, const CoreTemplateSpec *spec) {
@@ -157,5 +225,6 @@ void class_free(CoreClass *c) {
     resources_free(c->resources, c->resources_len);
     strategy_free(&c->strategy);
     mem_free(c->runtime_env);
+    mem_free(c->key);
     mem_free(c);
 }

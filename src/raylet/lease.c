@@ -272,6 +272,8 @@ static int lease_set(Lease *lease, const LeaseRequest *request) {
         lease->group = strategy->group;
     lease->bundle = strategy->bundle;
     lease->capture = strategy->capture;
+    const Remote *near = request->near ? peers_of(lease->raylet, request->near) : NULL;
+    lease->near = request->near;
     lease->sched = (SchedRequest){
         .kind = sched_kind(strategy),
         .resources = &lease->resources,
@@ -283,6 +285,8 @@ static int lease_set(Lease *lease, const LeaseRequest *request) {
         .spill_on_unavailable = strategy->spill_on_unavailable,
         .fail_on_unavailable = strategy->fail_on_unavailable,
     };
+    if (near)
+        lease->sched.near = near->sched.id;
     return r;
 }
 

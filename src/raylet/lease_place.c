@@ -43,6 +43,11 @@ static bool env_ready(Lease *lease, bool *ret_failed) {
     return state == WORKENV_READY;
 }
 
+/* For calls that may share workers. */
+static bool are_alike(const Lease *a, const Lease *b) {
+    return a->requester == b->requester && a->shape == b->shape && a->near == b->near;
+}
+
 /* Holders keep idle leases for a while, and give them calls as long as there are some, but not while
  * others wait for what those hold. One that waits for more of what it has is no other. */
 static void recall(Raylet *raylet, Lease *waits) {
@@ -54,7 +59,7 @@ static void recall(Raylet *raylet, Lease *waits) {
         Lease *lease = LIST_ITEM(item, Lease, link);
         if (lease->state != LEASE_GRANTED || lease->birth || lease->recalled)
             continue;
-        if (lease->requester == waits->requester && lease->shape == waits->shape) {
+        if (are_alike(lease, waits)) {
             raylet->recalled = false;
             continue;
         }
@@ -98,6 +103,7 @@ static void on_spill_done(void *argument, const RpcReply *reply) {
     }
     if (lease->in_group)
         bundle_busy_elsewhere(lease);
+    lease->sched.near = (NodeId){ 0 }; /* asked once */
     /* The view was old: news make us look again. They may have come before this answer. */
     if (raylet->looks != lease->spill_look)
         loop_task_arm(raylet->dispatch_task);
@@ -231,7 +237,7 @@ void leases_dispatch(void *ctx) {
         if (!job_cache_find(raylet, &lease->job))
             continue;
         if (like) {
-            if (like->wants_room && like->requester != lease->requester)
+            if (like->wants_room && !are_alike(like, lease))
                 recall(raylet, lease);
             continue;
         }

@@ -154,6 +154,7 @@ struct Lease {
     ResourceSet resources;
     LabelSelector labels, *fallback;
     SchedRequest sched; /* points to the above */
+    PeerId near;        /* as asked for; it matters no more once that node was full */
     DeviceShare gpus;
     bool in_group;
     GroupId group;

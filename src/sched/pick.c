@@ -79,7 +79,10 @@ static void collect(SchedView view, const SchedRequest *request, Candidates *can
 }
 
 static const SchedNode *take_hybrid(SchedState *state, const Candidates *c, const NodeId *local,
-                                    size_t nodes) {
+                                    const NodeId *near, size_t nodes) {
+    for (size_t i = 0; i < c->len; i++)
+        if (id_equal(&c->items[i].node->id, near))
+            return c->items[i].node;
     for (size_t i = 0; i < c->len && c->items[i].score == c->items[0].score; i++)
         if (id_equal(&c->items[i].node->id, local))
             return c->items[i].node;
@@ -115,7 +118,7 @@ static SchedAnswer pick_any(SchedState *state, SchedView view, const NodeId *loc
         else if (request->kind == SCHED_RANDOM)
             *ret_node = candidates.items[next_random(state) % candidates.len].node;
         else
-            *ret_node = take_hybrid(state, &candidates, local, view.len);
+            *ret_node = take_hybrid(state, &candidates, local, &request->near, view.len);
     }
     vec_done(&candidates);
     return answer;

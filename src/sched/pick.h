@@ -40,6 +40,7 @@ typedef struct SchedRequest {
     const LabelSelector *fallback; /* in its place, one after the other, until a node is found */
     size_t fallback_len;
     NodeId node;                   /* AFFINITY */
+    NodeId near;                   /* DEFAULT: this one if it has room now; zero: no matter */
     bool soft;
     bool spill_on_unavailable;     /* AFFINITY: elsewhere when that node is full */
     bool fail_on_unavailable;      /* AFFINITY: give up when that node is full */

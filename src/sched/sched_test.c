@@ -75,6 +75,25 @@ static void test_default_packs_local_then_spreads(void **state) {
     world_done(&w);
 }
 
+static void test_default_goes_near_what_it_reads(void **state) {
+    World w;
+    SchedAnswer answer;
+    world_init(&w);
+    SchedRequest request = { .near = w.node[6].id };
+    resources_sub(&w.node[6].available, &w.want); /* though more than half of it is used */
+    resources_sub(&w.node[6].available, &w.want);
+    resources_sub(&w.node[6].available, &w.want);
+    CHECK_INT(pick(&w, request, 3, &answer), 6);
+    resources_sub(&w.node[6].available, &w.want);
+    CHECK_INT(pick(&w, request, 3, &answer), 3); /* no room there */
+    resources_add(&w.node[6].available, &w.want);
+    w.node[6].schedulable = false;
+    CHECK_INT(pick(&w, request, 3, &answer), 3);
+    memset(&request.near, 0x77, sizeof(request.near)); /* nobody knows it */
+    CHECK_INT(pick(&w, request, 3, &answer), 3);
+    world_done(&w);
+}
+
 static void test_default_is_random_among_top(void **state) {
     World w;
     SchedAnswer answer;
@@ -213,8 +232,8 @@ static void test_fallback(void **state) {
 }
 
 int main(void) {
-    return TEST_RUN(TEST(test_default_packs_local_then_spreads),
-                    TEST(test_default_is_random_among_top), TEST(test_spread_goes_round),
-                    TEST(test_affinity), TEST(test_labels), TEST(test_fallback),
-                    TEST(test_random_views), TEST(test_devices));
+    return TEST_RUN(
+        TEST(test_default_packs_local_then_spreads), TEST(test_default_goes_near_what_it_reads),
+        TEST(test_default_is_random_among_top), TEST(test_spread_goes_round), TEST(test_affinity),
+        TEST(test_labels), TEST(test_fallback), TEST(test_random_views), TEST(test_devices));
 }

@@ -108,6 +108,51 @@ def test_one_value_for_all_nodes(ray):
     assert out == "0 True\n1 True\n2 True\nTrue\n"
 
 
+def test_calls_go_near_what_they_read(ray):
+    """To the node that has most of it, if that has room, and its copy here is not in use."""
+    out = ray.run(
+        """
+        import time
+        import numpy, ray
+        from ray.cluster_utils import Cluster
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4})
+        far = cluster.add_node(num_cpus=1).node_id
+        ray.init(address=cluster.address)
+        here = ray.get_runtime_context().get_node_id()
+        there = On(far, False)
+
+        @ray.remote
+        def make():
+            return numpy.ones(1_250_000)
+
+        @ray.remote
+        def where(x=None):
+            return ray.get_runtime_context().get_node_id()
+
+        @ray.remote(num_cpus=1)
+        class Busy:
+            def ready(self):
+                return 1
+
+        x = make.options(scheduling_strategy=there).remote()
+        ray.wait([x], fetch_local=False)
+        until = time.monotonic() + 30  # its place is free when the lease has gone back
+        while ray.get(where.remote(x)) != far and time.monotonic() < until:
+            time.sleep(0.01)
+        print(ray.get(where.remote(x)) == far, ray.get(where.remote()) == here)
+        value = ray.get(x)
+        print(ray.get(where.remote(x)) == here)
+        del value
+        busy = Busy.options(scheduling_strategy=there).remote()
+        ray.get(busy.ready.remote())
+        print(ray.get([where.remote(x) for _ in range(4)]) == [here] * 4)
+        """
+    )
+    assert out == "True True\nTrue\nTrue\n"
+
+
 def test_two_drivers_and_a_detached_actor(cluster):
     cluster.run(
         """
