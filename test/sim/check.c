@@ -94,6 +94,25 @@ void check_raylet(const Machine *machine) {
     check_workers(machine);
 }
 
+static void check_strict(const GcsGroup *group) {
+    for (size_t i = 1; i < group->len; i++)
+        for (size_t j = 0; j < i; j++) {
+            const NodeId *a = &group->bundles[i].node, *b = &group->bundles[j].node;
+            if (id_is_unset(a) || id_is_unset(b))
+                continue;
+            if (group->policy == (id_equal(a, b) ? GROUP_STRICT_SPREAD : GROUP_STRICT_PACK))
+                fault("gcs has bundles %zu and %zu of group %s on %s", j, i, ID_HEX(&group->id),
+                      id_equal(a, b) ? "one node" : "two nodes");
+        }
+}
+
+void check_groups(void) {
+    const GcsGroup *group;
+    if (sim->head.gcs)
+        MAP_EACH(&sim->head.gcs->groups, pos, group)
+            check_strict(group);
+}
+
 /* ---- gcs after a restart ----------------------------------------------------------------------------- */
 
 /* Who made it has to tell it until it is known. */

@@ -128,6 +128,8 @@ static void run_for(usec_t time) {
         loop_tick(sim->loop, until);
         for (int i = 0; i < NODES && sim->events != before; i++)
             check_raylet(&sim->machines[i]);
+        if (sim->events != before)
+            check_groups();
     }
 }
 

@@ -160,9 +160,10 @@ void faults_begin(void);
 
 /* ---- check.c ---- */
 void check_raylet(const Machine *machine);
+void check_groups(void); /* strict ones are, also when their makers are gone */
 void check_gcs(void);
-void check_quiet(void); /* at the end */
-void check_tell(void);  /* --verbose: what the nodes have and wait for */
+void check_quiet(void);  /* at the end */
+void check_tell(void);   /* --verbose: what the nodes have and wait for */
 
 /* ---- still.c: `why` is what is not so ---- */
 bool still_views(Buf *why); /* everybody believes of each node what it has */
