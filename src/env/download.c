@@ -65,9 +65,10 @@ static void on_done(void *ctx, const HttpResult *result) {
 }
 
 static int get_once(HttpClient *client, const char *url, Download *d) {
-    const HttpCallSpec spec = { .url = url,
-                                .timeout = time_left(d->deadline),
-                                .idle_timeout = IDLE_TIMEOUT };
+    const usec_t left = time_left(d->deadline);
+    if (left == 0) /* which a call takes for its own default */
+        return error_origin(-ETIMEDOUT, "it had not begun");
+    const HttpCallSpec spec = { .url = url, .timeout = left, .idle_timeout = IDLE_TIMEOUT };
     const HttpCallEvents events = { on_done, on_head, on_chunk };
     HttpCall *call;
     d->status = 0;

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/test.h"
 #include "env/deadline.h"
+#include "env/download.h"
 #include "env/package.h"
 
 typedef struct Box {
@@ -115,8 +116,18 @@ static void test_all_of_it_has_one_deadline(void **state) {
                                 "_ray_pkg_a.zip did not come to _ray_pkg_a.zip. "));
 }
 
+/* Nobody listens there: who still asked would be refused. */
+static void test_a_download_after_the_deadline_is_not_begun(void **state) {
+    _cleanup_(box_done) Box box = box_new();
+    _cleanup_free_ char *path = str_printf("%s/file", box.dir);
+    int r = download("http://127.0.0.1:1/a.zip?secret", path, 1024, time_mono_now());
+    CHECK_INT(r, -ETIMEDOUT);
+    CHECK_STR(error_text(r), "download http://127.0.0.1:1/a.zip: it had not begun");
+}
+
 int main(void) {
     return TEST_RUN(TEST(test_variables_refer_to_earlier_ones),
                     TEST(test_variables_that_double_end), TEST(test_archives_of_one_name_are_two),
-                    TEST(test_names_that_lead_elsewhere), TEST(test_all_of_it_has_one_deadline));
+                    TEST(test_names_that_lead_elsewhere), TEST(test_all_of_it_has_one_deadline),
+                    TEST(test_a_download_after_the_deadline_is_not_begun));
 }
