@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "gcs/gcs_private.h"
 
 /*
@@ -62,10 +63,6 @@ void actor_info(const GcsActor *actor, Arena *arena, ActorInfo *ret_info) {
     *ret_info = info;
 }
 
-static int record_store(Gcs *gcs, const GcsActor *actor, const Buf *info) {
-    return gcs_store(gcs, "actor", ID_SLICE(&actor->id), info);
-}
-
 static int create_store(Gcs *gcs, const GcsActor *actor) {
     return gcs_store(gcs, "actor_create", ID_SLICE(&actor->id), &actor->create);
 }
@@ -80,7 +77,7 @@ static void actor_encode(const GcsActor *actor, Buf *out) {
 int actor_store(Gcs *gcs, const GcsActor *actor) {
     _cleanup_buf_ Buf info = { 0 };
     actor_encode(actor, &info);
-    return record_store(gcs, actor, &info);
+    return gcs_store(gcs, "actor", ID_SLICE(&actor->id), &info);
 }
 
 static KvSync actor_sync(const GcsActor *actor) {
@@ -94,24 +91,57 @@ static void actor_message(const GcsActor *actor, Buf *out) {
     actor_info_reply_encode(&reply, out);
 }
 
-void actors_changed(Gcs *gcs, GcsActor *actor) {
-    _cleanup_buf_ Buf info = { 0 }, message = { 0 };
-    actor_encode(actor, &info);
-    if (record_store(gcs, actor, &info) == 0)
-        gcs_log(gcs);
-    actor_message(actor, &message);
-    VEC_EACH(peer, &actor->subscribers)
-        gcs_send(gcs, *peer, MSG_ACTOR_INFO_REPLY, &message);
-    pubsub_publish(gcs, "actor", ID_SLICE(&actor->id), buf_slice(&info));
+typedef struct ActorNews {
+    List link; /* in Gcs.actor_news */
+    ActorId actor;
+    Buf info, message;
+    Vec(PeerId) to;
+    bool changed; /* for the channel as well */
+} ActorNews;
+
+static void news_free(ActorNews *news) {
+    list_remove(&news->link);
+    buf_done(&news->info);
+    buf_done(&news->message);
+    vec_done(&news->to);
+    mem_free(news);
 }
 
-static void actor_reply(Gcs *gcs, const GcsCall *call, const GcsActor *actor, bool logged) {
+static void news_logged(Gcs *gcs, const char *key) {
+    UNUSED(key); /* the log answers in order */
+    ActorNews *news = LIST_ITEM(gcs->actor_news.next, ActorNews, link);
+    VEC_EACH(peer, &news->to)
+        gcs_send(gcs, *peer, MSG_ACTOR_INFO_REPLY, &news->message);
+    if (news->changed)
+        pubsub_publish(gcs, "actor", ID_SLICE(&news->actor), buf_slice(&news->info));
+    news_free(news);
+}
+
+/* Of the actor as it is, told once that is logged: nobody hears of what the next gcs would not know. */
+static ActorNews *news_new(Gcs *gcs, const GcsActor *actor) {
+    ActorNews *news = mem_new(ActorNews);
+    list_push(&gcs->actor_news, &news->link);
+    news->actor = actor->id;
+    actor_encode(actor, &news->info);
+    actor_message(actor, &news->message);
+    gcs_log_then(gcs, news_logged, "");
+    return news;
+}
+
+void actors_changed(Gcs *gcs, GcsActor *actor) {
+    int r = actor_store(gcs, actor);
+    if (r < 0)
+        log_warn("actor %s: %s", ID_HEX(&actor->id), error_text(r));
+    ActorNews *news = news_new(gcs, actor);
+    news->changed = true;
+    VEC_EACH(peer, &actor->subscribers)
+        vec_push(&news->to, *peer);
+}
+
+static void actor_reply(Gcs *gcs, const GcsCall *call, const GcsActor *actor) {
     _cleanup_buf_ Buf body = { 0 };
     actor_message(actor, &body);
-    if (logged)
-        gcs_reply_logged(gcs, call, MSG_ACTOR_INFO_REPLY, &body, actor_sync(actor));
-    else
-        gcs_reply(gcs, call, MSG_ACTOR_INFO_REPLY, &body);
+    gcs_reply_logged(gcs, call, MSG_ACTOR_INFO_REPLY, &body, actor_sync(actor));
 }
 
 #define EARLY_TIME (5 * USEC_PER_SEC) /* for a registration to come */
@@ -304,12 +334,12 @@ void actors_on_register(Gcs *gcs, GcsCall *call) {
     info->owner = call->header->source;
     GcsActor *actor = map_get(&gcs->actors, &info->actor);
     if (actor) { /* a resend */
-        actor_reply(gcs, call, actor, true);
+        actor_reply(gcs, call, actor);
         return;
     }
     actor = find_named(gcs, info->namespace, info->name);
     if (actor && message.get_if_exists) {
-        actor_reply(gcs, call, actor, true);
+        actor_reply(gcs, call, actor);
         return;
     }
     if (actor) {
@@ -337,7 +367,7 @@ void actors_on_register(Gcs *gcs, GcsCall *call) {
     }
     actor_add(gcs, actor);
     early_join(gcs, actor);
-    actor_reply(gcs, call, actor, true);
+    actor_reply(gcs, call, actor);
 }
 
 void actors_on_create(Gcs *gcs, GcsCall *call) {
@@ -380,7 +410,7 @@ void actors_on_get(Gcs *gcs, GcsCall *call) {
     GcsActor *actor =
         get.name.len ? find_named(gcs, get.namespace, get.name) : map_get(&gcs->actors, &get.actor);
     if (actor)
-        actor_reply(gcs, call, actor, true);
+        actor_reply(gcs, call, actor);
     else
         not_found(gcs, call);
 }
@@ -402,12 +432,13 @@ void actors_on_subscribe(Gcs *gcs, GcsCall *call) {
     if (!have && actor->state != ACTOR_STATE_DEAD)
         vec_push(&actor->subscribers, call->header->source);
     if (call->header->flags & FRAME_CALL) {
-        actor_reply(gcs, call, actor, false); /* at once, so that no change comes before it */
+        _cleanup_buf_ Buf body = { 0 };
+        actor_message(actor, &body);
+        gcs_reply_logged(gcs, call, MSG_ACTOR_INFO_REPLY, &body, KV_LOGGED);
         return;
     }
-    _cleanup_buf_ Buf news = { 0 }; /* subscribed before, with a gcs that is gone */
-    actor_message(actor, &news);
-    gcs_send(gcs, call->header->source, MSG_ACTOR_INFO_REPLY, &news);
+    ActorNews *news = news_new(gcs, actor); /* subscribed before, with a gcs that is gone */
+    vec_push(&news->to, call->header->source);
 }
 
 void actors_on_kill(Gcs *gcs, GcsCall *call) {
@@ -605,6 +636,7 @@ void actors_init(Gcs *gcs) {
     map_init(&gcs->actors, sizeof(ActorId));
     map_init(&gcs->by_worker, sizeof(PeerId));
     list_init(&gcs->pending);
+    list_init(&gcs->actor_news);
     gcs->schedule_task = loop_task_new(gcs->loop, actors_schedule_pending, gcs);
     gcs->early_timer = loop_timer_new(gcs->loop, early_tick, gcs);
 }
@@ -668,6 +700,8 @@ int actors_load(Gcs *gcs) {
 }
 
 void actors_done(Gcs *gcs) {
+    LIST_EACH_SAFE(item, &gcs->actor_news)
+        news_free(LIST_ITEM(item, ActorNews, link));
     GcsActor *actor;
     MAP_EACH(&gcs->actors, pos, actor)
         actor_free(actor);

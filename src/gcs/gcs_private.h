@@ -243,6 +243,7 @@ struct Gcs {
     Map by_worker;       /* PeerId -> GcsActor */
     size_t actors_dead;
     List pending;        /* GcsActor.pending, the oldest first */
+    List actor_news;     /* of changes, the oldest first: until they are logged */
     LoopTask *schedule_task;
     uint64_t last_start; /* of an actor */
     Vec(GcsEarly) early; /* the oldest first */
@@ -382,7 +383,7 @@ void actors_node_dead(Gcs *gcs, const GcsNode *node, const char *reason);
 /* The actors that live on a node or are being started there. */
 KeptActor *actors_kept(const Gcs *gcs, const GcsNode *node, Arena *arena, size_t *ret_len);
 void actors_job_ended(Gcs *gcs, const JobId *job);
-void actors_changed(Gcs *gcs, GcsActor *actor); /* logs and publishes */
+void actors_changed(Gcs *gcs, GcsActor *actor); /* logs, then publishes */
 void actor_info(const GcsActor *actor, Arena *arena, ActorInfo *ret_info);
 void actor_kill(Gcs *gcs, GcsActor *actor, DeathKind kind, const char *text);
 /* Its worker is gone or it could not start: begin again or die. */
