@@ -51,7 +51,8 @@ void group_make(Proc *proc) {
     id_random(&group->id);
     group->owner = proc;
     group->detached = chance(8);
-    group->policy = (GroupPolicy)rnd(4);
+    /* That one is the hardest to keep when a node goes. */
+    group->policy = chance(3) ? GROUP_STRICT_SPREAD : (GroupPolicy)rnd(4);
     group->asked_at = loop_now(sim->loop);
     map_put(&sim->groups, &group->id, group);
     sim->did.groups++;
