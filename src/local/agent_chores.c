@@ -19,7 +19,8 @@ typedef struct Chore {
 
 struct Chores {
     Loop *loop;
-    List all; /* the first is under way */
+    List all;     /* the first is under way */
+    usec_t since; /* when that began */
 };
 
 static void next(Chores *chores);
@@ -43,8 +44,10 @@ static void chore_done(void *ctx, int r) {
 }
 
 static void next(Chores *chores) {
-    if (chores_busy(chores))
-        loop_work(chores->loop, chore_run, chore_done, LIST_ITEM(chores->all.next, Chore, link));
+    if (!chores_busy(chores))
+        return;
+    chores->since = loop_now(chores->loop);
+    loop_work(chores->loop, chore_run, chore_done, LIST_ITEM(chores->all.next, Chore, link));
 }
 
 void chores_add(Chores *chores, ChoreFn *run, ChoreDoneFn *done, void *job) {
@@ -77,6 +80,10 @@ void chores_remove(Chores *chores, const char *folder) {
 
 bool chores_busy(const Chores *chores) {
     return !list_empty(&chores->all);
+}
+
+usec_t chores_since(const Chores *chores) {
+    return chores_busy(chores) ? chores->since : 0;
 }
 
 Chores *chores_new(Loop *loop) {

@@ -24,3 +24,5 @@ void chores_add(Chores *chores, ChoreFn *run, ChoreDoneFn *done, void *job);
 void chores_remove(Chores *chores, const char *folder);
 
 bool chores_busy(const Chores *chores);
+/* When the one under way began, by loop_now(); 0: none is. */
+usec_t chores_since(const Chores *chores);

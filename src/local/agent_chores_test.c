@@ -57,12 +57,14 @@ static void test_the_loop_goes_on(void **state) {
     CHECK_OK(loop_new(&world.loop));
     CHECK(pipe2(world.gate, O_CLOEXEC) == 0);
     world.chores = chores_new(world.loop);
-    CHECK(!chores_busy(world.chores));
+    CHECK(!chores_busy(world.chores) && chores_since(world.chores) == 0);
+    usec_t begin = loop_now(world.loop);
     for (char name = 'a'; name <= 'c'; name++) {
         Job *job = mem_new(Job);
         *job = (Job){ &world, name };
         chores_add(world.chores, wait_at_gate, told, job);
     }
+    CHECK(chores_since(world.chores) >= begin);
     LoopTimer *timer = loop_timer_new(world.loop, open_gate, &world);
     loop_timer_after(timer, 0);
     usec_t limit = loop_deadline(world.loop, LIMIT);

@@ -25,6 +25,7 @@ enum {
     THRESHOLD_MAX = 256 << 20,
 };
 #define LOOK_EVERY (1 * USEC_PER_SEC)
+#define ROOM_TIME  (60 * USEC_PER_SEC)
 
 typedef struct DiskVolume {
     char *name;
@@ -186,6 +187,12 @@ static void add_pods(DiskLook *look) {
     }
 }
 
+/* Room that is being made is not made a second time, but one folder may be stuck for ever. */
+static bool room_is_made(const Agent *agent) {
+    usec_t since = chores_since(agent->host->pods.chores);
+    return since && loop_now(agent->loop) - since < ROOM_TIME;
+}
+
 static void look_now(void *ctx) {
     AgentDisk *disk = ctx;
     struct statvfs fs;
@@ -196,8 +203,7 @@ static void look_now(void *ctx) {
     DiskLook look = { .agent = disk->agent,
                       .available = (uint64_t)fs.f_bavail * fs.f_frsize,
                       .threshold = MIN(total / THRESHOLD_PART, (uint64_t)THRESHOLD_MAX) };
-    /* Room that is being made is not made a second time. */
-    look.low = look.available < look.threshold && !chores_busy(disk->agent->host->pods.chores);
+    look.low = look.available < look.threshold && !room_is_made(disk->agent);
     if (!look.low && !limits)
         return;
     DiskLook *job = mem_new(DiskLook);

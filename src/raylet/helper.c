@@ -76,11 +76,13 @@ static void on_end(void *ctx, const LoopExit *end) {
     helper->done(helper->ctx, status, buf_slice(&out), buf_slice(&err));
 }
 
-/* Also what it has started: an installation that is stuck is rarely so by itself. */
+/* Also what it has started: an installation that is stuck is rarely so by itself. Those are found by
+ * reading folders, for which there may be no descriptor left; itself it is killed by the one we have. */
 static void on_deadline(void *ctx) {
     Helper *helper = ctx;
     helper->late = true;
     process_kill_tree(helper->pid, SIGKILL);
+    (void)loop_child_kill(helper->child, SIGKILL);
 }
 
 /* Ours; what it starts finds this node's sockets where this node put them: by the session, and for

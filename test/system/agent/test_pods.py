@@ -419,14 +419,14 @@ def test_pods_of_a_former_agent_hold_up_no_others(agent, tmp_path):
         return all(item["status"].get("phase") == "Running" for item in items)
 
     folders = pathlib.Path(agent.state) / "pods"
-    former = ["a", "b", "c", "d"]
+    former = ["a", "b", "c", "d", "e", "f", "g", "h"]
     wait_until(lambda: kubectl("get", "--raw", "/readyz").returncode == 0, "the API server")
     process = start_agent()
     create(*former)
-    wait_until(lambda: running(*former), "four pods to run")
+    wait_until(lambda: running(*former), "the pods to run")
     end(process, signal.SIGKILL)
     keepers = keepers_of(agent)
-    assert len(keepers) == 4
+    assert len(keepers) == len(former)
     for keeper in keepers:
         os.kill(keeper, signal.SIGSTOP)
     uids = {entry.name for entry in folders.iterdir()}
