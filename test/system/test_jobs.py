@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs by our command line and by REST."""
-import contextlib
 import json
 import os
 import pathlib
@@ -338,8 +337,7 @@ def test_a_job_on_another_node(home):
         assert cluster.job("logs", "away").stdout.endswith("far\naway\n")
     finally:
         cluster.stop()
-        for pid in cluster.processes():
-            os.kill(pid, signal.SIGTERM)
+        cluster.end_processes(signal.SIGTERM)
 
 
 def follow(cluster, path, command, *words):
@@ -477,9 +475,7 @@ def test_an_entrypoint_that_no_node_can_take_waits_with_the_reason(cluster):
     assert node.returncode == 0, node.stdout + node.stderr
     assert finish(cluster, "huge") == "SUCCEEDED"
     cluster.stop()
-    for pid in cluster.processes():  # the other node's: one may end with another
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+    cluster.end_processes(signal.SIGTERM)  # the other node's
 
 
 def test_what_jobs_hold_outlives_a_gcs(home):
@@ -610,8 +606,7 @@ def test_a_job_that_comes_before_its_node(home):
         for process in reversed(running):
             process.terminate()
             process.wait()
-        for pid in cluster.processes():
-            os.kill(pid, signal.SIGKILL)
+        cluster.end_processes(signal.SIGKILL)
 
 
 def test_setting_up_ends_in_its_time(shared_cluster):
