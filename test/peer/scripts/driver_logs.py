@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import functools
 import io
 import os
 import sys
@@ -41,8 +42,8 @@ for _ in range(100):
     if text.count("\n") >= 5:
         break
     time.sleep(0.1)
-sys.stdout = out
-print("=== begin")
+out_line = functools.partial(print, file=out)  # what workers said comes to sys.stdout, also late
+out_line("=== begin")
 for line in sorted(text.splitlines()):
-    print(line)
-print("=== end")
+    out_line(line)
+out_line("=== end")

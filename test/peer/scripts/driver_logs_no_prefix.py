@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import functools
 import io
 import os
 import sys
@@ -25,8 +26,8 @@ for _ in range(100):
         break
     time.sleep(0.1)
 text = sys.stdout.getvalue()
-sys.stdout = out
-print("=== begin")
+out_line = functools.partial(print, file=out)  # what workers said comes to sys.stdout, also late
+out_line("=== begin")
 for line in sorted(text.splitlines()):
-    print(repr(line))
-print("=== end")
+    out_line(repr(line))
+out_line("=== end")

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import functools
 import io
 import os
 import sys
@@ -32,10 +33,10 @@ for _ in range(60):
     if "repeated" in text:
         break
     time.sleep(0.1)
-sys.stdout = out
-print("=== begin")
+out_line = functools.partial(print, file=out)  # what workers said comes to sys.stdout, also late
+out_line("=== begin")
 same = [line for line in text.splitlines() if "same words" in line]
-print(len([line for line in same if "repeated" not in line]) >= 1)
-print([line.split("[")[1].split("]")[0] for line in same if "repeated" in line][:1])
-print(any("(Ray deduplicates logs by default." in line for line in same))
-print("=== end")
+out_line(len([line for line in same if "repeated" not in line]) >= 1)
+out_line([line.split("[")[1].split("]")[0] for line in same if "repeated" in line][:1])
+out_line(any("(Ray deduplicates logs by default." in line for line in same))
+out_line("=== end")
