@@ -107,12 +107,13 @@ void job_state_remove(const char *session_dir, const char *submission) {
     unlink(path);
 }
 
-char *job_env_entry(const char *submission) {
-    return str_printf("MOBULA_SUBMISSION_ID=%s", submission);
+char *job_env_entry(const char *session_dir, const char *submission) {
+    const char *name = strrchr(session_dir, '/');
+    return str_printf("MOBULA_SUBMISSION_ID=%s/%s", name ? name + 1 : session_dir, submission);
 }
 
-void job_kill_left(const JobState *state) {
-    _cleanup_free_ char *entry = job_env_entry(state->submission);
+void job_kill_left(const char *session_dir, const JobState *state) {
+    _cleanup_free_ char *entry = job_env_entry(session_dir, state->submission);
     PidList pids = { 0 };
     if (process_find_by_env(entry, &pids) == 0) {
         VEC_EACH(pid, &pids)
@@ -164,7 +165,7 @@ static void adopt_one(void *ctx, const JobState *found) {
         adoption->fn(adoption->ctx, found);
         return;
     }
-    job_kill_left(found);
+    job_kill_left(adoption->session_dir, found);
     JobState state = *found; /* borrows the texts it does not replace */
     state.status = (char *)(uintptr_t)JOB_STATE_FAILED;
     state.message = (char *)(uintptr_t)"The process that ran the job, job-run, died; the job's "

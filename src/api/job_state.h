@@ -44,11 +44,12 @@ _must_check_ int job_state_read(const char *session_dir, const char *submission,
                                 JobState *ret_state);
 void job_state_remove(const char *session_dir, const char *submission);
 
-/* The environment string by which all processes of a job are found: MOBULA_SUBMISSION_ID=… Owned. */
-char *job_env_entry(const char *submission);
+/* The environment string by which all processes of a job are found: MOBULA_SUBMISSION_ID=SESSION/ID, as
+ * another session on this machine may have a job of that name. Owned. */
+char *job_env_entry(const char *session_dir, const char *submission);
 
 /* Kills what still runs of a job. */
-void job_kill_left(const JobState *state);
+void job_kill_left(const char *session_dir, const JobState *state);
 
 /* For each state file. What is no state file is skipped. */
 typedef void JobStateFn(void *ctx, const JobState *state);

@@ -81,5 +81,5 @@ void job_env_fill(const JobRunSpec *spec, const char *submission, const json_t *
     json_object_foreach(vars, name, value) {
         strlist_printf(out, "%s=%s", name, json_string_value(value));
     }
-    strlist_take(out, job_env_entry(submission));
+    strlist_take(out, job_env_entry(spec->session_dir, submission));
 }

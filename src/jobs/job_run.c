@@ -177,7 +177,7 @@ static void on_driver_exit(void *ctx, const LoopExit *end) {
     loop_timer_stop(job->kill_timer);
     /* What the entrypoint left running must not outlive the end that is told now. */
     process_kill_tree(job->state.driver_pid, SIGKILL);
-    job_kill_left(&job->state);
+    job_kill_left(job->spec->session_dir, &job->state);
     if (job->stopping)
         job_stopped(job);
     else

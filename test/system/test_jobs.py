@@ -478,6 +478,24 @@ def test_an_entrypoint_that_no_node_can_take_waits_with_the_reason(cluster):
     cluster.end_processes(signal.SIGTERM)  # the other node's
 
 
+def test_jobs_of_one_name_in_two_clusters_end_apart(cluster):
+    other = Cluster(cluster.home / "two")
+    other.home.mkdir()
+    other.start()
+    try:
+        for each in (cluster, other):
+            submit(each, "--submission-id", "same", "--no-wait", "--", "sleep", "300")
+            wait_until(lambda: status(each, "same") == "RUNNING", "the job to run")
+        other.job("stop", "same")
+        assert status(other, "same") == "STOPPED"
+        assert cluster.job("logs", "same").returncode == 0  # its job-run has had its turn
+        assert status(cluster, "same") == "RUNNING"
+        cluster.job("stop", "same")
+        assert status(cluster, "same") == "STOPPED"
+    finally:
+        other.stop()
+
+
 def test_what_jobs_hold_outlives_a_gcs(home):
     """One that starts again knows who holds what, who waits, and for what."""
     cluster = Cluster(home)
