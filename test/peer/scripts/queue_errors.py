@@ -86,6 +86,7 @@ queue.shutdown()
 named = Queue(actor_options={"name": "mine", "num_cpus": 0})
 look("named", lambda: type(ray.get_actor("mine")).__name__)
 look("named again", lambda: Queue(actor_options={"name": "mine", "num_cpus": 0}))
+assert named.empty()  # it runs
 ray.kill(named.actor)
 look("killed", lambda: named.get(timeout=5))
 report.end()
