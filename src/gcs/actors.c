@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "gcs/gcs_private.h"
 
 /*
@@ -36,106 +35,14 @@ static char *full_name(const char *namespace_, const char *name) {
     return str_printf("%s/%s", namespace_, name);
 }
 
-/* ---- to the wire and the log ---- */
-
-void actor_info(const GcsActor *actor, Arena *arena, ActorInfo *ret_info) {
-    ActorInfo info;
-    int r = actor_info_decode(&info, actor->record.data, actor->record.len, arena);
-    ASSERT(r == 0); /* it was decoded when it came */
-    info.state = (uint8_t)actor->state;
-    info.worker = actor->worker;
-    info.worker_id = actor->worker_id;
-    info.node = actor->node;
-    info.name = slice_str(actor->name);
-    info.namespace = slice_str(actor->namespace_);
-    info.class_name = slice_str(actor->class_name);
-    info.job = actor->job;
-    info.restarts = actor->restarts;
-    info.max_restarts = actor->max_restarts;
-    info.death_text = slice_str(actor->death_text);
-    info.death_kind = (uint8_t)actor->death_kind;
-    info.death_error = buf_slice(&actor->death_error);
-    info.pid = actor->pid;
-    info.ip = slice_str(actor->ip);
-    info.detached = actor->detached;
-    info.owner = actor->owner;
-    info.repr = slice_str(actor->repr);
-    *ret_info = info;
-}
+/* ---- answers and the log ---- */
 
 static int create_store(Gcs *gcs, const GcsActor *actor) {
     return gcs_store(gcs, "actor_create", ID_SLICE(&actor->id), &actor->create);
 }
 
-static void actor_encode(const GcsActor *actor, Buf *out) {
-    _cleanup_arena_ Arena arena = { 0 };
-    ActorInfo info;
-    actor_info(actor, &arena, &info);
-    actor_info_encode(&info, out);
-}
-
-int actor_store(Gcs *gcs, const GcsActor *actor) {
-    _cleanup_buf_ Buf info = { 0 };
-    actor_encode(actor, &info);
-    return gcs_store(gcs, "actor", ID_SLICE(&actor->id), &info);
-}
-
 static KvSync actor_sync(const GcsActor *actor) {
     return actor->detached ? KV_SYNCED : KV_LOGGED;
-}
-
-static void actor_message(const GcsActor *actor, Buf *out) {
-    _cleanup_arena_ Arena arena = { 0 };
-    ActorInfoReply reply;
-    actor_info(actor, &arena, &reply.info);
-    actor_info_reply_encode(&reply, out);
-}
-
-typedef struct ActorNews {
-    List link; /* in Gcs.actor_news */
-    ActorId actor;
-    Buf info, message;
-    Vec(PeerId) to;
-    bool changed; /* for the channel as well */
-} ActorNews;
-
-static void news_free(ActorNews *news) {
-    list_remove(&news->link);
-    buf_done(&news->info);
-    buf_done(&news->message);
-    vec_done(&news->to);
-    mem_free(news);
-}
-
-static void news_logged(Gcs *gcs, const char *key) {
-    UNUSED(key); /* the log answers in order */
-    ActorNews *news = LIST_ITEM(gcs->actor_news.next, ActorNews, link);
-    VEC_EACH(peer, &news->to)
-        gcs_send(gcs, *peer, MSG_ACTOR_INFO_REPLY, &news->message);
-    if (news->changed)
-        pubsub_publish(gcs, "actor", ID_SLICE(&news->actor), buf_slice(&news->info));
-    news_free(news);
-}
-
-/* Of the actor as it is, told once that is logged: nobody hears of what the next gcs would not know. */
-static ActorNews *news_new(Gcs *gcs, const GcsActor *actor) {
-    ActorNews *news = mem_new(ActorNews);
-    list_push(&gcs->actor_news, &news->link);
-    news->actor = actor->id;
-    actor_encode(actor, &news->info);
-    actor_message(actor, &news->message);
-    gcs_log_then(gcs, news_logged, "");
-    return news;
-}
-
-void actors_changed(Gcs *gcs, GcsActor *actor) {
-    int r = actor_store(gcs, actor);
-    if (r < 0)
-        log_warn("actor %s: %s", ID_HEX(&actor->id), error_text(r));
-    ActorNews *news = news_new(gcs, actor);
-    news->changed = true;
-    VEC_EACH(peer, &actor->subscribers)
-        vec_push(&news->to, *peer);
 }
 
 static void actor_reply(Gcs *gcs, const GcsCall *call, const GcsActor *actor) {
@@ -437,8 +344,7 @@ void actors_on_subscribe(Gcs *gcs, GcsCall *call) {
         gcs_reply_logged(gcs, call, MSG_ACTOR_INFO_REPLY, &body, KV_LOGGED);
         return;
     }
-    ActorNews *news = news_new(gcs, actor); /* subscribed before, with a gcs that is gone */
-    vec_push(&news->to, call->header->source);
+    actor_tell(gcs, actor, call->header->source); /* subscribed before, with a gcs that is gone */
 }
 
 void actors_on_kill(Gcs *gcs, GcsCall *call) {
@@ -700,8 +606,7 @@ int actors_load(Gcs *gcs) {
 }
 
 void actors_done(Gcs *gcs) {
-    LIST_EACH_SAFE(item, &gcs->actor_news)
-        news_free(LIST_ITEM(item, ActorNews, link));
+    actor_news_done(gcs);
     GcsActor *actor;
     MAP_EACH(&gcs->actors, pos, actor)
         actor_free(actor);

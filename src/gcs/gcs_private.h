@@ -282,6 +282,16 @@ void conns_on_progress(Gcs *gcs, GcsCall *call);
 /* After what was sent. */
 void conn_close(GcsConn *conn);
 
+/* ---- actor_news.c ---- */
+void actor_info(const GcsActor *actor, Arena *arena, ActorInfo *ret_info);
+void actor_message(const GcsActor *actor, Buf *out);
+_must_check_ int actor_store(Gcs *gcs, const GcsActor *actor);
+/* Logs, then tells the subscribers and the channel. */
+void actors_changed(Gcs *gcs, const GcsActor *actor);
+/* How it is, to one that is no caller; also once that is logged. */
+void actor_tell(Gcs *gcs, const GcsActor *actor, PeerId peer);
+void actor_news_done(Gcs *gcs);
+
 /* ---- gcs.c: frames in and out ---- */
 /* The answer, now or (logged) once everything written so far is durable. */
 void gcs_reply(Gcs *gcs, const GcsCall *call, MessageType type, const Buf *body);
@@ -383,14 +393,11 @@ void actors_node_dead(Gcs *gcs, const GcsNode *node, const char *reason);
 /* The actors that live on a node or are being started there. */
 KeptActor *actors_kept(const Gcs *gcs, const GcsNode *node, Arena *arena, size_t *ret_len);
 void actors_job_ended(Gcs *gcs, const JobId *job);
-void actors_changed(Gcs *gcs, GcsActor *actor); /* logs, then publishes */
-void actor_info(const GcsActor *actor, Arena *arena, ActorInfo *ret_info);
 void actor_kill(Gcs *gcs, GcsActor *actor, DeathKind kind, const char *text);
 /* Its worker is gone or it could not start: begin again or die. */
 void actor_lost(Gcs *gcs, GcsActor *actor, bool may_restart, DeathKind kind, const char *text);
 void actor_set_worker(Gcs *gcs, GcsActor *actor, PeerId worker);
 void actor_schedule(Gcs *gcs, GcsActor *actor);
-_must_check_ int actor_store(Gcs *gcs, const GcsActor *actor);
 void actor_unschedule(Gcs *gcs, GcsActor *actor);
 /* The node where it was being started is dead. */
 void actor_start_elsewhere(Gcs *gcs, GcsActor *actor);
